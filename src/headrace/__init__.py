@@ -1,0 +1,1 @@
+"""Headrace: one reviewed file becomes LLM serving that holds up. Start reading at docs/map.md."""

@@ -1,0 +1,24 @@
+"""Loading a fleet file the way every verb does: typed, cross-checked, and checked by its engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from headrace.engines.vllm import Vllm
+from headrace.fleet.load import FleetFile, load_fleet, raise_problems
+from headrace.fleet.problems import Problem
+
+
+def load_checked(path: Path) -> FleetFile:
+    """Return the fleet file; FleetError lists every problem, also those that only the engine knows."""
+    file = load_fleet(path)
+    raise_problems(_engine_problems(file))
+    return file
+
+
+def _engine_problems(file: FleetFile) -> Iterator[Problem]:
+    for name, deployment in file.fleet.deployments.items():
+        hardware = file.fleet.hardware[deployment.hardware]
+        for path, message in Vllm(deployment.engine.version).problems(deployment, hardware):
+            yield file.problem(("deployments", name, *path), message)

@@ -1,0 +1,73 @@
+"""What every engine must be able to say; the seam between Headrace and the engines it runs.
+
+An engine file answers questions and does nothing: how to launch, which start-up phase a log line
+begins, what its metrics are called. The runtimes (`headrace.local`, later Kubernetes) act on the
+answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from headrace.fleet.document import Path_
+from headrace.fleet.types import Deployment, Hardware
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What a runtime decides about one replica before it starts.
+
+    `cores` are the CPU numbers that the replica may use; `python` is the interpreter that has the
+    engine.
+    """
+
+    python: Path
+    model_path: Path
+    served_names: tuple[str, ...]
+    host: str
+    port: int
+    cores: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start one replica; `reasons` says for each flag or variable why it is there."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """One engine in one version."""
+
+    name: str
+    version: str
+    stream_usage: bool
+    """A stream can be asked for its token counts (`stream_options.include_usage`)."""
+
+    def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
+        """Yield what this version cannot do, as (path below the deployment, sentence)."""
+        ...
+
+    def launch(self, deployment: Deployment, hardware: Hardware, placement: Placement) -> Launch:
+        """Return the command and environment of one replica."""
+        ...
+
+    def phase(self, line: str) -> str | None:
+        """Return the start-up phase that this log line begins, or None.
+
+        Phases in order: `import`, `load`, `kv cache`, `warm-up`, `serve`; the known prompt follows.
+        """
+        ...
+
+    def last_words(self, lines: Sequence[str]) -> str:
+        """Return the engine's own reason for dying from the end of its log, without traceback."""
+        ...
+
+    def metric_sources(self) -> Mapping[str, Sequence[str]]:
+        """Return the engine's metric names by canonical name, the first that is present counts."""
+        ...

@@ -1,0 +1,108 @@
+"""Contradictions that no single field shows: dangling names, min over max, drain over grace.
+
+Each check yields (path, message); `load.py` adds the file and line. What needs an engine's
+knowledge is checked by `headrace.engines`, what needs this machine by `headrace.local`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from headrace.fleet.document import Path_
+from headrace.fleet.problems import nearest
+from headrace.fleet.types import Deployment, Fleet, Scaling
+
+Finding = tuple[Path_, str]
+
+_SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
+
+
+def check(fleet: Fleet) -> Iterator[Finding]:
+    """Yield everything in a well-typed fleet that contradicts something else in it."""
+    yield from _routes(fleet)
+    for name, deployment in fleet.deployments.items():
+        path = ("deployments", name)
+        yield from _references(fleet, deployment, path)
+        yield from _scaling(deployment.scaling, (*path, "scaling"))
+        yield from _lifecycle(deployment, path)
+        yield from _memory(fleet, deployment, path)
+        yield from _secrets(deployment, path)
+
+
+def _references(fleet: Fleet, deployment: Deployment, path: Path_) -> Iterator[Finding]:
+    if deployment.model not in fleet.models:
+        hint = nearest(deployment.model, fleet.models)
+        yield (*path, "model"), f"no model is named '{deployment.model}'{hint}"
+    if deployment.hardware not in fleet.hardware:
+        hint = nearest(deployment.hardware, fleet.hardware)
+        yield (*path, "hardware"), f"no hardware is named '{deployment.hardware}'{hint}"
+
+
+def _routes(fleet: Fleet) -> Iterator[Finding]:
+    claimed: dict[str, str] = {}
+    for name, route in fleet.routes.items():
+        path: Path_ = ("routes", name)
+        if route.deployment not in fleet.deployments:
+            hint = nearest(route.deployment, fleet.deployments)
+            yield (*path, "deployment"), f"no deployment is named '{route.deployment}'{hint}"
+        for alias in route.match.model:
+            if alias in claimed:
+                message = (
+                    f"'{alias}' already goes to route '{claimed[alias]}'; a model has one route"
+                )
+                yield (*path, "match", "model"), message
+            claimed.setdefault(alias, name)
+    reached = {route.deployment for route in fleet.routes.values()}
+    for name in fleet.deployments.keys() - reached:
+        yield (
+            ("deployments", name),
+            "no route leads here, so it would never serve; add one or remove it",
+        )
+
+
+def _scaling(scaling: Scaling, path: Path_) -> Iterator[Finding]:
+    if scaling.min > scaling.max:
+        yield (*path, "min"), f"min {scaling.min} is greater than max {scaling.max}"
+    if not scaling.triggers and scaling.min != scaling.max:
+        yield (*path, "triggers"), "empty, so nothing could ever scale between min and max"
+    for index, trigger in enumerate(scaling.triggers):
+        if trigger.activation > trigger.target:
+            message = (
+                f"activation {trigger.activation:g} is above target {trigger.target:g}: a loaded "
+                "deployment would be stopped as idle"
+            )
+            yield (*path, "triggers", index, "activation"), message
+    signals = {trigger.signal for trigger in scaling.triggers}
+    if scaling.min == 0 and scaling.triggers and signals == {"running"}:
+        message = (
+            "nothing runs at zero replicas, so 'running' alone can never wake it; add 'waiting'"
+        )
+        yield (*path, "triggers"), message
+
+
+def _lifecycle(deployment: Deployment, path: Path_) -> Iterator[Finding]:
+    lifecycle = deployment.lifecycle
+    if lifecycle.drain >= lifecycle.grace:
+        message = (
+            f"drain {lifecycle.drain:g}s is not shorter than grace {lifecycle.grace:g}s: streams "
+            "would be killed while they drain"
+        )
+        yield (*path, "lifecycle", "drain"), message
+
+
+def _memory(fleet: Fleet, deployment: Deployment, path: Path_) -> Iterator[Finding]:
+    hardware = fleet.hardware.get(deployment.hardware)
+    if hardware is None:
+        return
+    if hardware.kind == "cpu" and deployment.gpu_memory_utilization is not None:
+        yield (*path, "gpu_memory_utilization"), "is for GPUs; on a CPU set kv_cache, such as 2GiB"
+    if hardware.kind == "gpu" and deployment.gpu_memory_utilization and deployment.kv_cache:
+        yield (*path, "kv_cache"), "contradicts gpu_memory_utilization; keep one of the two"
+
+
+def _secrets(deployment: Deployment, path: Path_) -> Iterator[Finding]:
+    for variable in deployment.engine.env:
+        if _SECRET.search(variable):
+            message = "looks like a secret; secrets come from the environment of `headrace up`"
+            yield (*path, "engine", "env", variable), message

