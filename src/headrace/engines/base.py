@@ -44,10 +44,20 @@ class Launch:
 class Engine(Protocol):
     """One engine in one version."""
 
-    name: str
-    version: str
-    stream_usage: bool
-    """A stream can be asked for its token counts (`stream_options.include_usage`)."""
+    @property
+    def name(self) -> str:
+        """The engine's name in a fleet file."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Its version, such as 0.32.0."""
+        ...
+
+    @property
+    def stream_usage(self) -> bool:
+        """Whether a stream can be asked for its token counts (`stream_options.include_usage`)."""
+        ...
 
     def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
         """Yield what this version cannot do, as (path below the deployment, sentence)."""

@@ -1,0 +1,1 @@
+"""Floor 2: pure arithmetic; what fits, and how much of it."""

@@ -1,0 +1,210 @@
+"""vLLM: how one version is launched on a CPU or a GPU, and what its log lines mean.
+
+Known from 0.8.5 (the V1 engine) to 0.33; a newer version is run as the newest known one, and what
+it no longer takes it says itself (`last_words`). Flags by version are in `vllm_flags.py`, metrics
+in `vllm_metrics.py`, log lines in `vllm_log.py`; the packages that make it run in `environment.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from packaging.version import Version
+
+from headrace.engines import vllm_log
+from headrace.engines.base import Launch, Placement
+from headrace.engines.vllm_flags import canonical, flag_arguments, flag_problems, has_flag
+from headrace.engines.vllm_metrics import metric_sources
+from headrace.fleet.document import Path_
+from headrace.fleet.types import Deployment, Hardware, Scalar
+
+OLDEST = "0.8.5"
+CPU_BYTES_SINCE = "0.32"
+"""From here on a CPU takes its KV cache in bytes (measured on 0.32.0); before, in whole GiB."""
+GIB = 2**30
+
+_QUANTIZATION_GONE = {
+    "gguf": ("0.24", "the plugin vllm-gguf-plugin; Headrace turns GGUF weights into ordinary ones"),
+    "bitsandbytes": ("0.28", "the plugin vllm-bnb-plugin"),
+}
+_OWNED_ENV = {
+    "VLLM_CPU_KVCACHE_SPACE": "kv_cache",
+    "VLLM_CPU_OMP_THREADS_BIND": "cores of the hardware",
+    "VLLM_HOST_IP": "nothing: replicas listen on this machine only",
+}
+
+
+@dataclass(frozen=True)
+class Vllm:
+    """One version of vLLM."""
+
+    version: str
+    name: str = field(default="vllm", init=False)
+    stream_usage: bool = field(default=True, init=False)
+
+    def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
+        """Yield what this version cannot do, as (path below the deployment, sentence)."""
+        if Version(self.version) < Version(OLDEST):
+            message = (
+                f"vLLM {self.version} is older than {OLDEST}, the oldest that Headrace can run"
+            )
+            yield ("engine", "version"), message
+        for flag, message in flag_problems(deployment.engine.flags, self.version):
+            yield ("engine", "flags", flag), message
+        for name in deployment.engine.env.keys() & _OWNED_ENV.keys():
+            yield ("engine", "env", name), f"Headrace sets this from {_OWNED_ENV[name]}; remove it"
+        yield from self._lifecycle_problems(deployment)
+        yield from self._quantization_problems(deployment)
+        if hardware.kind == "cpu":
+            yield from self._cpu_problems(deployment, hardware)
+
+    def _lifecycle_problems(self, deployment: Deployment) -> Iterator[tuple[Path_, str]]:
+        if deployment.lifecycle.drain > 0 and not has_flag("shutdown-timeout", self.version):
+            message = (
+                f"vLLM {self.version} cuts its streams when it stops (draining came with 0.18)"
+            )
+            yield ("lifecycle", "drain"), f"{message}; use 0.18 or newer, or drain: 0s"
+
+    def _quantization_problems(self, deployment: Deployment) -> Iterator[tuple[Path_, str]]:
+        gone, instead = _QUANTIZATION_GONE.get(deployment.quantization or "", ("", ""))
+        if gone and Version(self.version) >= Version(gone):
+            message = f"vLLM {self.version} has no {deployment.quantization}: gone since {gone}"
+            yield ("quantization",), f"{message}; instead: {instead}"
+
+    def _cpu_problems(
+        self, deployment: Deployment, hardware: Hardware
+    ) -> Iterator[tuple[Path_, str]]:
+        if deployment.kv_cache is None:
+            wanted = "say how much memory a replica's KV cache may take, such as 1GiB"
+            yield ("kv_cache",), f"{wanted}; left alone, vLLM takes 92% of this machine's memory"
+        elif not self._cpu_bytes() and deployment.kv_cache % (GIB * deployment.tensor_parallel):
+            message = f"vLLM {self.version} takes whole GiB for each rank on a CPU"
+            whole = f"{deployment.tensor_parallel}GiB"
+            newer = f"vLLM {CPU_BYTES_SINCE} or newer"
+            yield ("kv_cache",), f"{message}; use a multiple of {whole}, or {newer}"
+        if hardware.cores is not None and hardware.cores < deployment.tensor_parallel:
+            ranks = deployment.tensor_parallel
+            message = f"{ranks} ranks need a core each; the hardware has {hardware.cores}"
+            yield ("tensor_parallel",), message
+        for written, value in deployment.engine.flags.items():
+            if canonical(written) == "pipeline-parallel-size" and value != 1:
+                why = "on a CPU its first request kills the engine (measured on 0.32.0)"
+                yield ("engine", "flags", written), f"{why}; use tensor_parallel"
+
+    def launch(self, deployment: Deployment, hardware: Hardware, placement: Placement) -> Launch:
+        """Return one replica's command and environment; CUDA_VISIBLE_DEVICES is the runtime's."""
+        flags = self._flags(deployment, hardware)
+        flags |= {canonical(n): (v, "engine.flags") for n, v in deployment.engine.flags.items()}
+        env = self._environment(deployment, hardware, placement)
+        env |= {name: (value, "engine.env") for name, value in deployment.engine.env.items()}
+        argv = [
+            *_program(placement),
+            *(a for n, (v, _) in flags.items() for a in flag_arguments(n, v)),
+        ]
+        reasons = {f"--{name}": why for name, (_, why) in flags.items()}
+        reasons |= {name: why for name, (_, why) in env.items()}
+        return Launch(tuple(argv), {name: value for name, (value, _) in env.items()}, reasons)
+
+    def _flags(self, deployment: Deployment, hardware: Hardware) -> dict[str, tuple[Scalar, str]]:
+        flags: dict[str, tuple[Scalar, str]] = {}
+        if deployment.max_model_len is not None:
+            flags["max-model-len"] = (deployment.max_model_len, "max_model_len")
+        flags["max-num-seqs"] = (deployment.max_num_seqs, "max_num_seqs")
+        if deployment.tensor_parallel > 1:
+            flags["tensor-parallel-size"] = (deployment.tensor_parallel, "tensor_parallel")
+        if deployment.quantization:
+            flags["quantization"] = (deployment.quantization, "quantization")
+        if deployment.gpu_memory_utilization is not None:
+            flags["gpu-memory-utilization"] = (
+                deployment.gpu_memory_utilization,
+                "gpu_memory_utilization",
+            )
+        if deployment.kv_cache is not None and (hardware.kind == "gpu" or self._cpu_bytes()):
+            flags["kv-cache-memory-bytes"] = (_rank_share(deployment), "kv_cache, for each rank")
+        if hardware.kind == "cpu":
+            why = "two cores start in 33 s instead of the 114 s with torch.compile"
+            flags["enforce-eager"] = (True, why)
+        return flags | self._manners(deployment)
+
+    def _manners(self, deployment: Deployment) -> dict[str, tuple[Scalar, str]]:
+        quiet = "the gateway keeps the request log"
+        flags: dict[str, tuple[Scalar, str]] = {"disable-uvicorn-access-log": (True, quiet)}
+        if not has_flag("enable-log-requests", self.version):
+            flags["disable-log-requests"] = (True, quiet)
+        if has_flag("shutdown-timeout", self.version):
+            drain = math.ceil(deployment.lifecycle.drain)
+            flags["shutdown-timeout"] = (
+                drain,
+                "lifecycle.drain; by default a stop cuts every stream",
+            )
+        return flags
+
+    def _environment(
+        self, deployment: Deployment, hardware: Hardware, placement: Placement
+    ) -> dict[str, tuple[str, str]]:
+        env = {
+            "HF_HUB_OFFLINE": ("1", "weights are verified and local; nothing is fetched at start"),
+            "VLLM_NO_USAGE_STATS": ("1", "no reports to anyone"),
+            "VLLM_HOST_IP": ("127.0.0.1", "ranks talk on this machine only"),
+        }
+        if hardware.kind == "cpu" and placement.cores:
+            bind = bind_threads(placement.cores, deployment.tensor_parallel)
+            why = "all cores of the replica; left alone, vLLM keeps one for its server"
+            env["VLLM_CPU_OMP_THREADS_BIND"] = (bind, why)
+        if hardware.kind == "cpu" and deployment.kv_cache is not None and not self._cpu_bytes():
+            env["VLLM_CPU_KVCACHE_SPACE"] = (
+                str(_rank_share(deployment) // GIB),
+                "kv_cache, in GiB",
+            )
+        return env
+
+    def _cpu_bytes(self) -> bool:
+        return Version(self.version) >= Version(CPU_BYTES_SINCE)
+
+    def phase(self, line: str) -> str | None:
+        """Return the start-up phase that this log line begins, or None."""
+        return vllm_log.phase(line)
+
+    def last_words(self, lines: Sequence[str]) -> str:
+        """Return the reason of death from the log; empty if it gives none, as after SIGKILL."""
+        return vllm_log.last_words(lines)
+
+    def metric_sources(self) -> Mapping[str, Sequence[str]]:
+        """Return this version's metric names by canonical name, the newest first."""
+        return metric_sources(self.version)
+
+
+def bind_threads(cores: Sequence[int], ranks: int) -> str:
+    """Write which cores each rank uses, as in `0-1,3|4-5`; left-over cores go to the first."""
+    size, rest = divmod(len(cores), ranks)
+    if size == 0:
+        return "|".join(str(cores[rank % len(cores)]) for rank in range(ranks))
+    starts = [rank * size + min(rank, rest) for rank in range(ranks + 1)]
+    return "|".join(_ranges(cores[first:end]) for first, end in itertools.pairwise(starts))
+
+
+def _ranges(cores: Sequence[int]) -> str:
+    parts: list[list[int]] = []
+    for core in sorted(cores):
+        if parts and core == parts[-1][-1] + 1:
+            parts[-1].append(core)
+        else:
+            parts.append([core])
+    return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)
+
+
+def _rank_share(deployment: Deployment) -> int:
+    return (deployment.kv_cache or 0) // deployment.tensor_parallel
+
+
+def _program(placement: Placement) -> list[str]:
+    # The `vllm` command cannot run from the vllm-cpu distribution: it asks for one named `vllm`.
+    # The module can, and warns that it will go some day: no news to our users, so switched off.
+    quiet = "ignore::DeprecationWarning:__main__"
+    module = ["-W", quiet, "-m", "vllm.entrypoints.openai.api_server"]
+    where = ["--host", placement.host, "--port", str(placement.port)]
+    names = ["--served-model-name", *placement.served_names]
+    return [str(placement.python), *module, "--model", str(placement.model_path), *names, *where]

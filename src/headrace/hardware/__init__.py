@@ -1,0 +1,1 @@
+"""Floor 1: what an accelerator or this machine offers."""

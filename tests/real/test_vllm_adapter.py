@@ -1,0 +1,202 @@
+"""The vLLM adapter against real vLLM on this machine's CPU: what it launches starts, says and answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from headrace.capacity.kv import CPU_BLOCK, Attention, kv_cache
+from headrace.capacity.memory import replica_memory
+from headrace.engines.base import Placement
+from headrace.engines.known_prompt import judge, probe_request
+from headrace.engines.metrics import read_metrics
+from headrace.engines.vllm import Vllm
+from headrace.engines.vllm_log import kv_cache_tokens
+from headrace.fleet.types import Deployment, Engine, Hardware
+from headrace.hardware.machine import read_machine
+
+KV = 768 * 2**20
+LONGEST = 2048
+SMOLLM2 = Attention(layers=30, kv_heads=3, head_size=64)
+
+
+def deployment(**engine: object) -> Deployment:
+    fields = {
+        "model": "smollm2",
+        "hardware": "here",
+        "engine": Engine.model_validate({"version": "0.32.0", **engine}),
+        "max_model_len": LONGEST,
+        "max_num_seqs": 8,
+        "kv_cache": f"{KV // 2**20}MiB",
+        "lifecycle": {"drain": "30s", "grace": "60s"},
+    }
+    return Deployment.model_validate(fields)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen[bytes]
+    log: Path
+    client: httpx.Client
+
+    @property
+    def lines(self) -> list[str]:
+        return self.log.read_text(errors="replace").splitlines()
+
+
+def start(python: Path, model: Path, folder: Path, wanted: Deployment) -> Running:
+    vllm, hardware, port = Vllm("0.32.0"), Hardware(kind="cpu"), free_port()
+    assert list(vllm.problems(wanted, hardware)) == []
+    names = ("smollm2", "smollm2-135m")
+    cores = read_machine().cores
+    launch = vllm.launch(
+        wanted, hardware, Placement(python, model, names, "127.0.0.1", port, cores)
+    )
+    log = folder / "engine.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            launch.argv,
+            env={**os.environ, **launch.env},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Running(process, log, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120))
+
+
+def wait_healthy(running: Running, seconds: float = 300.0) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if running.process.poll() is not None:
+            pytest.fail(Vllm("0.32.0").last_words(running.lines))
+        try:
+            if running.client.get("/health").status_code == httpx.codes.OK:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    pytest.fail("not healthy in time:\n" + "\n".join(running.lines[-20:]))
+
+
+def stop(running: Running) -> None:
+    running.client.close()
+    running.process.send_signal(signal.SIGTERM)
+    try:
+        running.process.wait(60)
+    finally:
+        if running.process.poll() is None:
+            os.killpg(running.process.pid, signal.SIGKILL)
+            running.process.wait()
+
+
+@pytest.fixture(scope="module")
+def engine(
+    vllm_python: Path, smollm2: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    running = start(vllm_python, smollm2, tmp_path_factory.mktemp("vllm"), deployment())
+    try:
+        wait_healthy(running)
+        yield running
+    finally:
+        stop(running)
+
+
+def test_phases_come_in_order_and_all_of_them(engine: Running) -> None:
+    vllm = Vllm("0.32.0")
+    seen = [phase for line in engine.lines if (phase := vllm.phase(line))]
+    assert seen == ["import", "load", "kv cache", "warm-up", "serve"]
+
+
+def test_no_deprecation_warning_reaches_the_log(engine: Running) -> None:
+    assert not [line for line in engine.lines if "DeprecationWarning" in line]
+
+
+def test_kv_cache_has_the_tokens_that_the_arithmetic_says(engine: Running) -> None:
+    told = [tokens for line in engine.lines if (tokens := kv_cache_tokens(line)) is not None]
+    assert told == [kv_cache(SMOLLM2, KV, CPU_BLOCK).tokens]
+
+
+def test_known_prompt_is_answered_rightly_under_both_names(engine: Running) -> None:
+    for name in ("smollm2", "smollm2-135m"):
+        path, body = probe_request(None, name)
+        assert judge(None, engine.client.post(path, json=body).json()) is None
+
+
+def test_every_canonical_metric_is_present_and_counts(engine: Running) -> None:
+    vllm = Vllm("0.32.0")
+    path, body = probe_request(None, "smollm2")
+    before = read_metrics(engine.client.get("/metrics").text, vllm.metric_sources())
+    engine.client.post(path, json=body).raise_for_status()
+    after = read_metrics(engine.client.get("/metrics").text, vllm.metric_sources())
+    assert [name for name, sample in after.items() if sample is None] == []
+    old, new = before["generation_tokens"], after["generation_tokens"]
+    assert old is not None
+    assert new is not None
+    assert new.value - old.value == body["max_tokens"]
+
+
+def test_structured_outputs_work_in_the_pinned_environment(engine: Running) -> None:
+    body = {
+        "model": "smollm2",
+        "prompt": "yes or no?",
+        "max_tokens": 5,
+        "structured_outputs": {"choice": ["yes", "no"]},
+    }
+    answer = engine.client.post("/v1/completions", json=body)
+    assert answer.json()["choices"][0]["text"] in {"yes", "no"}
+
+
+def test_memory_is_within_what_capacity_says(engine: Running, smollm2: Path) -> None:
+    weights = sum(file.stat().st_size for file in smollm2.glob("*.safetensors"))
+    session = [
+        p for p in Path("/proc").iterdir() if p.name.isdigit() and _session(p) == engine.process.pid
+    ]
+    used = sum(_pss(process) for process in session)
+    assert len(session) >= 3
+    assert weights + KV < used < replica_memory(weights, KV)
+
+
+def _session(process: Path) -> int:
+    try:
+        return os.getsid(int(process.name))
+    except OSError:
+        return -1
+
+
+def _pss(process: Path) -> int:
+    try:
+        rollup = (process / "smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return next(
+        int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:")
+    )
+
+
+def test_too_large_a_kv_cache_ends_with_the_engines_own_words(
+    vllm_python: Path, smollm2: Path, tmp_path: Path
+) -> None:
+    wanted = deployment().model_copy(update={"kv_cache": 2**50})
+    running = start(vllm_python, smollm2, tmp_path, wanted)
+    try:
+        assert running.process.wait(120) != 0
+    finally:
+        if running.process.poll() is None:
+            stop(running)
+    words = Vllm("0.32.0").last_words(running.lines)
+    assert "less than requested memory for kv (1048576.0 GiB)" in words
+    assert "\n" not in words
