@@ -20,7 +20,9 @@ def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["90", 90, "90 s", "-1s", "s", "", None, "1d", "1e3s", "90s\n", "\u0663s"])
+@pytest.mark.parametrize(
+    "text", ["90", 90, "90 s", "-1s", "s", "", None, "1d", "1e3s", "90s\n", "\u0663s"]
+)
 def test_what_is_no_duration(text: object) -> None:
     with pytest.raises(ValueError, match="duration with its unit"):
         parse_duration(text)

@@ -1,4 +1,4 @@
-"""Loading a fleet file the way every verb does: typed, cross-checked, and checked by its engines."""
+"""Loading a fleet file as every verb does: typed, cross-checked, checked by its engines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headrace.fleet.problems import Problem
 
 
 def load_checked(path: Path) -> FleetFile:
-    """Return the fleet file; FleetError lists every problem, also those that only the engine knows."""
+    """Return the fleet file; FleetError lists every problem, its engines' included."""
     file = load_fleet(path)
     raise_problems(_engine_problems(file))
     return file

@@ -33,11 +33,6 @@ class FleetFile:
         """Return a problem at a field of this file, such as ("deployments", "chat", "model")."""
         return _problem(self.path, self.document, path, message)
 
-    @property
-    def lock_path(self) -> Path:
-        """Where the manifest of the weights is kept: beside the file, `.lock` for `.yaml`."""
-        return self.path.with_suffix(".lock")
-
 
 def load_fleet(path: Path) -> FleetFile:
     """Read and check a fleet file; FleetError lists all problems at once."""

@@ -21,8 +21,7 @@ _FORMS = "hf://org/name@revision, https://host/path/file, file:///path or wheel:
 
 @dataclass(frozen=True)
 class HubSource:
-    """A repository of the Hugging Face hub at a commit, tag or branch; `member` picks one GGUF
-    file."""
+    """A repository of a model hub at a commit, tag or branch; `member` picks one GGUF file."""
 
     repo: str
     revision: str
@@ -34,8 +33,7 @@ class HubSource:
 
 @dataclass(frozen=True)
 class HttpSource:
-    """One file on a web server, or, where the address ends in `/`, the folder that holds the
-    files."""
+    """One file on a web server, or the folder of files where the address ends in `/`."""
 
     url: str
 
@@ -60,8 +58,7 @@ class FileSource:
 
 @dataclass(frozen=True)
 class WheelSource:
-    """A model carried by a wheel of the package index; `member` picks a file where there are
-    several."""
+    """A model carried by a wheel of the package index; `member` picks one of its files."""
 
     package: str
     version: str | None = None

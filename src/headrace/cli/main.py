@@ -1,0 +1,61 @@
+"""The command line: which verbs there are, and how their errors look.
+
+Each verb is a module of its own beside this one. Errors that a person can mend are printed as
+sentences and end with status 1; wrong usage ends with 2; anything else is a defect of ours and
+keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from headrace.cli import (
+    down,
+    emulate,
+    logs,
+    prepare,
+    request,
+    scale,
+    schema,
+    status,
+    up,
+    validate,
+    version,
+    weights,
+)
+from headrace.fleet.problems import FleetError
+from headrace.local.errors import LocalError
+from headrace.models.errors import WeightsError
+
+app = typer.Typer(
+    help="LLM serving from one reviewed file.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(up.up)
+app.command()(status.status)
+app.command()(logs.logs)
+app.command()(scale.scale)
+app.command()(down.down)
+app.command()(request.request)
+app.command()(validate.validate)
+app.command()(schema.schema)
+app.command()(prepare.prepare)
+app.add_typer(weights.app, name="weights")
+app.command(context_settings=emulate.PASS_THROUGH)(emulate.emulate)
+app.command()(version.version)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except (FleetError, WeightsError, LocalError) as error:
+        sys.stderr.write(f"headrace: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nheadrace: interrupted\n")
+        sys.exit(130)

@@ -1,0 +1,154 @@
+"""Decides how many replicas a deployment has: feeds the gateway's demand to the published rules.
+
+`headrace.scaling` is the policy; this has its clock, its log and the pause button. `supervisor.py`
+hands the result to `replicaset.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from headrace.fleet.types import Scaling, ScalingDirection
+from headrace.gateway.control import Demand
+from headrace.local.events import Journal
+from headrace.scaling import decide
+from headrace.scaling.decide import Decision
+from headrace.scaling.policy import Direction, Policy, RatePolicy, Trigger
+from headrace.scaling.signals import Observation
+
+_SHORTEST, _LONGEST = 0.05, 1.0
+"""Seconds between two looks."""
+
+
+def policy_of(scaling: Scaling) -> Policy | None:
+    """Return the policy of a fleet file's scaling section; None if the count is fixed.
+
+    The file's fractions of a second become the next whole second, as Kubernetes has no others.
+    """
+    if not scaling.triggers:
+        return None
+    return Policy(
+        min=scaling.min,
+        max=scaling.max,
+        triggers=tuple(Trigger(t.signal, t.target, t.activation) for t in scaling.triggers),
+        polling_interval=math.ceil(scaling.polling_interval),
+        cooldown=math.ceil(scaling.cooldown),
+        sync_period=math.ceil(scaling.sync_period),
+        scale_up=_direction(scaling.up),
+        scale_down=_direction(scaling.down),
+    )
+
+
+def _direction(given: ScalingDirection) -> Direction | None:
+    if given == ScalingDirection():
+        return None
+    return Direction(
+        stabilization_window=None if given.window is None else math.ceil(given.window),
+        policies=tuple(
+            RatePolicy(one.kind, one.value, math.ceil(one.period)) for one in given.policies or ()
+        ),
+        select=given.select,
+    )
+
+
+def observe(demand: Demand | None, desired: int, ready: int, now: float) -> Observation:
+    """Return what the rules look at.
+
+    `replicas` is the number asked for, not the number alive: one that crashed is being started
+    again, and nothing about the load has changed.
+    """
+    return Observation(
+        now=now,
+        held=demand.held if demand else None,
+        queued=demand.queued if demand else None,
+        running=demand.running if demand else None,
+        replicas=max(desired, ready),
+        ready=ready,
+    )
+
+
+class Autoscaler:
+    """The count of one deployment over time; `apply` is called with each new count."""
+
+    def __init__(
+        self,
+        name: str,
+        scaling: Scaling,
+        apply: Callable[[Decision], None],
+        journal: Journal,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.why = "the fleet file's minimum"
+        self._name, self._apply, self._journal, self._clock = name, apply, journal, clock
+        self._policy = policy_of(scaling) or _fixed(scaling)
+        self._state = decide.start(self._policy, clock())
+        self._logged = ""
+        self._paused_by: int | None = None
+        self._demand: Demand | None = None
+        self._ready = 0
+
+    @property
+    def desired(self) -> int:
+        """Replicas there should be."""
+        return self._state.spec
+
+    @property
+    def paused(self) -> bool:
+        """Whether a person has fixed the count."""
+        return self._policy.paused_at is not None
+
+    def pause(self, replicas: int | None) -> None:
+        """Fix the count; None hands it back to the rules."""
+        self._policy = replace(self._policy, paused_at=replicas)
+        self.step()
+
+    def hear(self, demand: Demand | None, ready: int) -> None:
+        """Take the latest demand (None: unknown) and wake at once if work waits for nobody."""
+        self._demand, self._ready = demand, ready
+        if demand and self.desired == 0 and demand.held + demand.queued > 0:
+            self._take(decide.activated(self._policy, self._state, self._seen()))
+
+    def step(self) -> None:
+        """Let the rules that are due decide."""
+        self._take(decide.step(self._policy, self._state, self._seen()))
+
+    async def run(self) -> None:
+        """Step whenever a rule is due, for ever."""
+        while True:
+            self.step()
+            wait = decide.due(self._policy, self._state) - self._clock()
+            await asyncio.sleep(_LONGEST if self.paused else min(max(wait, _SHORTEST), _LONGEST))
+
+    def _seen(self) -> Observation:
+        return observe(self._demand, self.desired, self._ready, self._clock())
+
+    def _take(self, decision: Decision) -> None:
+        self._state = decision.state
+        if decision.by != "nobody":
+            self.why = decision.reason
+            self._log(decision)
+        if decision.changed:
+            self._apply(decision)
+
+    def _log(self, decision: Decision) -> None:
+        """Write what is new: a change, or another kind of reason than last time."""
+        kind = "".join(letter for letter in decision.reason if not letter.isdigit())
+        if decision.changed or kind != self._logged:
+            self._logged = kind
+            self._journal.write(_entry(self._name, decision))
+
+
+def _entry(deployment: str, decision: Decision) -> dict[str, Any]:
+    return {"at": round(time.time(), 3), "deployment": deployment, **decision.entry()}
+
+
+def _fixed(scaling: Scaling) -> Policy:
+    """Return a policy that holds the minimum; the trigger is never reached."""
+    return Policy(
+        min=scaling.min, max=scaling.max, triggers=(Trigger("demand", 1e9, activation=1e9),)
+    )

@@ -1,0 +1,108 @@
+"""The control socket: how `headrace status`, `scale` and `down` talk to a fleet that is up.
+
+One JSON line asks, one JSON line answers. The socket lies in a folder that only its user may enter,
+and the other end's user is checked all the same. `supervisor.py` answers, `client.py` asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from headrace.local.status import FleetStatus
+
+_LIMIT = 1 << 20
+
+
+class GetStatus(msgspec.Struct, frozen=True, tag="status"):
+    """Ask for the fleet's status."""
+
+
+class Scale(msgspec.Struct, frozen=True, tag="scale"):
+    """Fix a deployment at `replicas`; None hands it back to its scaling rules."""
+
+    deployment: str
+    replicas: int | None
+
+
+class Down(msgspec.Struct, frozen=True, tag="down"):
+    """Drain and end; answered at once."""
+
+
+class WaitReady(msgspec.Struct, frozen=True, tag="wait-ready"):
+    """Answered when every deployment that can serve does."""
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """It was done, or begun."""
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """It was not done; `why` says why, for a person."""
+
+    why: str
+
+
+Request = GetStatus | Scale | Down | WaitReady
+
+
+class StatusAnswer(msgspec.Struct, frozen=True, tag="status"):
+    """The fleet's status."""
+
+    status: FleetStatus
+
+
+Reply = StatusAnswer | Done | Refused
+Respond = Callable[[Request], Awaitable[Reply]]
+
+_decode_request = msgspec.json.Decoder(Request).decode
+decode_reply = msgspec.json.Decoder(Reply).decode
+
+
+def encode(message: Request | Reply) -> bytes:
+    """Return the message as one line."""
+    return msgspec.json.encode(message) + b"\n"
+
+
+async def listen(path: Path, respond: Respond) -> asyncio.Server:
+    """Serve the control socket at `path`, in a folder of mode 0700."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if _is_ours(writer):
+                await _converse(reader, writer, respond)
+        except (ConnectionError, ValueError):
+            pass  # the other side went away, or sent a line without end
+        finally:
+            writer.close()
+
+    return await asyncio.start_unix_server(talk, path, limit=_LIMIT)
+
+
+async def _converse(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, respond: Respond
+) -> None:
+    async for line in reader:
+        writer.write(encode(await _reply(line, respond)))
+        await writer.drain()
+
+
+async def _reply(line: bytes, respond: Respond) -> Reply:
+    try:
+        request = _decode_request(line)
+    except msgspec.MsgspecError as error:
+        return Refused(f"not understood: {error}; do both sides have the same Headrace version?")
+    return await respond(request)
+
+
+def _is_ours(writer: asyncio.StreamWriter) -> bool:
+    peer: socket.socket = writer.get_extra_info("socket")
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return bool(uid in {os.getuid(), 0})

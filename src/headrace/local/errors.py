@@ -1,0 +1,20 @@
+"""What can go wrong on one machine and a person can mend.
+
+LocalError
+  AlreadyUpError          the fleet is up (`state.py`)
+  StateError              its state folder cannot be used (`state.py`)
+  PortError               its address cannot be listened on (`ports.py`)
+  EnvironmentFailedError  an engine's packages could not be installed (`environment.py`)
+  GatewayError            the gateway does not stay up (`gateway_link.py`)
+  StartError              a program could not be started (`kept.py`); becomes a replica's last words
+  NotUpError              nobody answers for the fleet (`client.py`)
+  RefusedError            the fleet did not do what it was asked (`client.py`)
+
+What is wrong with the fleet file itself, this machine's memory included, is a FleetError.
+"""
+
+from __future__ import annotations
+
+
+class LocalError(Exception):
+    """The message is a sentence that says what is wrong and what to do."""

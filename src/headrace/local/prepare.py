@@ -1,0 +1,142 @@
+"""What must be on this machine before a fleet can start: verified weights, engines, a free place.
+
+`headrace prepare` stops after this; `up.py` goes on with the blueprints made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from headrace.capacity.memory import replica_memory
+from headrace.engines.environment import requirements
+from headrace.engines.vllm import Vllm
+from headrace.fleet.load import FleetFile
+from headrace.fleet.source import parse_source
+from headrace.fleet.types import Deployment
+from headrace.hardware.machine import Machine
+from headrace.local.blueprint import Blueprint
+from headrace.local.environment import Say, ensure_environment
+from headrace.local.preflight import Finding, Need, device_findings, memory_findings
+from headrace.models.cache import cache_root, weights_root
+from headrace.models.lock import lock_path, read_lock, update_lock
+from headrace.models.progress import Listener
+from headrace.models.pull import pull
+from headrace.models.store import Store
+
+
+def prepare_weights(file: FleetFile, progress: Listener) -> dict[str, Path]:
+    """Return the folder of each model's weights, pulled if need be, checked against the lock file.
+
+    Raises WeightsError.
+    """
+    store, locked = Store(weights_root()), read_lock(lock_path(file.path))
+    folders: dict[str, Path] = {}
+    for name, model in file.fleet.models.items():
+        result = pull(
+            name,
+            parse_source(model.weights),
+            store=store,
+            lock_entry=locked.get(name),
+            allow_pickle=model.allow_pickle,
+            progress=progress,
+        )
+        if result.lock_changed:
+            update_lock(lock_path(file.path), name, result.entry)
+        folders[name] = result.path
+    return folders
+
+
+def prepare_engines(file: FleetFile, say: Say) -> dict[str, Path]:
+    """Return the interpreter that has each deployment's engine, installed if need be.
+
+    Raises EnvironmentFailedError; what `engine_findings` found must have been mended before.
+    """
+    pythons: dict[str, Path] = {}
+    for name, deployment in file.fleet.deployments.items():
+        if deployment.engine.python is not None:
+            pythons[name] = deployment.engine.python
+            continue
+        wanted = requirements(deployment.engine, file.fleet.hardware[deployment.hardware])
+        if wanted is not None:
+            pythons[name] = ensure_environment(wanted, cache_root(), say)
+    return pythons
+
+
+def engine_findings(file: FleetFile) -> Iterator[Finding]:
+    """Yield deployments whose engine is neither here nor known how to install."""
+    for name, deployment in file.fleet.deployments.items():
+        path = ("deployments", name, "engine", "python")
+        engine, hardware = deployment.engine, file.fleet.hardware[deployment.hardware]
+        if engine.python is not None:
+            if not engine.python.is_file():
+                yield (
+                    path,
+                    f"there is no file {engine.python}; name a Python that has {engine.name}",
+                )
+        elif requirements(engine, hardware) is None:
+            what = f"{engine.name} {engine.version} on a {hardware.kind}"
+            yield path, f"Headrace cannot install {what}; name a Python that has it"
+
+
+def machine_findings(
+    file: FleetFile, machine: Machine, gpus: tuple[str, ...], weights: Mapping[str, int]
+) -> Iterator[Finding]:
+    """Yield what this machine has too little of; `weights` are bytes by model, where known."""
+    needs = []
+    for name, deployment in file.fleet.deployments.items():
+        if file.fleet.hardware[deployment.hardware].kind == "gpu":
+            wanted = deployment.scaling.max * deployment.tensor_parallel
+            yield from device_findings(name, wanted, gpus)
+        else:
+            each = _host_memory(deployment, weights.get(deployment.model, 0))
+            needs.append(Need(name, each, deployment.scaling.max))
+    yield from memory_findings(needs, machine.memory_available)
+
+
+def _host_memory(deployment: Deployment, weights: int) -> int:
+    return replica_memory(weights, deployment.kv_cache or 0, deployment.tensor_parallel)
+
+
+def locked_sizes(file: FleetFile) -> dict[str, int]:
+    """Return the bytes of each model's weights that the lock file knows; LockError."""
+    return {name: entry.size for name, entry in read_lock(lock_path(file.path)).items()}
+
+
+def blueprints(
+    file: FleetFile,
+    weights: Mapping[str, Path],
+    pythons: Mapping[str, Path],
+    machine: Machine,
+    gpus: tuple[str, ...],
+) -> list[Blueprint]:
+    """Return what the supervisor starts replicas from, one for each deployment."""
+    fleet = file.fleet
+    return [
+        Blueprint(
+            name=name,
+            deployment=deployment,
+            hardware=fleet.hardware[deployment.hardware],
+            engine=Vllm(deployment.engine.version),
+            python=pythons[name],
+            model_path=weights[deployment.model],
+            served_names=_aliases(file, name),
+            known=fleet.models[deployment.model].known_prompt,
+            embeds=embeds(deployment),
+            cores=machine.cores,
+            devices=gpus if fleet.hardware[deployment.hardware].kind == "gpu" else (),
+        )
+        for name, deployment in fleet.deployments.items()
+    ]
+
+
+def _aliases(file: FleetFile, deployment: str) -> tuple[str, ...]:
+    routes = file.fleet.routes.values()
+    names = (alias for r in routes if r.deployment == deployment for alias in r.match.model)
+    return tuple(dict.fromkeys(names))
+
+
+def embeds(deployment: Deployment) -> bool:
+    """Whether the deployment only embeds, as its engine flags say."""
+    flags = {name.replace("_", "-"): value for name, value in deployment.engine.flags.items()}
+    return flags.get("runner") == "pooling" or "embed" in {flags.get("convert"), flags.get("task")}

@@ -1,0 +1,87 @@
+"""What a running fleet tells about itself: the data behind `headrace status` and the live display.
+
+`supervisor.py` fills it in, `control.py` carries it. Times are in seconds.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.local.states import State
+
+
+class Phase(msgspec.Struct, frozen=True):
+    """A start-up phase and how long it took."""
+
+    name: str
+    seconds: float
+
+
+class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One replica; `phase` and `in_phase` say what a starting one does now and for how long."""
+
+    id: str
+    state: State
+    age: float
+    phase: str
+    in_phase: float
+    phases: tuple[Phase, ...]
+    pid: int | None
+    port: int | None
+    in_flight: int
+    room: int
+    restarts: int
+    log: str
+
+
+class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployment; `why` is the reason of the last scaling decision.
+
+    `given_up` means a crash loop, and `last_words` what the engine said when it last died.
+    """
+
+    name: str
+    models: tuple[str, ...]
+    min: int
+    max: int
+    desired: int
+    paused: bool
+    why: str
+    held: int
+    queued: int
+    running: int
+    crashes: int
+    given_up: bool
+    retry_in: float | None
+    last_words: str
+    replicas: tuple[ReplicaStatus, ...]
+
+    @property
+    def ready(self) -> int:
+        """How many replicas are ready."""
+        return sum(replica.state == State.READY for replica in self.replicas)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it serves: the replicas it must at least have are ready, or it rests at zero."""
+        return self.ready >= max(self.min, min(self.desired, 1))
+
+
+class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole fleet; `gateway_pid` is None while the gateway is being restarted."""
+
+    fleet: str
+    file: str
+    pid: int
+    since: float
+    uptime: float
+    address: str
+    stopping: bool
+    gateway_pid: int | None
+    deployments: tuple[DeploymentStatus, ...]
+
+    @property
+    def settled(self) -> bool:
+        """Whether every deployment that can serve does, and one can."""
+        able = [one for one in self.deployments if not one.given_up]
+        return bool(able) and all(one.settled for one in able) and self.gateway_pid is not None

@@ -1,0 +1,140 @@
+import io
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from headrace.local import display
+from headrace.local.events import Event, Journal, event
+from headrace.local.states import State
+from headrace.local.status import DeploymentStatus, FleetStatus, Phase, ReplicaStatus
+
+
+def replica(state: State, **given: Any) -> ReplicaStatus:
+    values: dict[str, Any] = {
+        "id": "chat-1",
+        "state": state,
+        "age": 12.4,
+        "phase": "load",
+        "in_phase": 2.0,
+        "phases": (Phase("import", 8.13),),
+        "pid": 1,
+        "port": 2,
+        "in_flight": 3,
+        "room": 16,
+        "restarts": 0,
+        "log": "/l",
+    }
+    return ReplicaStatus(**(values | given))
+
+
+def deployment(*replicas: ReplicaStatus, **given: Any) -> DeploymentStatus:
+    values: dict[str, Any] = {
+        "name": "chat",
+        "models": ("small", "tiny"),
+        "min": 1,
+        "max": 2,
+        "desired": 1,
+        "paused": False,
+        "why": "5 waiting",
+        "held": 4,
+        "queued": 1,
+        "running": 3,
+        "crashes": 0,
+        "given_up": False,
+        "retry_in": None,
+        "last_words": "",
+        "replicas": replicas,
+    }
+    return DeploymentStatus(**(values | given))
+
+
+def fleet(*deployments: DeploymentStatus, gateway: int | None = 7) -> FleetStatus:
+    return FleetStatus(
+        fleet="laptop",
+        file="f.yaml",
+        pid=1,
+        since=0.0,
+        uptime=1.0,
+        address="http://127.0.0.1:8080/v1",
+        stopping=False,
+        gateway_pid=gateway,
+        deployments=deployments,
+    )
+
+
+def test_plain_lines_have_time_subject_text_and_seconds() -> None:
+    stream = io.StringIO()
+    plain = display.display_for(stream)
+    assert isinstance(plain, display.PlainDisplay)
+    plain.show(Event(at=0.0, kind="phase", subject="chat-1", text="load", seconds=2.04))
+    assert stream.getvalue()[2::3][:2] == "::"
+    assert stream.getvalue()[8:] == " chat-1:   load 2.0 s\n"
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_the_end_of_a_start_says_where_and_how_to_try_it() -> None:
+    stream = io.StringIO()
+    display.PlainDisplay(stream).serving(fleet(deployment()))
+    first, second = stream.getvalue().splitlines()
+    assert first == "ready: http://127.0.0.1:8080/v1  model small"
+    assert second.startswith("try:   curl http://127.0.0.1:8080/v1/chat/completions -H")
+    assert '"model": "small"' in second
+
+
+def test_a_reader_that_went_away_does_not_stop_the_fleet() -> None:
+    class Closed(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError
+
+    display.PlainDisplay(Closed()).show(event("note", "chat", "hello"))
+
+
+def test_the_table_shows_each_replica_with_its_phases() -> None:
+    console = Console(file=io.StringIO(), width=200, record=True)
+    console.print(display.table(fleet(deployment(replica(State.STARTING)))))
+    text = console.export_text()
+    assert "import 8.1, load 2…" in text
+    assert "3/16" in text
+    assert "0 of 1 ready" in text
+
+
+def test_a_terminal_gets_words_of_engines_without_markup() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=200)
+    display.TerminalDisplay(console).show(event("crashed", "chat-1", "[bold]x[/wrong] died"))
+    assert "[bold]x[/wrong] died" in stream.getvalue()
+
+
+def test_settled_means_that_every_deployment_serves_or_rests() -> None:
+    ready, starting = replica(State.READY), replica(State.STARTING)
+    assert fleet(deployment(ready)).settled
+    assert not fleet(deployment(starting)).settled
+    assert not fleet(deployment(ready), deployment(starting)).settled
+    assert fleet(deployment(min=0, desired=0)).settled
+    assert not fleet(deployment(starting, min=0, desired=1)).settled
+    assert fleet(deployment(ready), deployment(starting, given_up=True)).settled
+    assert not fleet(deployment(given_up=True)).settled
+    assert not fleet(deployment(ready), gateway=None).settled
+
+
+@given(st.text())
+def test_any_words_of_an_engine_can_be_shown(words: str) -> None:
+    stream = io.StringIO()
+    display.PlainDisplay(stream).show(event("crashed", "chat-1", words))
+    Console(file=io.StringIO(), width=80).print(
+        display.table(fleet(deployment(replica(State.READY), why=words)))
+    )
+
+
+def test_a_journal_is_bounded_and_survives_a_disk_that_is_full(tmp_path: Any) -> None:
+    journal = Journal(tmp_path / "e.jsonl", limit=200)
+    for number in range(50):
+        journal.write({"number": number})
+    sizes = [path.stat().st_size for path in tmp_path.iterdir()]
+    assert len(sizes) == 2
+    assert max(sizes) <= 220
+    broken = Journal(tmp_path / "none" / "e.jsonl")
+    broken.write({})
+    assert broken.lost == 1
