@@ -73,6 +73,7 @@ def test_the_examples_are_good(example: Path) -> None:
         ("kv_cache: 1GiB", "kv_cache: 1", "11: deployments.chat.kv_cache: expected a size with its unit"),
         ("kind: cpu", "kind: cqu", "5: hardware.box.kind: input should be 'cpu' or 'gpu'; did you mean 'cpu'?"),
         ("name: vllm", "name: vlm", "10: deployments.chat.engine.name: input should be 'vllm'"),
+        ("min: 1", "initial: 3", "13: deployments.chat.scaling.initial: initial 3 is not between min 1 and max 2"),
         ("min: 1", "mni: 1", "13: deployments.chat.scaling.mni: unknown key; did you mean 'min'?"),
         ("max: 2", "max: two", "14: deployments.chat.scaling.max: input should be a valid integer"),
         ("file:///models/small", "ftp://x/y", "3: models.small.weights: "),

@@ -29,7 +29,7 @@ deployments:
     model: small
     hardware: here
     max_num_seqs: {room}
-    scaling: {{min: {min}, max: {max}, polling_interval: 1s, sync_period: 1s, cooldown: {cooldown},
+    scaling: {{min: {min}, max: {max}, initial: {min}, polling_interval: 1s, sync_period: 1s, cooldown: {cooldown},
                triggers: [{{signal: demand, target: 2}}], down: {{window: 1s}}}}
     lifecycle: {{startup: {startup}, drain: {drain}, grace: {grace}}}
 routes:

@@ -49,7 +49,7 @@ def demand(waiting: int, running: int = 0) -> Demand:
 
 
 def scaling(low: int, high: int, **more: object) -> Scaling:
-    given = {"min": low, "max": high, "polling_interval": "5s", "sync_period": "5s"}
+    given = {"min": low, "max": high, "initial": low, "polling_interval": "5s", "sync_period": "5s"}
     triggers = [{"signal": "waiting", "target": 5}]
     return Scaling.model_validate({**given, "cooldown": "10s", "triggers": triggers, **more})
 
@@ -149,3 +149,14 @@ def test_the_log_has_the_first_decision_changes_and_their_inputs_but_no_repetiti
 def test_what_is_asked_for_counts_as_replicas(desired: int, ready: int, replicas: int) -> None:
     seen = observe(demand(1), desired, ready, 5.0)
     assert (seen.replicas, seen.ready) == (replicas, ready)
+
+
+def test_a_fleet_that_may_rest_begins_with_one_replica_and_rests_a_cooldown_after_it_was_ready(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, scaling(0, 2, initial=None))
+    assert bench.at(0, 0, ready=0) == 1
+    assert bench.at(40, 0, ready=0) == 1  # still starting: longer than the cooldown of 10 s
+    assert bench.at(45, 0, ready=1) == 1
+    assert bench.at(50, 0, ready=1) == 1
+    assert bench.at(60, 0, ready=1) == 0

@@ -64,6 +64,10 @@ def _routes(fleet: Fleet) -> Iterator[Finding]:
 def _scaling(scaling: Scaling, path: Path_) -> Iterator[Finding]:
     if scaling.min > scaling.max:
         yield (*path, "min"), f"min {scaling.min} is greater than max {scaling.max}"
+    if scaling.initial is not None and not scaling.min <= scaling.initial <= scaling.max:
+        bounds = f"min {scaling.min} and max {scaling.max}"
+        message = f"initial {scaling.initial} is not between {bounds}"
+        yield (*path, "initial"), message
     if not scaling.triggers and scaling.min != scaling.max:
         yield (*path, "triggers"), "empty, so nothing could ever scale between min and max"
     for index, trigger in enumerate(scaling.triggers):

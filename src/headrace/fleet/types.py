@@ -109,6 +109,11 @@ class Scaling(Strict):
 
     min: int = Field(default=1, ge=0, le=1000)
     max: int = Field(default=1, ge=1, le=1000)
+    initial: int | None = Field(
+        default=None,
+        ge=0,
+        description="Replicas to begin with; default: min, but one at least, to prove it.",
+    )
     triggers: tuple[Trigger, ...] = (Trigger(signal="waiting", target=5),)
     polling_interval: Duration = 30.0
     sync_period: Duration = Field(default=15.0, description="The HPA's; a cluster sets its own.")

@@ -38,6 +38,7 @@ def policy_of(scaling: Scaling) -> Policy | None:
         triggers=tuple(Trigger(t.signal, t.target, t.activation) for t in scaling.triggers),
         polling_interval=math.ceil(scaling.polling_interval),
         cooldown=math.ceil(scaling.cooldown),
+        initial_cooldown=math.ceil(scaling.cooldown),
         sync_period=math.ceil(scaling.sync_period),
         scale_up=_direction(scaling.up),
         scale_down=_direction(scaling.down),
@@ -54,6 +55,11 @@ def _direction(given: ScalingDirection) -> Direction | None:
         ),
         select=given.select,
     )
+
+
+def initial_count(scaling: Scaling) -> int:
+    """Return the replicas to begin with; at min 0 one proves that it works, then may rest."""
+    return max(scaling.min, 1) if scaling.initial is None else scaling.initial
 
 
 def observe(demand: Demand | None, desired: int, ready: int, now: float) -> Observation:
@@ -83,10 +89,11 @@ class Autoscaler:
         journal: Journal,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.why = "the fleet file's minimum"
+        self.why = "the count to begin with"
         self._name, self._apply, self._journal, self._clock = name, apply, journal, clock
         self._policy = policy_of(scaling) or _fixed(scaling)
-        self._state = decide.start(self._policy, clock())
+        self._state = decide.start(self._policy, clock(), initial_count(scaling))
+        self._proven = False
         self._logged = ""
         self._paused_by: int | None = None
         self._demand: Demand | None = None
@@ -110,11 +117,15 @@ class Autoscaler:
     def hear(self, demand: Demand | None, ready: int) -> None:
         """Take the latest demand (None: unknown) and wake at once if work waits for nobody."""
         self._demand, self._ready = demand, ready
+        self._proven |= ready > 0
         if demand and self.desired == 0 and demand.held + demand.queued > 0:
             self._take(decide.activated(self._policy, self._state, self._seen()))
 
     def step(self) -> None:
-        """Let the rules that are due decide."""
+        """Let the rules that are due decide; the first rest is counted from the first ready one."""
+        if not self._proven:
+            activity = replace(self._state.activity, created=self._clock())
+            self._state = replace(self._state, activity=activity)
         self._take(decide.step(self._policy, self._state, self._seen()))
 
     async def run(self) -> None:
