@@ -145,9 +145,14 @@ def test_a_tool_call_passes_through(served: Served) -> None:
     answer = served.client.chat.completions.create(
         model="smollm2",
         messages=[{"role": "user", "content": "What is the weather in Rome?"}],
-        tools=[{"type": "function", "function": {"name": "weather", "parameters": parameters}}],
+        tools=[
+            {
+                "type": "function",
+                "function": {"name": "weather", "parameters": parameters, "strict": True},
+            }
+        ],
         tool_choice={"type": "function", "function": {"name": "weather"}},
-        max_tokens=40,
+        max_tokens=80,
         temperature=0,
     )
     calls = answer.choices[0].message.tool_calls
@@ -227,6 +232,29 @@ def test_a_request_to_the_idle_fleet_is_held_and_answered(served: Served) -> Non
     assert lines[-2:] == ["data: [DONE]", ""]
     record = served.records()[-1]
     assert record["held_s"] > 5
+
+
+def test_the_commands_of_the_readme_do_what_it_says(served: Served) -> None:
+    known = served.records()[-1]["id"]
+    environment = {**os.environ, "HEADRACE_STATE": str(served.state)}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    commands = [one for one in _readme() if one.startswith(("curl", "headrace"))]
+    assert len(commands) >= 6
+    for command in commands:
+        if command.startswith("headrace down"):
+            continue  # the next test ends this fleet
+        shell = command.replace("http://127.0.0.1:8080/v1", served.url).replace(" ID", f" {known}")
+        done = subprocess.run(
+            ["bash", "-euc", shell], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (shell, done.stderr)
+        assert done.stdout, shell
+    assert len(served.status()["replicas"]) == 2  # pinned
+
+
+def _readme() -> list[str]:
+    text = (Path(__file__).parents[2] / "README.md").read_text().replace("\\\n", " ")
+    return [line[2:] for line in text.splitlines() if line.startswith("$ ")]
 
 
 def test_ctrl_c_drains_and_leaves_nothing_behind(served: Served) -> None:
