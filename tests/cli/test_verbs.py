@@ -97,3 +97,9 @@ def test_list_of_an_empty_machine(tmp_path: Path) -> None:
     done = headrace("weights", "list", state=tmp_path)
     assert done.returncode == 0
     assert "no weights in" in done.stdout
+
+
+def test_the_reference_is_the_one_that_the_types_make(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "fleet.md"
+    made = headrace("schema", "--markdown", state=tmp_path).stdout
+    assert page.read_text() == made, "run `headrace schema --markdown > docs/reference/fleet.md`"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.fleet.units import format_size, parse_duration, parse_size
+from headrace.fleet.units import format_duration, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,9 @@ def test_what_is_no_size(text: object) -> None:
 
 def test_sizes_are_written_for_people() -> None:
     assert [format_size(n) for n in (5, 1536, 2**31)] == ["5 B", "1.5 KiB", "2.0 GiB"]
+
+
+def test_durations_are_written_as_they_are_read() -> None:
+    assert [format_duration(n) for n in (0.25, 1, 90, 300, 7200, 0)] == [
+        "250ms", "1s", "90s", "5m", "2h", "0ms",
+    ]  # fmt: skip

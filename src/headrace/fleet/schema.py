@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.fleet.types import Fleet
+from headrace.fleet.units import DURATION, format_duration
 
 
 def fleet_schema() -> dict[str, Any]:
     """Return the JSON schema (2020-12) that yaml-language-server and others understand."""
     schema = Fleet.model_json_schema()
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "fleet.yaml",
-        **schema,
-    }
+    for part in (schema, *schema["$defs"].values()):
+        for field in part["properties"].values():
+            _write_default(field)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _write_default(field: dict[str, Any]) -> None:
+    """Give a default the form that a file would give it, or leave it to the part it belongs to."""
+    default = field.get("default")
+    if isinstance(default, dict) or default is None:
+        field.pop("default", None)
+    elif field.get("pattern") == DURATION:
+        field["default"] = format_duration(default)

@@ -32,7 +32,7 @@ class Strict(BaseModel):
 class KnownPrompt(Strict):
     """A prompt whose greedy answer is known by a wide margin; it decides who is ready."""
 
-    prompt: str = Field(min_length=1, max_length=2000)
+    prompt: str = Field(min_length=1, max_length=2000, description="Sent greedily.")
     answer: str = Field(
         min_length=1, max_length=200, description="What the answer must start with."
     )
@@ -83,8 +83,10 @@ class Engine(Strict):
 class Trigger(Strict):
     """Scale so that the signal is `target` for each replica (KEDA's AverageValue)."""
 
-    signal: Literal["waiting", "running", "demand"]
-    target: float = Field(gt=0)
+    signal: Literal["waiting", "running", "demand"] = Field(
+        description="Requests that wait, that run, or both."
+    )
+    target: float = Field(gt=0, description="Of the signal, for each replica.")
     activation: float = Field(default=0, ge=0, description="Wakes from zero above this value.")
 
 
@@ -107,15 +109,20 @@ class ScalingDirection(Strict):
 class Scaling(Strict):
     """How many replicas, by the rules of KEDA and the HPA."""
 
-    min: int = Field(default=1, ge=0, le=1000)
+    min: int = Field(default=1, ge=0, le=1000, description="0: it may rest; a request wakes it.")
     max: int = Field(default=1, ge=1, le=1000)
     initial: int | None = Field(
         default=None,
         ge=0,
         description="Replicas to begin with; default: min, but one at least, to prove it.",
     )
-    triggers: tuple[Trigger, ...] = (Trigger(signal="waiting", target=5),)
-    polling_interval: Duration = 30.0
+    triggers: tuple[Trigger, ...] = Field(
+        default=(Trigger(signal="waiting", target=5),),
+        description="The one that asks for most replicas counts.",
+    )
+    polling_interval: Duration = Field(
+        default=30.0, description="KEDA's: how often it looks whether to wake or rest."
+    )
     sync_period: Duration = Field(default=15.0, description="The HPA's; a cluster sets its own.")
     cooldown: Duration = Field(
         default=300.0, description="Idle time before the last replica stops."
@@ -136,23 +143,29 @@ class Queue(Strict):
     """Bounds on waiting; beyond them a request is refused with 429 or 503."""
 
     limit: int = Field(default=256, ge=0, le=100_000, description="Waiting requests.")
-    max_wait: Duration = 300.0
+    max_wait: Duration = Field(default=300.0, description="Longest wait of a request.")
 
 
 class Deployment(Strict):
     """One variant of a model on one engine."""
 
-    model: Name
-    hardware: Name
+    model: Name = Field(description="One of the models.")
+    hardware: Name = Field(description="One of the hardware entries.")
     engine: Engine = Engine()
     max_model_len: int | None = Field(default=None, ge=16, description="Tokens, prompt and answer.")
     max_num_seqs: int = Field(
         default=64, ge=1, le=65536, description="Requests at once on a replica."
     )
     kv_cache: Size | None = Field(default=None, description="KV cache of a replica (CPU).")
-    gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
-    tensor_parallel: int = Field(default=1, ge=1, le=64)
-    quantization: str | None = None
+    gpu_memory_utilization: float | None = Field(
+        default=None, gt=0, le=1, description="Share of a GPU's memory that the engine may use."
+    )
+    tensor_parallel: int = Field(
+        default=1, ge=1, le=64, description="Accelerators that share each layer of a replica."
+    )
+    quantization: str | None = Field(
+        default=None, description="As the engine names it; default: what the weights say."
+    )
     scaling: Scaling = Scaling()
     lifecycle: Lifecycle = Lifecycle()
     queue: Queue = Queue()
@@ -184,7 +197,7 @@ class Route(Strict):
 class Gateway(Strict):
     """Where the OpenAI-compatible address is."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", description="0.0.0.0: everybody who can reach it.")
     port: int = Field(default=8080, ge=0, le=65535, description="0: the system chooses.")
 
 

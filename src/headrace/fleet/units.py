@@ -14,17 +14,25 @@ from pydantic import BeforeValidator, WithJsonSchema
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _BYTES |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_DURATION = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"
+DURATION = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"
 _SIZE = r"^[0-9]+(\.[0-9]+)?(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)$"
 
 
 def parse_duration(value: object) -> float:
     """Return seconds from text such as `250ms`, `90s`, `5m` or `1h`; else ValueError."""
     text = str(value)
-    if not isinstance(value, str) or not re.fullmatch(_DURATION, text):
+    if not isinstance(value, str) or not re.fullmatch(DURATION, text):
         raise ValueError("expected a duration with its unit: ms, s, m or h, such as 90s")
     number, unit = re.findall(r"[\d.]+|\D+$", text)
     return float(number) * _SECONDS[unit]
+
+
+def format_duration(seconds: float) -> str:
+    """Write seconds as a fleet file does, in the largest unit that needs no fraction: `5m`."""
+    for unit in ("h", "m", "s"):
+        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
+            return f"{seconds / _SECONDS[unit]:.0f}{unit}"
+    return f"{seconds * 1000:g}ms"
 
 
 def parse_size(value: object) -> int:
@@ -50,7 +58,7 @@ def format_size(size: float) -> str:
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    WithJsonSchema({"type": "string", "pattern": _DURATION, "examples": ["250ms", "90s", "5m"]}),
+    WithJsonSchema({"type": "string", "pattern": DURATION, "examples": ["250ms", "90s", "5m"]}),
 ]
 """Seconds, written with a unit."""
 
