@@ -1,0 +1,59 @@
+"""Whether the gateway keeps what it promises: the two limits, checked against the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.figures import BIG_GAP, CPU_PER_CHUNK, compare, over_repeats, paired_ratios
+from bench.measure import Measurement
+
+MOST_CPU_RATIO = 1.0
+MOST_ADDED_GAP = 5.0  # milliseconds
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One promise; `kept` none: it was not measured."""
+
+    kept: bool | None
+    text: str
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        word = {True: "PASS", False: "FAIL", None: "NOT MEASURED"}[self.kept]
+        return f"{word}: {self.text}"
+
+
+def verdicts(measurements: Sequence[Measurement]) -> list[Verdict]:
+    """Return whether each promise is kept."""
+    return [_cpu(measurements), _gap(measurements)]
+
+
+def _cpu(measurements: Sequence[Measurement]) -> Verdict:
+    text = "CPU per chunk headrace/vllm-router"
+    limit = f"(must be <= {MOST_CPU_RATIO:.1f})"
+    found = compare(CPU_PER_CHUNK, measurements, "headrace", "vllm-router")
+    if found is None:
+        return Verdict(None, f"{text} {limit}")
+    doubt = ""
+    if found.inconclusive:
+        pairs = paired_ratios(CPU_PER_CHUNK, measurements, "headrace", "vllm-router")
+        each = ", ".join(f"{ratio:.2f}x" for ratio in pairs)
+        doubt = f"; the difference is inside the spread: inconclusive (per repeat: {each})"
+    return Verdict(found.ratio <= MOST_CPU_RATIO, f"{text} = {found.ratio:.2f}x {limit}{doubt}")
+
+
+def _gap(measurements: Sequence[Measurement]) -> Verdict:
+    text = "largest gap added to other streams by 1 MiB prompts"
+    limit = f"(must be < {MOST_ADDED_GAP:.0f} ms beyond direct)"
+    added = over_repeats(BIG_GAP, measurements, "headrace")
+    if added is None:
+        return Verdict(None, f"{text} {limit}")
+    text = f"{text} = {added.median:+.1f} ms {limit}"
+    if added.late:
+        return Verdict(None, f"{text}; the load was late, so this may be its own hitch")
+    doubt = ""
+    if abs(added.median - MOST_ADDED_GAP) <= added.spread or len(added.values) < 2:
+        doubt = "; the limit is inside the spread: inconclusive"
+    return Verdict(added.median < MOST_ADDED_GAP, f"{text}{doubt}")
