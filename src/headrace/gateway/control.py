@@ -50,6 +50,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_head: int = 64 * 1024
     max_body: int = 32 * 1024 * 1024
     read_timeout: float = 30.0
+    write_timeout: float = 60.0
     keepalive: float = 75.0
     max_connections: int = 8192
 

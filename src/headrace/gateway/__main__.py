@@ -1,0 +1,79 @@
+"""`python -m headrace.gateway`: one gateway process.
+
+A runtime starts it with two inherited descriptors, its end of a control socket and a listening
+socket. Benchmarks and tests start it with an address and a file of the messages that a runtime
+would send.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import prometheus_client
+import uvloop
+
+from headrace.gateway import control
+from headrace.gateway.service import DRAIN_TIMEOUT, Service
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until drained."""
+    options = _parse(arguments)
+    # A `_created` series for every counter doubles the exposition and nobody reads it.
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # has no types
+    messages: list[control.ToGateway] = []
+    if options.static:
+        messages = msgspec.json.decode(
+            Path(options.static).read_bytes(), type=list[control.ToGateway]
+        )
+    link = socket.socket(fileno=options.control_fd) if options.control_fd is not None else None
+    listener = (
+        _listen(options.listen) if options.listen else socket.socket(fileno=options.listen_fd)
+    )
+    # A stream makes no reference cycles; a full collection would only delay the others.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    uvloop.run(_serve(listener, link, messages, options.drain_timeout))
+
+
+async def _serve(
+    listener: socket.socket,
+    link: socket.socket | None,
+    messages: Sequence[control.ToGateway],
+    drain_timeout: float,
+) -> None:
+    await Service(listener, link, drain_timeout=drain_timeout).run(messages)
+
+
+def _listen(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host.strip("[]"), int(port)))
+    return listener
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m headrace.gateway", description=__doc__)
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--listen", metavar="HOST:PORT", help="address to serve on")
+    place.add_argument("--listen-fd", type=int, metavar="N", help="inherited listening socket")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--static", metavar="FILE", help="JSON array of control messages")
+    source.add_argument("--control-fd", type=int, metavar="N", help="inherited control socket")
+    parser.add_argument(
+        "--drain-timeout", type=float, default=DRAIN_TIMEOUT, metavar="SECONDS",
+        help="to finish running work on SIGTERM or when the runtime is gone (default %(default)s)",
+    )  # fmt: skip
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

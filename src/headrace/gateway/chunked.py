@@ -1,0 +1,127 @@
+"""HTTP/1.1 chunked framing, at two speeds.
+
+`whole_chunks` recognises in a few steps what an engine sends nearly always: reads that are made of
+whole chunks. Such bytes go to the client as they are. Everything else goes through `Dechunker`,
+which is exact and strict, and is framed anew. `relay.py` chooses between them.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+LAST_CHUNK = b"0\r\n\r\n"
+MAX_LINE = 4096
+"""Longest chunk-size or trailer line accepted, in bytes."""
+
+_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
+
+
+class FramingError(ValueError):
+    """The peer broke the rules of chunked framing; nothing after this point can be trusted."""
+
+
+@lru_cache(maxsize=4096)
+def chunk_size(line: bytes) -> int:
+    """Return the size that a bare chunk-size line gives, -1 when it is anything else."""
+    return int(line, 16) if _SIZE.fullmatch(line) else -1
+
+
+@lru_cache(maxsize=4096)
+def one_chunk_start(length: int) -> bytes:
+    """Return the size line with which `length` bytes, if they end in CRLF, are exactly one chunk.
+
+    The line is written as engines write it: lower case, no padding. Where no such line fits
+    (a length at which the line itself would grow) the answer matches nothing.
+    """
+    for digits in range(1, 9):
+        size = length - digits - 4
+        line = b"%x\r\n" % max(size, 0)
+        if size > 0 and len(line) == digits + 2:
+            return line
+    return b"\0"
+
+
+def whole_chunks(data: bytes) -> int:
+    """Return how many chunks `data` is made of exactly; 0 if it is not, or holds the last chunk."""
+    position = count = 0
+    end = len(data)
+    while position < end:
+        line_end = data.find(b"\r\n", position, position + 10)
+        if line_end < 0:
+            return 0
+        size = chunk_size(data[position:line_end])
+        if size <= 0:
+            return 0
+        position = line_end + size + 4
+        if data[position - 2 : position] != b"\r\n":
+            return 0
+        count += 1
+    return count
+
+
+def frame(payload: bytes) -> bytes:
+    """Return the payload as one chunk, nothing for an empty one."""
+    return b"%x\r\n%b\r\n" % (len(payload), payload) if payload else b""
+
+
+class Dechunker:
+    """Takes a chunked body in any pieces and gives its payload.
+
+    `done` is true after the last chunk and its trailers (which are dropped); `extra` then counts
+    the bytes that came after the end.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self.extra = 0
+        self._partial = b""
+        self._left = 0
+        self._line = self._size_line
+
+    @property
+    def between_chunks(self) -> bool:
+        """Whether the next byte begins a chunk."""
+        return not self._left and not self._partial and self._line == self._size_line
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the payload in `data`; raises FramingError."""
+        parts: list[bytes] = []
+        data, self._partial = self._partial + data, b""
+        position = 0
+        while position < len(data) and not self.done:
+            if self._left:
+                part = data[position : position + self._left]
+                parts.append(part)
+                position += len(part)
+                self._left -= len(part)
+            else:
+                position = self._read_line(data, position)
+        self.extra += len(data) - position
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _read_line(self, data: bytes, position: int) -> int:
+        line_end = data.find(b"\r\n", position)
+        length = (line_end if line_end >= 0 else len(data)) - position
+        if length > MAX_LINE:
+            raise FramingError("a line of chunked framing is too long")
+        if line_end < 0:
+            self._partial = data[position:]
+            return len(data)
+        self._line(data[position:line_end])
+        return line_end + 2
+
+    def _size_line(self, line: bytes) -> None:
+        size = chunk_size(line.partition(b";")[0].strip(b" \t"))
+        if size < 0:
+            raise FramingError("a chunk size is not a hexadecimal number")
+        self._left = size
+        self._line = self._end_line if size else self._trailer_line
+
+    def _end_line(self, line: bytes) -> None:
+        if line:
+            raise FramingError("a chunk is longer than its size says")
+        self._line = self._size_line
+
+    def _trailer_line(self, line: bytes) -> None:
+        self.done = not line

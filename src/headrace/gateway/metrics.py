@@ -1,0 +1,124 @@
+"""The gateway's metrics for Prometheus, by route and deployment.
+
+Counters and histograms are cached children, so that a finished request costs microseconds; gauges
+are read from the queues only when somebody scrapes. Names and labels are listed once, here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from headrace.gateway.control import Demand
+from headrace.gateway.records import Record
+
+LABELS = ("route", "deployment")
+_LATENCY = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 600)
+_PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5)
+
+
+class RouteMetrics:
+    """One route's and deployment's children of every metric."""
+
+    def __init__(self, metrics: Metrics, route: str, deployment: str) -> None:
+        labels = (route, deployment)
+        self._outcome = cache(lambda outcome: metrics.requests.labels(*labels, outcome))
+        self._error = cache(lambda kind: metrics.errors.labels(*labels, kind))
+        self._ttft = metrics.ttft.labels(*labels)
+        self._tpot = metrics.tpot.labels(*labels)
+        self._duration = metrics.duration.labels(*labels)
+        self._held = metrics.wait.labels(*labels, "held")
+        self._queued = metrics.wait.labels(*labels, "queued")
+        self._input = metrics.input_tokens.labels(*labels)
+        self._output = metrics.output_tokens.labels(*labels)
+
+    def refused(self, kind: str) -> None:
+        """Count a request that never got far enough to have a record."""
+        self._outcome("refused").inc()
+        self._error(kind).inc()
+
+    def observe(self, record: Record) -> None:
+        """Count a finished request."""
+        self._outcome(record.outcome).inc()
+        if record.error is not None:
+            self._error(record.error).inc()
+        self._duration.observe(record.duration_s)
+        self._held.observe(record.held_s)
+        self._queued.observe(record.queued_s)
+        if record.ttft_s is not None:
+            self._ttft.observe(record.ttft_s)
+        if record.tpot_s is not None:
+            self._tpot.observe(record.tpot_s)
+        self._input.inc(record.prompt_tokens or 0)
+        self._output.inc(record.completion_tokens or 0)
+
+
+class Metrics:
+    """All metrics of one gateway, in a registry of their own."""
+
+    def __init__(self, gauges: Callable[[], Iterable[Metric]]) -> None:
+        registry = self.registry = CollectorRegistry()
+        self._routes: dict[tuple[str, str], RouteMetrics] = {}
+
+        def counter(name: str, text: str, *more: str) -> Counter:
+            return Counter(f"headrace_{name}", text, (*LABELS, *more), registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *more: str) -> Histogram:
+            labels = (*LABELS, *more)
+            return Histogram(f"headrace_{name}", text, labels, registry=registry, buckets=buckets)
+
+        self.requests = counter("requests_total", "Finished requests by outcome", "outcome")
+        self.errors = counter("errors_total", "Requests that ended badly, by kind", "kind")
+        self.input_tokens = counter("input_tokens_total", "Prompt tokens, as engines report them")
+        self.output_tokens = counter("output_tokens_total", "Generated tokens")
+        self.ttft = histogram("ttft_seconds", "Arrival to first event", _LATENCY)
+        self.tpot = histogram("tpot_seconds", "Mean time between tokens of a request", _PER_TOKEN)
+        self.duration = histogram("request_seconds", "Arrival to end", _LATENCY)
+        self.wait = histogram(
+            "wait_seconds", "Waiting for a ready replica (held) or for room (queued)",
+            (0.001, *_LATENCY), "kind",
+        )  # fmt: skip
+        registry.register(_Gauges(gauges))
+
+    def of(self, route: str | None, deployment: str | None) -> RouteMetrics:
+        """Return the metrics of a route; requests that matched none are counted under ""."""
+        key = (route or "", deployment or "")
+        found = self._routes.get(key)
+        if found is None:
+            found = self._routes[key] = RouteMetrics(self, *key)
+        return found
+
+    def render(self) -> bytes:
+        """Return the text exposition."""
+        return generate_latest(self.registry)
+
+
+class _Gauges(Collector):
+    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._read()
+
+
+def lane_gauges(demands: Iterable[Demand], connections: int, dropped: int) -> Iterator[Metric]:
+    """Build the gauges from the lanes' demand."""
+    held = GaugeMetricFamily("headrace_held", "Waiting for a ready replica", labels=["deployment"])
+    queued = GaugeMetricFamily("headrace_queued", "Waiting for room", labels=["deployment"])
+    running = GaugeMetricFamily("headrace_running", "Bound to a replica", labels=["deployment"])
+    by_replica = GaugeMetricFamily(
+        "headrace_replica_running", "Bound, by replica", labels=["deployment", "replica"]
+    )
+    for demand in demands:
+        held.add_metric([demand.deployment], demand.held)
+        queued.add_metric([demand.deployment], demand.queued)
+        running.add_metric([demand.deployment], demand.running)
+        for replica, count in demand.replicas.items():
+            by_replica.add_metric([demand.deployment, replica], count)
+    yield from (held, queued, running, by_replica)
+    yield GaugeMetricFamily("headrace_connections", "Open client connections", connections)
+    yield CounterMetricFamily("headrace_records_dropped", "Request log lines lost", dropped)

@@ -1,0 +1,1 @@
+"""Floor 2: pure policy; which route, which queue, which replica. No sockets, clocks or files."""

@@ -1,0 +1,183 @@
+"""Clients that hang up, replicas that refuse or break off, and readers that are slow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+from harness import DONE, PLAIN, STREAM, Engine, engine, rig, token, until
+
+
+async def test_a_client_that_hangs_up_while_waiting_leaves_the_queue(tmp_path: Path) -> None:
+    async with rig(records=tmp_path / "log") as it:
+        wire = await it.post(PLAIN)
+        await until(lambda: it.demand().held == 1)
+        wire.writer.close()
+        await until(lambda: it.demand().held == 0)
+        assert it.records_written()[0]["outcome"] == "client_gone"
+
+
+async def test_a_client_that_hangs_up_stops_the_engine(tmp_path: Path) -> None:
+    async with engine() as one, rig(records=tmp_path / "log") as it:
+        it.replicas(one)
+        wire = await it.post(STREAM)
+        asked = await one.next()
+        asked.start_stream()
+        asked.send_chunk(token("a"))
+        await wire.head()
+        wire.writer.transport.abort()
+        await asked.hung_up()
+        await until(lambda: it.demand().running == 0)
+        (record,) = it.records_written()
+        assert (record["outcome"], record["status"]) == ("client_gone", 200)
+
+
+async def test_a_client_that_hangs_up_before_the_answer_stops_the_engine() -> None:
+    async with engine() as one, rig() as it:
+        it.replicas(one)
+        wire = await it.post(PLAIN)
+        asked = await one.next()
+        wire.writer.close()
+        await asked.hung_up()
+        await until(lambda: it.demand().running == 0)
+
+
+async def test_a_replica_that_closes_before_the_first_byte_is_passed_over(tmp_path: Path) -> None:
+    async with engine() as bad, engine() as good, rig(records=tmp_path / "log") as it:
+        bad.refuse = True
+        it.replicas(bad, good)
+        wire = await it.post(PLAIN)
+        (await good.next()).answer_json({"choices": []})
+        answer = await wire.answer()
+        assert answer.headers["x-headrace-replica"] == f"d-{good.port}"
+        assert answer.headers["x-headrace-attempts"] == "2"
+        assert [fault.replica for fault in it.faults()] == [f"d-{bad.port}"]
+        assert it.demand().running == 0
+
+
+async def test_a_replica_that_is_not_there_is_passed_over() -> None:
+    async with engine() as good, rig() as it:
+        it.replicas(Engine(port=_closed_port()), good)
+        wire = await it.post(PLAIN)
+        (await good.next()).answer_json({"choices": []})
+        assert (await wire.answer()).headers["x-headrace-attempts"] == "2"
+        assert "does not accept connections" in it.faults()[0].what
+
+
+async def test_after_three_attempts_the_client_is_told(tmp_path: Path) -> None:
+    async with (
+        engine() as one, engine() as two, engine() as three, rig(records=tmp_path / "log") as it
+    ):  # fmt: skip
+        one.refuse = two.refuse = three.refuse = True
+        it.replicas(one, two, three)
+        answer = await (await it.post(STREAM)).answer()
+        assert (answer.status, answer.code) == (502, "upstream_unreachable")
+        assert {one.connections, two.connections, three.connections} == {1}
+        assert len(it.faults()) == 3
+        (record,) = it.records_written()
+        assert (record["outcome"], record["attempts"]) == ("upstream_unreachable", 3)
+
+
+async def test_a_stale_connection_is_no_fault_of_the_replica() -> None:
+    async with engine() as one, rig() as it:
+        it.replicas(one)
+        wire = await it.post(PLAIN)
+        asked = await one.next()
+        asked.answer_json({"choices": []}, finish=False)
+        await wire.answer()
+        wire.post(PLAIN)
+        assert (await asked.reader.readuntil(b"\r\n\r\n")).startswith(b"POST")
+        asked.writer.close()  # as a server does whose keep-alive time is over
+        (await one.next()).answer_json({"choices": []})
+        answer = await wire.answer()
+        assert (answer.status, answer.headers["x-headrace-attempts"]) == (200, "1")
+        assert it.faults() == []
+        assert one.connections == 2
+
+
+async def test_a_stream_that_breaks_off_says_so(tmp_path: Path) -> None:
+    async with engine() as one, rig(records=tmp_path / "log") as it:
+        it.replicas(one)
+        wire = await it.post(STREAM)
+        asked = await one.next()
+        asked.start_stream()
+        asked.send_chunk(token("a"))
+        await wire.head()
+        assert await wire.chunk() == token("a")
+        asked.send_chunk(token("b"))
+        assert await wire.chunk() == token("b")
+        asked.writer.close()
+        event = await wire.chunk()
+        assert json.loads(event.removeprefix(b"data: "))["error"]["code"] == "upstream_broke"
+        assert await wire.chunk() == b""
+        assert await wire.closed()
+        (record,) = it.records_written()
+        assert (record["outcome"], record["status"]) == ("upstream_broke", 200)
+        assert record["tpot_s"] is None
+        assert len(it.faults()) == 1
+
+
+async def test_a_plain_answer_that_breaks_off_is_visibly_incomplete() -> None:
+    async with engine() as one, rig() as it:
+        it.replicas(one)
+        wire = await it.post(PLAIN)
+        asked = await one.next()
+        asked.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+        await wire.head()
+        asked.writer.close()
+        assert await wire.reader.read() == b"half"
+
+
+async def test_a_malformed_answer_is_a_502() -> None:
+    async with engine() as one, rig() as it:
+        it.replicas(one)
+        wire = await it.post(PLAIN)
+        (await one.next()).send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+        answer = await wire.answer()
+        assert (answer.status, answer.code) == (502, "upstream_broke")
+
+
+async def test_malformed_chunks_break_the_stream_and_are_not_passed_on() -> None:
+    async with engine() as one, rig() as it:
+        it.replicas(one)
+        wire = await it.post(STREAM)
+        asked = await one.next()
+        asked.start_stream()
+        asked.send_chunk(token("a"))
+        await wire.head()
+        assert await wire.chunk() == token("a")
+        asked.send(b"-5\r\nhello\r\n")
+        assert b"malformed body" in await wire.chunks()
+
+
+async def test_a_slow_client_stops_the_engine_and_loses_nothing() -> None:
+    """40 MB are more than all socket buffers on the way; the gateway keeps less than one."""
+    async with engine() as one, rig() as it:
+        it.replicas(one)
+        wire = await it.connect(limit=1024)  # reads nothing ahead
+        wire.post(STREAM)
+        asked = await one.next()
+        asked.start_stream()
+        event = token("x" * 64_000)
+        for _ in range(640):
+            asked.send_chunk(event)
+        asked.send_chunk(token("", "stop"))
+        asked.end_stream()
+        (client,) = it.gateway.clients
+        engine_holds = asked.writer.transport.get_write_buffer_size
+        gateway_holds = client._transport.get_write_buffer_size
+        await until(gateway_holds)
+        before = -1
+        while before != engine_holds():  # until nothing moves any more
+            before = engine_holds()
+            await asyncio.sleep(0.02)
+        assert engine_holds() > 1_000_000
+        assert gateway_holds() < 1_000_000
+        assert (await wire.answer()).body == event * 640 + token("", "stop") + DONE
+
+
+def _closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,199 @@
+"""Late binding, as a model that must hold whatever happens in whatever order."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from headrace.routing.choose import Place, choose
+from headrace.routing.queue import Ticket, WorkQueue
+
+
+def assigned(queue: WorkQueue[str], now: float) -> list[tuple[str, str]]:
+    return [(ticket.item, place.id) for ticket, place in queue.assign(now)]
+
+
+def test_nothing_is_bound_before_there_is_room() -> None:
+    queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=60)
+    for name in "abc":
+        assert queue.submit(name, 0.0)
+    assert (queue.held, queue.queued, queue.running) == (3, 0, 0)
+    queue.set_places([("one", 2, True)], 1.0)
+    assert assigned(queue, 1.0) == [("a", "one"), ("b", "one")]
+    assert (queue.held, queue.queued, queue.running) == (0, 1, 2)
+    queue.set_places([("one", 2, True), ("two", 2, True)], 2.0)
+    assert assigned(queue, 2.0) == [("c", "two")]
+
+
+def test_waits_are_told_apart() -> None:
+    """Ready at 3, gone from 5 to 9, room at 11: held 3 + 4, queued 2 + 2."""
+    queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=60)
+    ticket = queue.submit("a", 0.0)
+    assert ticket is not None
+    queue.set_places([("one", 0, True)], 3.0)
+    queue.set_places([("one", 0, False)], 5.0)
+    queue.set_places([("one", 0, True)], 9.0)
+    queue.set_places([("one", 1, True)], 11.0)
+    assert assigned(queue, 11.0) == [("a", "one")]
+    assert (ticket.held, ticket.queued) == (7.0, 4.0)
+
+
+def test_a_second_wait_adds_to_the_first() -> None:
+    queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=60)
+    ticket = queue.submit("a", 0.0)
+    assert ticket is not None
+    queue.set_places([("one", 1, True)], 2.0)
+    ((_, place),) = queue.assign(2.0)
+    queue.release(place)
+    queue.skip(place, 6.0)
+    queue.resubmit(ticket, 5.0)
+    assert assigned(queue, 5.9) == []
+    assert queue.next_event(5.0) == 6.0
+    assert assigned(queue, 6.0) == [("a", "one")]
+    assert (ticket.held, ticket.queued) == (2.0, 1.0)
+
+
+def test_a_failed_request_goes_back_before_younger_ones() -> None:
+    queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=60)
+    queue.set_places([("one", 2, True)], 0.0)
+    queue.submit("a", 0.0)
+    queue.submit("b", 1.0)
+    tickets = [ticket for ticket, _ in queue.assign(1.0)]
+    queue.submit("c", 2.0)
+    place = queue.places["one"]
+    for ticket in tickets:  # the older comes back first
+        queue.release(place)
+        queue.resubmit(ticket, 3.0)
+    assert [item for item, _ in assigned(queue, 3.0)] == ["a", "b"]
+
+
+def test_a_full_queue_still_takes_what_can_run_at_once() -> None:
+    queue: WorkQueue[str] = WorkQueue(limit=0, max_wait=60)
+    assert queue.submit("a", 0.0) is None
+    queue.set_places([("one", 1, True)], 0.0)
+    assert queue.submit("b", 0.0) is not None
+    assert assigned(queue, 0.0) == [("b", "one")]
+    assert queue.submit("c", 0.0) is None
+
+
+def test_those_who_waited_too_long_are_taken_out() -> None:
+    queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=5)
+    for at, name in enumerate("abc"):
+        queue.submit(name, float(at))
+    assert queue.next_event(2.0) == 5.0
+    assert [ticket.item for ticket in queue.expired(4.9)] == []
+    assert [ticket.item for ticket in queue.expired(6.0)] == ["a", "b"]
+    assert queue.waiting == 1
+
+
+def test_a_replica_that_is_gone_stays_until_it_is_empty() -> None:
+    queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=5)
+    queue.set_places([("one", 1, True)], 0.0)
+    queue.submit("a", 0.0)
+    ((_, place),) = queue.assign(0.0)
+    queue.set_places([], 1.0)
+    assert queue.running == 1
+    assert not queue.any_ready
+    queue.release(place)
+    assert queue.places == {}
+
+
+def test_the_least_loaded_ready_replica_is_chosen() -> None:
+    places = [
+        Place("full", room=1, running=1),
+        Place("busy", room=9, running=3),
+        Place("draining", room=9, ready=False),
+        Place("skipped", room=9, skip_until=10.0),
+        Place("free", room=9, running=2),
+    ]
+    chosen = choose(places, now=9.0)
+    assert chosen is not None
+    assert chosen.id == "free"
+    later = choose(places, now=10.0)
+    assert later is not None
+    assert later.id == "skipped"
+    assert choose([], 0.0) is None
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Requests and replicas come and go; a list stands in as the model of the queue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.queue: WorkQueue[int] = WorkQueue(limit=4, max_wait=50)
+        self.waiting: list[Ticket[int]] = []
+        self.running: list[tuple[Ticket[int], Place]] = []
+        self.count = 0
+
+    @rule(seconds=st.integers(0, 20))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+        for ticket in self.queue.expired(self.now):
+            assert ticket is self.waiting.pop(0)
+            assert self.now >= ticket.arrived + 50
+        assert all(self.now < ticket.arrived + 50 for ticket in self.waiting)
+        self.bind()
+
+    @rule()
+    def arrive(self) -> None:
+        self.count += 1
+        ticket = self.queue.submit(self.count, self.now)
+        if ticket is None:
+            assert len(self.waiting) >= 4  # one that came back is never turned away
+        else:
+            self.waiting.append(ticket)
+        self.bind()
+
+    def bind(self) -> None:
+        for ticket, place in self.queue.assign(self.now):
+            assert ticket is self.waiting.pop(0)  # oldest first
+            assert place.ready
+            assert place.running <= place.room
+            self.running.append((ticket, place))
+
+    @precondition(lambda self: self.running)
+    @rule(which=st.integers(0, 99), fails=st.booleans())
+    def end(self, which: int, fails: bool) -> None:
+        ticket, place = self.running.pop(which % len(self.running))
+        self.queue.release(place)
+        if fails:
+            self.queue.skip(place, self.now + 1)
+            self.queue.resubmit(ticket, self.now)
+            older = [one for one in self.waiting if one.arrived < ticket.arrived]
+            self.waiting.insert(len(older), ticket)
+        self.bind()
+
+    @precondition(lambda self: self.waiting)
+    @rule(which=st.integers(0, 99))
+    def hang_up(self, which: int) -> None:
+        ticket = self.waiting.pop(which % len(self.waiting))
+        assert self.queue.withdraw(ticket, self.now)
+        assert not self.queue.withdraw(ticket, self.now)
+
+    @rule(
+        places=st.dictionaries(st.sampled_from("abc"), st.tuples(st.integers(0, 2), st.booleans()))
+    )
+    def replicas_change(self, places: dict[str, tuple[int, bool]]) -> None:
+        self.queue.set_places([(name, *value) for name, value in places.items()], self.now)
+        self.bind()
+
+    @invariant()
+    def counts_agree(self) -> None:
+        assert self.queue.waiting == len(self.waiting)
+        assert self.queue.running == len(self.running)
+        assert self.queue.held + self.queue.queued == len(self.waiting)
+        for ticket, _ in self.running:
+            assert ticket.held >= 0
+            assert ticket.queued >= 0
+
+    @invariant()
+    def no_one_waits_in_vain(self) -> None:
+        """While somebody waits, no ready replica has room that it may use."""
+        if self.waiting:
+            assert choose(self.queue.places.values(), self.now) is None
+
+
+AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestAnyOrder = AnyOrder.TestCase
