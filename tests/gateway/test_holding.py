@@ -118,6 +118,10 @@ async def test_streaming_clients_hear_comments_while_they_wait() -> None:
         events = [event for event in (await wire.chunks()).split(b"\n\n") if event]
         said = [event + b"\n\n" for event in events if not event.startswith(b":")]
         assert said == [token("a"), token("b", "stop"), DONE]
+        assert not {"x-headrace-replica", "x-headrace-held-ms"} & set(headers)  # not known then
+        comments = [event for event in events if event.startswith(b":")]
+        assert comments[-1].startswith(b": served by ")
+        assert b" ms, queued 0 ms" in comments[-1]
 
 
 async def test_after_comments_a_failure_is_an_event_without_done(tmp_path: Path) -> None:

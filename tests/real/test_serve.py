@@ -38,6 +38,11 @@ class Served:
         """What `headrace status --json` says of the one deployment."""
         return _deployment(self.state)
 
+    def record(self, request: str) -> dict[str, Any]:
+        """The record of one request; it is written half a second after the end."""
+        until(lambda: any(one["id"] == request for one in self.records()), 5)
+        return next(one for one in self.records() if one["id"] == request)
+
     def records(self) -> list[dict[str, Any]]:
         """Every record in the fleet's request log."""
         log = next(self.state.glob("*/requests.jsonl"))
@@ -112,9 +117,7 @@ def test_the_record_counts_the_tokens_that_the_client_did_not_ask_for(served: Se
     assert usage is not None
     raw = served.client.completions.with_raw_response.create(**asked, stream=True)
     assert all(event.usage is None for event in raw.parse())
-    wanted = raw.headers["x-request-id"]
-    until(lambda: any(one["id"] == wanted for one in served.records()), 5)
-    record = next(one for one in served.records() if one["id"] == wanted)
+    record = served.record(raw.headers["x-request-id"])
     assert record["completion_tokens"] == usage.completion_tokens == 5
     assert record["prompt_tokens"] == usage.prompt_tokens
     assert record["tokens_from"] == "usage"
@@ -232,8 +235,7 @@ def test_a_request_to_the_idle_fleet_is_held_and_answered(served: Served) -> Non
     events = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
     assert "".join(event["choices"][0]["text"] for event in events).startswith(" 7")
     assert lines[-2:] == ["data: [DONE]", ""]
-    record = served.records()[-1]
-    assert record["held_s"] > 5
+    assert served.record(answer.headers["x-request-id"])["held_s"] > 5
 
 
 def test_the_commands_of_the_readme_do_what_it_says(served: Served) -> None:

@@ -114,8 +114,11 @@ class Exchange:
         """Show a waiting streaming client, and whatever is in between, that the line is alive."""
         if not self._head_sent:
             self._begin_stream()
-        self._client.write(frame(_COMMENT) if self._client.chunked else _COMMENT)
+        self._say(_COMMENT)
         self._comment_in(self._gateway.timing.comment_every)
+
+    def _say(self, comment: bytes) -> None:
+        self._client.write(frame(comment) if self._client.chunked else comment)
 
     def _begin_stream(self) -> None:
         self._in_band = True
@@ -158,9 +161,16 @@ class Exchange:
     def _continue_stream(self, head: AnswerHead) -> Relay:
         """After comments the client has a 200 already: anything but a stream goes in-band."""
         if head.events and head.status == _OK:
+            self._say(self._served_by())
             return self._event_relay(head, b"")
         self._error_head = head
         return PlainRelay(head, self._error_body.append, chunked=False, start=b"")
+
+    def _served_by(self) -> bytes:
+        """Return the comment that says what the head could not: who serves, after which waits."""
+        held, queued = self._waits()
+        waits = f"held {held * 1000:.0f} ms, queued {queued * 1000:.0f} ms"
+        return f": served by {self._replica} after {waits}\n\n".encode()
 
     def answer_done(self) -> None:
         """End well: the replica's answer is whole."""
@@ -295,6 +305,8 @@ class Exchange:
         if self._match is not None:
             headers.append((b"x-headrace-route", self._match.route.encode()))
             headers.append((b"x-headrace-deployment", self._match.deployment.encode()))
+        if self._in_band and self._place is None:
+            return headers  # the waits go on; a comment will tell them
         if self._place is not None:
             headers.append((b"x-headrace-replica", self._place.id.encode()))
         held, queued = self._waits()
