@@ -19,11 +19,12 @@ from bench.measure import Measurement, Setting, measure
 from bench.plan import QUICK, SCENARIOS, Scenario, order, shortened
 from bench.processes import ROOT, Cores, MeasureError, divide
 from bench.report import Report, machine, markdown, versions, write
-from bench.verdict import verdicts
+from bench.verdict import PROMISED, RIVALS, verdicts
 
 FOLDER = ROOT / ".bench"
 _FILES = 16_384  # open files: a proxy has two connections per stream
 _QUIET = 0.5  # a load average above this is somebody else's
+_MORE = 4  # further repeats for the verdict: small differences need them
 _START_UP = 1.5  # seconds that a measurement takes besides its load, for the estimate
 
 
@@ -39,6 +40,8 @@ class Bench:
     scenarios: Sequence[Scenario]
     takers: Sequence[Contender]
     repeats: int
+    more: int
+    """Further repeats of the scenario that the verdict is about: its differences are small."""
     cores: Cores
     kept: list[Measurement] = field(default_factory=list)
     dropped: list[Measurement] = field(default_factory=list)
@@ -59,10 +62,16 @@ class Bench:
             for scenario in order(list(scenarios), repeat)
             for contender in order(list(by_name), repeat)
         ]
+        if PROMISED in scenarios:
+            steps += [
+                (scenarios[PROMISED], by_name[contender], repeat)
+                for repeat in range(self.repeats, self.repeats + self.more)
+                for contender in order([name for name in RIVALS if name in by_name], repeat)
+            ]
         for number, (scenario, taker, repeat) in enumerate(steps):
             left = sum(step[0].seconds + _START_UP for step in steps[number:])
             what = f"[{number + 1:3}/{len(steps)}] {scenario.name:13} {taker.name:12}"
-            say(f"{what} repeat {repeat + 1}/{self.repeats}, about {left / 60:.1f} min left")
+            say(f"{what} repeat {repeat + 1}, about {left / 60:.1f} min left")
             try:
                 self._keep(scenario, taker, repeat)
             except MeasureError as failure:
@@ -170,7 +179,9 @@ def _run(options: argparse.Namespace) -> int:
     say(f"{where}; {cores}")
     if os.getloadavg()[0] > _QUIET:
         say("this machine is busy with other work: expect late loads and wide spreads")
-    bench = Bench(_chosen(options), [one for one in everyone if not one.absent], repeats, cores)
+    present = [one for one in everyone if not one.absent]
+    more = 0 if options.quick or options.repeats else _MORE
+    bench = Bench(_chosen(options), present, repeats, more, cores)
     begun = time.monotonic()
     bench.run()
     found = verdicts(bench.kept)

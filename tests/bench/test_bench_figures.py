@@ -92,12 +92,13 @@ def test_comparison() -> None:
 def test_verdicts() -> None:
     good = costs("headrace", 1.8, 1.9) + costs("vllm-router", 2.3, 2.4)
     assert str(verdicts(good)[0]) == (
-        "PASS: CPU per chunk headrace/vllm-router = 0.79x (must be <= 1.0)"
+        "PASS: CPU per chunk headrace/vllm-router = 0.79x, the median of 2 repeats of both "
+        "(must be <= 1.0); 2 of them at or below it: 0.78, 0.79"
     )
     bad = costs("headrace", 2.0, 3.0) + costs("vllm-router", 2.3, 2.4)
     assert str(verdicts(bad)[0]) == (
-        "FAIL: CPU per chunk headrace/vllm-router = 1.06x (must be <= 1.0); "
-        "the difference is inside the spread: inconclusive (per repeat: 0.87x, 1.25x)"
+        "FAIL: CPU per chunk headrace/vllm-router = 1.06x, the median of 2 repeats of both "
+        "(must be <= 1.0); 1 of them at or below it: 0.87, 1.25"
     )
     slow = gaps("direct", 0.021, 0.021) + gaps("headrace", 0.0271, 0.0272)
     assert str(verdicts(slow)[1]).startswith("FAIL: largest gap")
