@@ -85,8 +85,10 @@ def test_an_altered_folder_is_never_handed_out(hub: Site, store: Store) -> None:
     body = weights.read_bytes()
     weights.write_bytes(body[:-1] + b"!")
     hub.requests.clear()
-    again = _pull(store, HUB, first.entry)
+    told: list[str] = []
+    again = _pull(store, HUB, first.entry, progress=lambda one: told.append(one.note))
     assert again.fetched
+    assert any("not whole, so it is replaced: model.safetensors: altered" in note for note in told)
     assert hub.requests
     assert weights.read_bytes() == body
 

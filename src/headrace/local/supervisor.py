@@ -166,8 +166,8 @@ class Supervisor:
             return
         if not self._serving.is_set() and self.status().settled:
             self._serving.set()
+            self._emit(event("serving", self._file.fleet.fleet, "serves"))
             self._display.serving(self.status())
-            self._emit(event("serving", self._file.fleet.fleet, self._reserved.address))
         sets = self._sets.values()
         if all(one.restarts.given_up and not one.ever_ready for one in sets):
             self._failed = True

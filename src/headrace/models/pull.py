@@ -110,7 +110,15 @@ class _Job:
         made = self.store.latest(str(self.source)) if self.entry is None else None
         return made if made and not self.store.verify(made, quick=True) else None
 
+    def _tell_damage(self) -> None:
+        """Say why a model that was here is pulled again."""
+        if self.entry and self.store.locate(self.entry):
+            problem = self.store.verify(self.entry, quick=True)[0]
+            note = f"the stored copy is not whole, so it is replaced: {problem}"
+            self.progress(Progress("retry", self.name, note=note))
+
     def _bring(self, stack: ExitStack) -> LockEntry:
+        self._tell_damage()
         self.progress(Progress("resolve", self.name, note=str(self.source)))
         resolved = self.entry.resolved if self.entry else None
         work = self.store.staging(str(self.source), resolved or "")
