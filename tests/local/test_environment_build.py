@@ -124,3 +124,19 @@ def test_a_second_process_waits_and_finds_it_made(
 def _fake(argv: list[str], *_: object) -> None:
     if argv[:3] == [sys.executable, "-m", "venv"]:
         Path(argv[-1]).mkdir(exist_ok=True)
+
+
+def test_packages_are_counted_while_pip_is_silent(tmp_path: Path) -> None:
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    (site / "pip-1.dist-info").mkdir(parents=True)
+    said: list[str] = []
+    counted = threading.Event()
+
+    def say(line: str) -> None:
+        said.append(line)
+        counted.set()
+
+    with environment._counting(tmp_path, 9, say, every=0.01):
+        (site / "a-1.dist-info").mkdir()
+        assert counted.wait(10)
+    assert said[0] == "installed 1 of 9 packages"

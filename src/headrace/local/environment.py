@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from headrace.local.errors import LocalError
 Say = Callable[[str], None]
 _MARKER = ".complete"
 _LAST_LINES = 12
+_COUNT_EVERY = 5.0
 _PIP = ("-m", "pip", "--no-input", "--disable-pip-version-check")
 _TOLD = re.compile(r"^(Downloading \S+ \(.*\)|Installing collected packages)")
 
@@ -76,8 +78,33 @@ def _build(folder: Path, python: Path, wanted: Environment, say: Say) -> None:
     listed = folder / "requirements.txt"
     listed.write_text("\n".join(wanted.requirements) + "\n")
     install = (*_PIP, "install", "--no-deps", "--progress-bar", "off", "-r", str(listed))
-    _run([str(python), *install], f"pip install of {wanted.name}", say)
+    with _counting(folder, len(wanted.requirements), say):
+        _run([str(python), *install], f"pip install of {wanted.name}", say)
     (folder / _MARKER).touch()
+
+
+@contextmanager
+def _counting(folder: Path, total: int, say: Say, every: float = _COUNT_EVERY) -> Iterator[None]:
+    """Say every few seconds how many packages are in: pip is silent while it unpacks them."""
+    done = threading.Event()
+    before = _installed(folder)
+
+    def count() -> None:
+        while not done.wait(every):
+            if added := _installed(folder) - before:
+                say(f"installed {added} of {total} packages")
+
+    counter = threading.Thread(target=count, daemon=True)
+    counter.start()
+    try:
+        yield
+    finally:
+        done.set()
+        counter.join()
+
+
+def _installed(folder: Path) -> int:
+    return sum(1 for _ in folder.glob("lib/python*/site-packages/*.dist-info"))
 
 
 def _run(argv: list[str], what: str, say: Say) -> None:
