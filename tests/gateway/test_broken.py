@@ -7,6 +7,7 @@ import json
 import socket
 from pathlib import Path
 
+import pytest
 from harness import DONE, PLAIN, STREAM, Engine, engine, rig, token, until
 
 
@@ -32,6 +33,28 @@ async def test_a_client_that_hangs_up_stops_the_engine(tmp_path: Path) -> None:
         await until(lambda: it.demand().running == 0)
         (record,) = it.records_written()
         assert (record["outcome"], record["status"]) == ("client_gone", 200)
+
+
+@pytest.mark.parametrize(("last", "outcome"), [(DONE, "ok"), (token("b"), "client_gone")])
+async def test_a_client_that_closes_at_done_had_a_whole_answer(
+    tmp_path: Path, last: bytes, outcome: str
+) -> None:
+    async with engine() as one, rig(records=tmp_path / "log") as it:
+        it.replicas(one)
+        wire = await it.post(STREAM)
+        asked = await one.next()
+        asked.start_stream()
+        asked.send_chunk(token("a"))
+        await wire.head()
+        assert await wire.chunk() == token("a")
+        asked.send_chunk(token("z", "stop"))
+        asked.send_chunk(last)
+        got = b""
+        while last not in got:
+            got += await wire.chunk()
+        wire.writer.transport.abort()  # before the body's last chunk
+        await until(lambda: it.demand().running == 0)
+        assert it.records_written()[0]["outcome"] == outcome
 
 
 async def test_a_client_that_hangs_up_before_the_answer_stops_the_engine() -> None:

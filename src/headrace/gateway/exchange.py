@@ -234,9 +234,15 @@ class Exchange:
             self._call.resume()
 
     def client_gone(self) -> None:
-        """Leave the queue, or stop the engine's work: the client hung up."""
-        if not self._ended:
-            self._cancel_call()
+        """Leave the queue, or stop the engine's work: the client hung up, or had all it wanted."""
+        if self._ended:
+            return
+        self._cancel_call()
+        relay = self._relay
+        if isinstance(relay, EventRelay) and relay.done_sent:
+            kind = self._verdict(relay)
+            self._finish(kind or "ok", kind)
+        else:
             self._finish("client_gone", None)
 
     # -- ends ---------------------------------------------------------------------------------

@@ -140,13 +140,14 @@ class EventRelay:
     was asked for, so that an event which ends in `"finish_reason":null…` is not the last. `first`
     and `last` are the times (monotonic seconds) of the first event and of the last one seen before
     the end; `events` counts them, roughly one a token; `bytes` is what was written, framing
-    included. `complete` says that the engine ended the answer properly.
+    included. `complete` says that the engine ended the answer properly, `done_sent` that the
+    client was sent `[DONE]` too: many clients close there, before the body's last bytes.
     """
 
     __slots__ = (
         "_chunked", "_clean", "_ending", "_held", "_learned", "_lessons", "_may_be_clean", "_rest",
-        "_start", "_withhold", "_write", "aborted", "body", "bytes", "complete", "events", "first",
-        "last", "usage",
+        "_start", "_withhold", "_write", "aborted", "body", "bytes", "complete", "done_sent",
+        "events", "first", "last", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -157,6 +158,7 @@ class EventRelay:
         self.usage: Usage | None = None
         self.aborted = False
         self.complete = False
+        self.done_sent = False
         self.first: float | None = None
         self.last = 0.0
         self.events = 0
@@ -220,7 +222,9 @@ class EventRelay:
         if out:
             self._send(out)
         self._clean = (
-            self._may_be_clean and not self._rest and not self._held and self.body.between_chunks
+            self._may_be_clean
+            and not (self._rest or self._held or self.complete)  # the last events are read exactly
+            and self.body.between_chunks
         )
         self._ending = self._learned if self._clean else _NEVER
 
@@ -256,7 +260,9 @@ class EventRelay:
             if self._withhold and not self._held:
                 self._held = event
                 return b""
-        if not event.startswith(_DONE):
+        if event.startswith(_DONE):
+            self.done_sent = True
+        else:
             self.events += 1
         return self._release() + event
 
