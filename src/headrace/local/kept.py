@@ -92,7 +92,7 @@ async def start(program: Program) -> Kept:
     try:
         writer.write(_line(program))
         pid = _started(await _first_answer(reader))
-    except BaseException:
+    except BaseException:  # cancellation included: nothing may outlive this call
         writer.close()  # which tells the keeper to stop what it may have started
         await keeper.wait()
         raise

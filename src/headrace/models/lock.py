@@ -130,7 +130,7 @@ def replace_file(path: Path, content: bytes) -> None:
             os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
         Path(name).replace(path)
-    except BaseException:
+    except BaseException:  # Ctrl-C included: no half file stays
         Path(name).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)

@@ -25,7 +25,7 @@ from headrace.models.lock import Conversion, LockedFile, LockEntry
 from headrace.models.pickles import refuse_pickle
 from headrace.models.plan import Origin, Plan, Planned, advice, hold_to_lock
 from headrace.models.progress import Listener, Progress, silent
-from headrace.models.store import Store
+from headrace.models.store import Problem, Store
 from headrace.models.web import Retry, open_client
 
 _GGUF_GROWTH = 4  # a guess before the header is read: 4.5 bits per weight become 16
@@ -85,9 +85,12 @@ class _Job:
 
     def present(self) -> LockEntry | None:
         """Find what the lock file asks for in the store, unaltered."""
-        if self.entry is None or self.store.verify(self.entry, quick=True, progress=self.progress):
-            return None
-        return self.entry
+        return None if self._problems() else self.entry
+
+    def _problems(self) -> list[Problem]:
+        if self.entry is None:
+            return [Problem(self.name, "missing", "not in the lock file")]
+        return self.store.verify(self.entry, quick=True, progress=self.progress)
 
     def result(self, entry: LockEntry, *, fetched: bool) -> PullResult:
         path = self.store.path_of(entry)
@@ -96,9 +99,11 @@ class _Job:
     def run(self) -> PullResult:
         """Pull under the source's guard, unless another process did so while we waited for it."""
         with self.store.exclusive(str(self.source), self._waiting) as waited:
-            found = self.present() or (waited and self._made_by_another())
+            problems = self._problems()
+            found = (waited and self._made_by_another()) if problems else self.entry
             if found:
                 return self.result(found, fetched=False)
+            self._tell_damage(problems[0])
             with ExitStack() as stack:
                 return self.result(self._bring(stack), fetched=True)
 
@@ -110,15 +115,13 @@ class _Job:
         made = self.store.latest(str(self.source)) if self.entry is None else None
         return made if made and not self.store.verify(made, quick=True) else None
 
-    def _tell_damage(self) -> None:
+    def _tell_damage(self, problem: Problem) -> None:
         """Say why a model that was here is pulled again."""
         if self.entry and self.store.locate(self.entry):
-            problem = self.store.verify(self.entry, quick=True)[0]
             note = f"the stored copy is not whole, so it is replaced: {problem}"
             self.progress(Progress("retry", self.name, note=note))
 
     def _bring(self, stack: ExitStack) -> LockEntry:
-        self._tell_damage()
         self.progress(Progress("resolve", self.name, note=str(self.source)))
         resolved = self.entry.resolved if self.entry else None
         work = self.store.staging(str(self.source), resolved or "")
