@@ -109,10 +109,11 @@ def test_user_flags_win_over_our_defaults() -> None:
     assert made.reasons["--enforce-eager"] == "engine.flags"
 
 
-def test_drain_needs_a_version_that_drains() -> None:
-    assert "0.18" in problems("0.17.1")["lifecycle.drain"]
-    assert "lifecycle.drain" not in problems("0.17.1", lifecycle={"drain": "0s"})
-    assert "--shutdown-timeout" not in launch("0.17.1", lifecycle={"drain": "0s"}).argv
+def test_an_engine_that_cannot_drain_is_waited_for_outside_it() -> None:
+    assert "lifecycle.drain" not in problems("0.17.1")
+    assert "--shutdown-timeout" not in launch("0.17.1").argv
+    assert not Vllm("0.9.2").resume.token_ids
+    assert Vllm("0.10.2").resume.token_ids
 
 
 def test_what_a_cpu_cannot_do() -> None:

@@ -71,7 +71,7 @@ def test_the_examples_are_good(example: Path) -> None:
         ("drain: 60s", "drain: 90s", "15: deployments.chat.lifecycle.drain: drain 90s is not shorter than grace 90s"),
         ("drain: 60s", "drain: 60", "15: deployments.chat.lifecycle.drain: expected a duration with its unit"),
         ("kv_cache: 1GiB", "kv_cache: 1", "11: deployments.chat.kv_cache: expected a size with its unit"),
-        ("kind: cpu", "kind: cqu", "5: hardware.box.kind: input should be 'cpu' or 'gpu'; did you mean 'cpu'?"),
+        ("kind: cpu", "kind: cqu", "5: hardware.box.kind: input should be 'cpu', 'gpu' or 'emulated'; did you mean 'cpu'?"),
         ("name: vllm", "name: vlm", "10: deployments.chat.engine.name: input should be 'vllm'"),
         ("min: 1", "initial: 3", "13: deployments.chat.scaling.initial: initial 3 is not between min 1 and max 2"),
         ("min: 1", "mni: 1", "13: deployments.chat.scaling.mni: unknown key; did you mean 'min'?"),

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headrace.engines.base import Launch, Placement
+from headrace.engines.base import Launch, Placement, Resume
 from headrace.fleet.document import Path_
 from headrace.fleet.load import FleetFile, load_fleet
 from headrace.fleet.types import Deployment, Hardware
@@ -44,6 +44,7 @@ class ScriptEngine:
     name = "script"
     version = "1.0"
     stream_usage = False
+    resume = Resume(chat=True, token_ids=True)
 
     def __init__(self, mode: Path) -> None:
         self.mode = mode

@@ -41,6 +41,18 @@ class Launch:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Resume:
+    """How an engine can go on with an answer that another replica began.
+
+    `chat`: it continues a partial assistant message (`continue_final_message`). `token_ids`: it
+    gives token ids in a stream (`return_token_ids`) and takes them as a prompt.
+    """
+
+    chat: bool
+    token_ids: bool
+
+
 class Engine(Protocol):
     """One engine in one version."""
 
@@ -57,6 +69,11 @@ class Engine(Protocol):
     @property
     def stream_usage(self) -> bool:
         """Whether a stream can be asked for its token counts (`stream_options.include_usage`)."""
+        ...
+
+    @property
+    def resume(self) -> Resume:
+        """How it can go on with an answer that another replica began."""
         ...
 
     def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:

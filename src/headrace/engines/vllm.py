@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from packaging.version import Version
 
 from headrace.engines import vllm_log
-from headrace.engines.base import Launch, Placement
+from headrace.engines.base import Launch, Placement, Resume
 from headrace.engines.vllm_flags import canonical, flag_arguments, flag_problems, has_flag
 from headrace.engines.vllm_metrics import metric_sources
 from headrace.fleet.document import Path_
@@ -24,6 +24,7 @@ from headrace.fleet.types import Deployment, Hardware, Scalar
 OLDEST = "0.8.5"
 CPU_BYTES_SINCE = "0.32"
 """From here on a CPU takes its KV cache in bytes (measured on 0.32.0); before, in whole GiB."""
+TOKEN_IDS_SINCE = "0.10.2"
 GIB = 2**30
 
 _QUANTIZATION_GONE = {
@@ -45,6 +46,11 @@ class Vllm:
     name: str = field(default="vllm", init=False)
     stream_usage: bool = field(default=True, init=False)
 
+    @property
+    def resume(self) -> Resume:
+        """Chats can be continued since before 0.8.5, token ids are given since 0.10.2."""
+        return Resume(chat=True, token_ids=Version(self.version) >= Version(TOKEN_IDS_SINCE))
+
     def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
         """Yield what this version cannot do, as (path below the deployment, sentence)."""
         if Version(self.version) < Version(OLDEST):
@@ -56,17 +62,9 @@ class Vllm:
             yield ("engine", "flags", flag), message
         for name in deployment.engine.env.keys() & _OWNED_ENV.keys():
             yield ("engine", "env", name), f"Headrace sets this from {_OWNED_ENV[name]}; remove it"
-        yield from self._lifecycle_problems(deployment)
         yield from self._quantization_problems(deployment)
         if hardware.kind == "cpu":
             yield from self._cpu_problems(deployment, hardware)
-
-    def _lifecycle_problems(self, deployment: Deployment) -> Iterator[tuple[Path_, str]]:
-        if deployment.lifecycle.drain > 0 and not has_flag("shutdown-timeout", self.version):
-            message = (
-                f"vLLM {self.version} cuts its streams when it stops (draining came with 0.18)"
-            )
-            yield ("lifecycle", "drain"), f"{message}; use 0.18 or newer, or drain: 0s"
 
     def _quantization_problems(self, deployment: Deployment) -> Iterator[tuple[Path_, str]]:
         gone, instead = _QUANTIZATION_GONE.get(deployment.quantization or "", ("", ""))

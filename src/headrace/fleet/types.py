@@ -55,11 +55,16 @@ class Model(Strict):
 class Hardware(Strict):
     """Where replicas run."""
 
-    kind: Literal["cpu", "gpu"]
+    kind: Literal["cpu", "gpu", "emulated"] = Field(
+        description="emulated: engine twins, for drills; no weights, no engine, no answers."
+    )
     cores: int | None = Field(
         default=None, ge=1, description="CPU cores for each replica; default: all."
     )
     product: str | None = Field(default=None, description="GPU product, such as NVIDIA-H200.")
+    ttft: Duration = Field(default=0.05, description="Of a twin: time to first token.")
+    tpot: Duration = Field(default=0.02, description="Of a twin: time for each further token.")
+    start: Duration = Field(default=1.0, description="Of a twin: time to start.")
 
 
 Scalar = str | int | float | bool
@@ -139,6 +144,20 @@ class Lifecycle(Strict):
     grace: Duration = Field(default=90.0, description="From the first word to stop until SIGKILL.")
 
 
+class Rollout(Strict):
+    """How a changed deployment is judged before the next of its replicas is replaced."""
+
+    watch: Duration = Field(
+        default=30.0, description="How long each new replica serves before it is trusted."
+    )
+    slower: float = Field(
+        default=1.5, ge=1, description="TTFT and TPOT (p95) may be this factor of the old ones'."
+    )
+    failures: float = Field(
+        default=0.01, ge=0, le=1, description="Share of failures above the old ones' share."
+    )
+
+
 class Queue(Strict):
     """Bounds on waiting; beyond them a request is refused with 429 or 503."""
 
@@ -168,6 +187,7 @@ class Deployment(Strict):
     )
     scaling: Scaling = Scaling()
     lifecycle: Lifecycle = Lifecycle()
+    rollout: Rollout = Rollout()
     queue: Queue = Queue()
 
 
@@ -192,6 +212,13 @@ class Route(Strict):
     match: Match
     deployment: Name
     slo: Slo = Slo()
+    continuation: Literal["text", "exact", "off"] = Field(
+        default="text",
+        description="A broken stream goes on elsewhere from its text, its token ids, or not.",
+    )
+    silence: Duration = Field(
+        default=30.0, description="A stream this long without a byte counts as broken."
+    )
 
 
 class Gateway(Strict):
@@ -199,6 +226,11 @@ class Gateway(Strict):
 
     host: str = Field(default="127.0.0.1", description="0.0.0.0: everybody who can reach it.")
     port: int = Field(default=8080, ge=0, le=65535, description="0: the system chooses.")
+    admin_host: str = Field(default="127.0.0.1", description="Where /metrics is.")
+    admin_port: int = Field(default=8081, ge=0, le=65535, description="0: the system chooses.")
+    keys: Path | None = Field(
+        default=None, description="File of API keys (`headrace keys`); default: nobody is asked."
+    )
 
 
 class Fleet(Strict):

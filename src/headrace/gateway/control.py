@@ -14,11 +14,31 @@ import msgspec
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests for any of `models` (the `model` field of the body) go to `deployment`."""
+    """Requests for any of `models` (the `model` field of the body) go to `deployment`.
+
+    `continuation` says how a broken stream goes on elsewhere: from its text, from its token ids
+    (`exact`), or not at all. A stream that was silent for `silence` seconds after its first token
+    counts as broken.
+    """
 
     name: str
     models: tuple[str, ...]
     deployment: str
+    continuation: Literal["text", "exact", "off"] = "text"
+    silence: float = 30.0
+
+
+class Resume(msgspec.Struct, frozen=True, kw_only=True):
+    """How a deployment's engine can go on with an answer that another replica began.
+
+    `chat`: it continues a partial assistant message (`continue_final_message`). `token_ids`: it
+    gives token ids in a stream (`return_token_ids`) and takes them as a prompt. `context` is the
+    longest prompt and answer together, in tokens, where it is known.
+    """
+
+    chat: bool = True
+    token_ids: bool = True
+    context: int | None = None
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,27 +52,50 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     queue_limit: int
     max_wait: float
     stream_usage: bool = True
+    resume: Resume = Resume()
+
+
+ReplicaState = Literal["ready", "draining", "leaving", "failed"]
+"""Only a ready replica gets new work. What a draining one has may finish there; what a leaving one
+has moves to another replica if it can; what a failed one has moves as soon as it is silent."""
 
 
 class Replica(msgspec.Struct, frozen=True, kw_only=True):
-    """A place to send work: it takes `room` requests at once; a draining one gets nothing new."""
+    """A place to send work: it takes `room` requests at once."""
 
     id: str
     host: str
     port: int
     room: int
-    state: Literal["ready", "draining"] = "ready"
+    state: ReplicaState = "ready"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds on what comes from outside; sizes in bytes, times in seconds."""
+    """Bounds on what comes from outside; sizes in bytes, times in seconds.
+
+    `total` bounds one request from its arrival to its end, `max_bodies` all request bodies that are
+    held at once.
+    """
 
     max_head: int = 64 * 1024
     max_body: int = 32 * 1024 * 1024
+    max_bodies: int = 1024 * 1024 * 1024
     read_timeout: float = 30.0
     write_timeout: float = 60.0
     keepalive: float = 75.0
+    total: float = 3600.0
     max_connections: int = 8192
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may call: `digest` is the SHA-256 of the API key in hex, never the key itself.
+
+    `streams` bounds the requests of this key that are in the gateway at once (None: no bound).
+    """
+
+    name: str
+    digest: str
+    streams: int | None = None
 
 
 class Configure(msgspec.Struct, frozen=True, kw_only=True, tag="configure"):
@@ -61,6 +104,8 @@ class Configure(msgspec.Struct, frozen=True, kw_only=True, tag="configure"):
     routes: tuple[Route, ...]
     deployments: tuple[Deployment, ...]
     limits: Limits = Limits()
+    keys: tuple[Key, ...] | None = None
+    """Who may call; None: everybody who can reach the address."""
     records: str | None = None
     """Path of the request log (JSON lines); none: no log."""
 
@@ -116,8 +161,32 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, tag="fault"):
     what: str
 
 
+class ReplicaStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway saw of one replica in the last `Stats.window` seconds.
+
+    `requests` ended, `failures` of them broke, were aborted or got a 5xx from it. Quantiles are in
+    seconds, None without a sample. `ejected` says why it gets no work at present ("": it does).
+    """
+
+    requests: int = 0
+    failures: int = 0
+    ttft_p50: float | None = None
+    ttft_p95: float | None = None
+    tpot_p50: float | None = None
+    tpot_p95: float | None = None
+    ejected: str = ""
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True, tag="stats"):
+    """Gateway to runtime, each second: how each replica of a deployment has done lately."""
+
+    deployment: str
+    window: float
+    replicas: dict[str, ReplicaStats]
+
+
 ToGateway = Configure | Replicas | Drain
-FromGateway = Listening | Demand | Fault
+FromGateway = Listening | Demand | Fault | Stats
 
 _encoder = msgspec.json.Encoder()
 decode_to_gateway = msgspec.json.Decoder(ToGateway).decode

@@ -16,7 +16,13 @@ def configuration(
     fleet = file.fleet
     return control.Configure(
         routes=tuple(
-            control.Route(name=name, models=route.match.model, deployment=route.deployment)
+            control.Route(
+                name=name,
+                models=route.match.model,
+                deployment=route.deployment,
+                continuation=route.continuation,
+                silence=route.silence,
+            )
             for name, route in fleet.routes.items()
         ),
         deployments=tuple(
@@ -25,6 +31,11 @@ def configuration(
                 queue_limit=one.deployment.queue.limit,
                 max_wait=one.deployment.queue.max_wait,
                 stream_usage=one.engine.stream_usage,
+                resume=control.Resume(
+                    chat=one.engine.resume.chat,
+                    token_ids=one.engine.resume.token_ids,
+                    context=one.deployment.max_model_len,
+                ),
             )
             for one in blueprints
         ),
