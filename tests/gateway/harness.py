@@ -145,13 +145,20 @@ class Rig:
     records: Path | None
     wires: list[Wire] = field(default_factory=list)
 
-    def replicas(self, *engines: Engine, room: int = 8, state: str = "ready", **more: Any) -> None:
+    def replicas(
+        self, *engines: Engine, room: int = 8, state: str = "ready",
+        states: dict[int, str] | None = None, **more: Any,
+    ) -> None:  # fmt: skip
         self.gateway.set_replicas(
             control.Replicas(
                 deployment="d",
                 replicas=tuple(
                     control.Replica(
-                        id=f"d-{one.port}", host="127.0.0.1", port=one.port, room=room, state=state
+                        id=f"d-{one.port}",
+                        host="127.0.0.1",
+                        port=one.port,
+                        room=room,
+                        state=(states or {}).get(one.port, state),
                     )
                     for one in engines
                 ),
@@ -190,6 +197,8 @@ async def rig(
     queue_limit: int = 100,
     max_wait: float = 60.0,
     stream_usage: bool = True,
+    continuation: str = "text",
+    silence: float = 30.0,
     timing: Timing | None = None,
     records: Path | None = None,
     **limits: Any,
@@ -198,7 +207,15 @@ async def rig(
     gateway = Gateway(told.append, timing)
     gateway.configure(
         control.Configure(
-            routes=(control.Route(name="r", models=("m", "m-alias"), deployment="d"),),
+            routes=(
+                control.Route(
+                    name="r",
+                    models=("m", "m-alias"),
+                    deployment="d",
+                    continuation=continuation,
+                    silence=silence,
+                ),
+            ),
             deployments=(
                 control.Deployment(
                     name="d", queue_limit=queue_limit, max_wait=max_wait, stream_usage=stream_usage

@@ -14,7 +14,6 @@ from headrace.gateway.chunked import (
     chunk_size,
     frame,
     one_chunk_start,
-    whole_chunks,
 )
 
 PAYLOADS = st.lists(st.binary(min_size=1, max_size=300), max_size=8)
@@ -50,24 +49,6 @@ def test_bytes_after_the_end_are_counted(parts: list[bytes], more: bytes) -> Non
     dechunker = Dechunker()
     dechunker.feed(framed(parts) + b"0\r\n\r\n" + more)
     assert (dechunker.done, dechunker.extra) == (True, len(more))
-
-
-@given(PAYLOADS)
-def test_whole_chunks_are_recognised(parts: list[bytes]) -> None:
-    data = framed(parts)
-    assert whole_chunks(data) == len(parts)
-    assert whole_chunks(data + b"0\r\n\r\n") == 0
-    for cut in range(1, len(data)):
-        whole = whole_chunks(data[:cut])
-        assert whole == 0 or framed(parts[:whole]) == data[:cut]
-
-
-@given(st.binary(max_size=200))
-def test_recognised_chunks_mean_the_same_to_the_exact_parser(data: bytes) -> None:
-    if whole_chunks(data):
-        dechunker = Dechunker()
-        dechunker.feed(data)
-        assert dechunker.between_chunks
 
 
 @given(st.integers(1, 2**20))

@@ -149,18 +149,6 @@ async def test_engine_errors_pass_through(tmp_path: Path) -> None:
         assert (record["status"], record["outcome"]) == (400, "engine_refused")
 
 
-async def test_an_abort_of_a_draining_engine_is_counted_as_such(tmp_path: Path) -> None:
-    async with engine() as one, rig(records=tmp_path / "log") as it:
-        it.replicas(one)
-        wire = await it.post(STREAM)
-        asked = await one.next()
-        asked.start_stream()
-        asked.send_chunk(token("", "abort"))
-        asked.end_stream()
-        assert (await wire.answer()).body == token("", "abort") + DONE
-        assert it.records_written()[0]["outcome"] == "abort"
-
-
 async def test_connections_are_used_again() -> None:
     async with engine() as one, rig() as it:
         it.replicas(one)

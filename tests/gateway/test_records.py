@@ -17,7 +17,7 @@ def record(ident: str) -> Record:
         id=ident, time=datetime(2026, 11, 23, 21, 0, 0, tzinfo=UTC), route="r", model="m",
         deployment="d", replica="d-0", path="/v1/completions", stream=True, status=200,
         outcome="ok", error=None, held_s=0.0, queued_s=0.0, ttft_s=0.1, duration_s=1.0, tpot_s=0.01,
-        prompt_tokens=1, completion_tokens=2, tokens_from="usage", attempts=1, bytes=3,
+        prompt_tokens=1, completion_tokens=2, tokens_from="usage", attempts=1, continuations=0, bytes=3,
     )  # fmt: skip
 
 

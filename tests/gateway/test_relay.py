@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from harness import DONE, token, usage_event
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.gateway.chunked import Dechunker
 from headrace.gateway.heads import parse_answer
-from headrace.gateway.relay import MAX_EVENT, EventRelay
+from headrace.gateway.relay import MAX_EVENT, BrokenStreamError, EventRelay
+from headrace.gateway.transcript import Transcript
 
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -24,10 +26,10 @@ class Sink:
     def __init__(self) -> None:
         self.writes: list[bytes] = []
 
-    def relay(self, *, chunked: bool = True, withhold: bool = True) -> EventRelay:
+    def relay(self, *, chunked: bool = True, withhold: bool = True, strip: bool = False) -> EventRelay:
         return EventRelay(
-            parse_answer(STREAM_HEAD), self.writes.append,
-            chunked=chunked, start=b"", withhold=withhold, plain=True,
+            parse_answer(STREAM_HEAD), self.writes.append, Transcript(),
+            chunked=chunked, start=lambda: b"", withhold=withhold, strip=strip, plain=True,
         )  # fmt: skip
 
     def payload(self) -> bytes:
@@ -79,6 +81,9 @@ def test_any_split_gives_the_client_the_same(
     assert not relay.aborted
     assert relay.usage is not None
     assert (relay.usage.prompt_tokens, relay.usage.completion_tokens) == (7, 11)
+    told = relay.transcript.read()
+    assert (told.pieces, told.obstacle) == (said, "")
+    assert not said or told.identity["id"] == "chatcmpl-1"
 
 
 def test_ordinary_reads_pass_as_the_very_same_bytes() -> None:
@@ -88,7 +93,7 @@ def test_ordinary_reads_pass_as_the_very_same_bytes() -> None:
     reads = [chunk(role), *(chunk(token(text)) for text in "abcdef")]
     for read in reads:
         relay.feed(read)
-    assert all(written is read for written, read in zip(sink.writes[1:], reads[1:], strict=True))
+    assert all(written is read for written, read in zip(sink.writes[2:], reads[2:], strict=True))
     assert relay.events == 7
     relay.feed(reads[1] + reads[2])
     assert sink.writes[-1] == reads[1] + reads[2]
@@ -101,9 +106,11 @@ def test_the_ordinary_ending_is_never_taken_for_a_terminal_event() -> None:
     for read in (chunk(token("a")), chunk(token("b")), chunk(token("c"))):
         relay.feed(read)
     assert not relay.complete
-    relay.feed(chunk(token("d", "abort")))
-    assert relay.complete
+    with pytest.raises(BrokenStreamError, match="aborted"):
+        relay.feed(chunk(token("d", "abort")))
     assert relay.aborted
+    assert not relay.complete
+    assert sink.writes[-1] == chunk(token("c"))
 
 
 def test_events_that_end_in_crlf_pass() -> None:
@@ -119,13 +126,59 @@ def test_events_that_end_in_crlf_pass() -> None:
     )
 
 
-def test_an_endless_event_is_passed_on_in_bounded_memory() -> None:
+def test_an_endless_event_breaks_the_stream() -> None:
+    relay = Sink().relay()
+    half = chunk(b"data: " + b"x" * (MAX_EVENT // 2))
+    relay.feed(half)
+    with pytest.raises(BrokenStreamError, match="more than"):
+        relay.feed(half)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'data: {"error":{"message":"EngineCore encountered an issue","code":500}}\n\n',
+        b'data: {"object":"error","message":"EngineCore encountered an issue","code":500}\n\n',
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_what_came_before_an_error_is_passed_on_and_the_error_is_not(
+    event: bytes, together: bool
+) -> None:
     sink = Sink()
     relay = sink.relay()
-    for _ in range(3):
-        relay.feed(chunk(b"x" * MAX_EVENT))
-        assert len(relay._rest) <= MAX_EVENT
-    assert sum(map(len, sink.writes)) >= 2 * MAX_EVENT
+    good = [chunk(token(text)) for text in "abc"]
+    for read in good:
+        relay.feed(read)
+    last = chunk(event) + chunk(DONE)
+    if not together:
+        relay.feed(good[0])
+    with pytest.raises(BrokenStreamError, match="EngineCore encountered"):
+        relay.feed(good[0] + last if together else last)
+    assert Dechunker().feed(b"".join(sink.writes)) == b"".join(map(token, "abca"))
+    assert relay.transcript.read().pieces == list("abca")
+
+
+def test_done_without_a_finish_is_a_break() -> None:
+    sink = Sink()
+    relay = sink.relay()
+    relay.feed(chunk(token("a")))
+    with pytest.raises(BrokenStreamError, match="without a finish"):
+        relay.feed(chunk(DONE))
+    assert b"DONE" not in b"".join(sink.writes)
+
+
+def test_ids_that_only_we_asked_for_are_noted_and_taken_out() -> None:
+    sink = Sink()
+    relay = sink.relay(strip=True)
+    first = token("a").replace(b'"token_ids":null', b'"prompt_token_ids":[1,2],"token_ids":[3]')
+    second = token("bc").replace(b'"token_ids":null', b'"token_ids":[4, 5]')
+    for event in (first, second):
+        relay.feed(chunk(event))
+    told = relay.transcript.read()
+    assert (told.prompt_ids, told.ids, told.ends) == ([1, 2], [3, 4, 5], [1, 3])
+    shown = token("a").replace(b'"token_ids":null', b'"prompt_token_ids":null,"token_ids":null')
+    assert Dechunker().feed(b"".join(sink.writes)) == shown + token("bc")
 
 
 def test_an_engine_that_stamps_every_event_is_not_stamped_twice() -> None:

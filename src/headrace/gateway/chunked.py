@@ -1,8 +1,8 @@
 """HTTP/1.1 chunked framing, at two speeds.
 
-`whole_chunks` recognises in a few steps what an engine sends nearly always: reads that are made of
-whole chunks. Such bytes go to the client as they are. Everything else goes through `Dechunker`,
-which is exact and strict, and is framed anew. `relay.py` chooses between them.
+`one_chunk_start` recognises in one step what an engine sends nearly always: one event in one chunk.
+Such bytes go to the client as they are. Everything else goes through `Dechunker`, which is exact
+and strict, and is framed anew. `relay.py` chooses between them.
 """
 
 from __future__ import annotations
@@ -40,24 +40,6 @@ def one_chunk_start(length: int) -> bytes:
         if size > 0 and len(line) == digits + 2:
             return line
     return b"\0"
-
-
-def whole_chunks(data: bytes) -> int:
-    """Return how many chunks `data` is made of exactly; 0 if it is not, or holds the last chunk."""
-    position = count = 0
-    end = len(data)
-    while position < end:
-        line_end = data.find(b"\r\n", position, position + 10)
-        if line_end < 0:
-            return 0
-        size = chunk_size(data[position:line_end])
-        if size <= 0:
-            return 0
-        position = line_end + size + 4
-        if data[position - 2 : position] != b"\r\n":
-            return 0
-        count += 1
-    return count
 
 
 def frame(payload: bytes) -> bytes:

@@ -2,23 +2,31 @@
 
 It is the only place that knows both sides: `server.py` (the client's connection) and `upstream.py`
 (the replica's). Each of its public methods is one event of that life. An event that comes after the
-end changes nothing.
+end changes nothing. An attempt that fails is followed by another (`routing/attempts.py` says when
+to stop): from the start while the client has nothing, else for the rest (`continuation.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from time import monotonic, time
+import random
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from headrace.gateway import errors, heads
+from headrace.gateway.account import Account
 from headrace.gateway.chunked import LAST_CHUNK, frame
-from headrace.gateway.records import Record
+from headrace.gateway.continuation import Resumption, resume
+from headrace.gateway.continued import ContinuedRelay
 from headrace.gateway.relay import EventRelay, PlainRelay
-from headrace.gateway.request import Headers, Peek, Request, ask_for_usage
+from headrace.gateway.request import Headers, Peek, Request, asking_for
+from headrace.gateway.silence import Silence
+from headrace.gateway.transcript import Transcript
+from headrace.routing.attempts import BLAMELESS, POISON, Attempts, Fate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace.gateway.dispatch import Lane
     from headrace.gateway.errors import Failure
     from headrace.gateway.gateway import Gateway
@@ -29,9 +37,10 @@ if TYPE_CHECKING:
     from headrace.routing.match import Match
     from headrace.routing.queue import Ticket
 
-MAX_ATTEMPTS = 3
-"""Replicas tried before the first byte of an answer."""
 _OK = 200
+_TRY_ELSEWHERE = frozenset((429, 500, 502, 503, 504))
+"""Statuses of an engine that another replica may not give."""
+_OVERLOADED = frozenset((429, 503))
 _COMMENT = b": waiting for a replica\n\n"
 _EVENT_STREAM: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -47,37 +56,35 @@ class Exchange:
         self._gateway = gateway
         self._client = client
         self._request = request
-        self._arrived = monotonic()
-        self.peek: Peek | None = None
-        self._match: Match | None = None
         self._lane: Lane | None = None
-        self._withhold = False
+        self._withhold = self._exact = False
         self._place: Place | None = None
-        self._replica: str | None = None
         self._call: Call | None = None
         self._relay: Relay | None = None
-        self._attempts = 0
-        self._status = 0
-        self._head_sent = False
-        self._in_band = False
-        self._ended = False
-        self._error_head: AnswerHead | None = None
-        self._error_body: list[bytes] = []
+        self._answer: AnswerHead | None = None
+        self._attempts = Attempts()
+        self._account = Account(request)
+        self._transcript = Transcript()
+        self._resumption: Resumption | None = None
+        self._head_sent = self._in_band = self._ended = self._paused = False
+        self._sent_at = self._broke_at = 0.0
+        self._silence, self._first_heard = Silence(0.0), False
         self._timer: asyncio.TimerHandle | None = None
+
+    def saw(self, peek: Peek) -> None:
+        """Take what the gateway knows of the body."""
+        self._account.peek = peek
 
     # -- waiting ------------------------------------------------------------------------------
 
     def begin(self, match: Match, lane: Lane) -> None:
-        """Enter the queue; `peek` is set by then."""
-        self._match, self._lane = match, lane
-        peek = self.peek
-        self._withhold = (
-            peek is not None
-            and peek.stream
-            and peek.one_answer
-            and not peek.usage_asked
-            and lane.config.stream_usage
-        )
+        """Enter the queue, after `saw`."""
+        self._account.match, self._lane = match, lane
+        peek = self._account.peek
+        if peek is not None and peek.stream and peek.one_answer:
+            self._withhold = not peek.usage_asked and lane.config.stream_usage
+            exact = match.continuation == "exact" and lane.config.resume.token_ids
+            self._exact = exact and not peek.ids_asked
         failure = lane.submit(self)
         if failure is not None:
             self.fail(failure)
@@ -85,46 +92,53 @@ class Exchange:
             self._comment_later()
 
     def bind(self, place: Place, pool: Pool) -> None:
-        """Send the request to a replica that has room."""
-        self._stop_comments()
+        """Send the request, or what remains of it, to a replica that has room."""
+        self._stop_timer()
         self._place = place
-        self._replica = place.id
-        self._attempts += 1
-        request = self._request
-        body = ask_for_usage(request.body) if self._withhold else (request.body,)
+        self._account.replica = place.id
+        self._attempts = self._attempts.began()
+        self._sent_at = monotonic()
+        self._silence, self._first_heard = Silence(self._sent_at), False
+        request, rest = self._request, self._resumption
+        target, body = (rest.path.encode(), rest.body) if rest else (request.target, request.body)
+        parts = asking_for(body, usage=self._withhold, ids=self._exact)
         head = heads.to_engine(
             request.method,
-            request.target,
+            target,
             request.headers,
             host=pool.address,
-            length=sum(map(len, body)),
+            length=sum(map(len, parts)),
             request_id=request.id,
         )
-        self._call = pool.start(self, (head, *body))
+        self._call = pool.start(self, (head, *parts))
+        if self._paused:
+            self._call.pause()
 
     def _comment_later(self) -> None:
         """Plan the first comment, if this is a stream that has to wait."""
-        if self._place is None and not self._ended and self.peek is not None and self.peek.stream:
-            self._comment_in(self._gateway.timing.comment_first)
-
-    def _comment_in(self, delay: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(delay, self._comment)
+        if (
+            self._place is None
+            and not self._ended
+            and self._account.peek is not None
+            and self._account.peek.stream
+        ):
+            self._later(self._gateway.timing.comment_first, self._comment)
 
     def _comment(self) -> None:
         """Show a waiting streaming client, and whatever is in between, that the line is alive."""
         if not self._head_sent:
-            self._begin_stream()
+            self._in_band = True
+            self._client.write(self._head(_OK, [*_EVENT_STREAM, *self._framing(None)]))
         self._say(_COMMENT)
-        self._comment_in(self._gateway.timing.comment_every)
+        self._later(self._gateway.timing.comment_every, self._comment)
 
     def _say(self, comment: bytes) -> None:
         self._client.write(frame(comment) if self._client.chunked else comment)
 
-    def _begin_stream(self) -> None:
-        self._in_band = True
-        self._client.write(self._head(_OK, [*_EVENT_STREAM, *self._framing(None)]))
+    def _later(self, delay: float, action: Callable[[], None]) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay, action)
 
-    def _stop_comments(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -132,104 +146,257 @@ class Exchange:
     # -- the replica's answer (upstream.Caller) -----------------------------------------------
 
     def answer_began(self, head: AnswerHead) -> Relay:
-        """Pass the head on; return where the body goes."""
-        if self._head_sent:
-            self._relay = self._continue_stream(head)
-            return self._relay
-        events = head.events and head.status == _OK
-        self._in_band = events
-        length = None if events else head.length
-        start = self._head(head.status, [*heads.passed_on(head), *self._framing(length)])
-        if events:
-            self._relay = self._event_relay(head, start)
+        """Return where the body goes; the client's head goes out with its first bytes."""
+        self._answer = head
+        if not (head.events and head.status == _OK):
+            self._relay = PlainRelay(
+                head,
+                self._client.write,
+                chunked=self._client.chunked and head.length is None,
+                start=lambda: self._plain_head(head),
+            )
+        elif self._transcript.empty:
+            self._relay = self._first_relay(head)
         else:
-            chunked = self._client.chunked and length is None
-            self._relay = PlainRelay(head, self._client.write, chunked=chunked, start=start)
+            self._relay = self._next_relay(head)
         return self._relay
 
-    def _event_relay(self, head: AnswerHead, start: bytes) -> EventRelay:
-        peek = self.peek
+    def _plain_head(self, head: AnswerHead) -> bytes:
+        return self._head(head.status, [*heads.passed_on(head), *self._framing(head.length)])
+
+    def _first_relay(self, head: AnswerHead) -> EventRelay:
+        """Relay a stream of which the client has no event yet, perhaps comments."""
+        start = None
+        if self._head_sent:
+            self._say(self._served_by())
+        else:
+            self._in_band = True
+            start = self._stream_head
+        peek = self._account.peek
         return EventRelay(
             head,
             self._client.write,
+            self._transcript,
             chunked=self._client.chunked,
             start=start,
             withhold=self._withhold,
+            strip=self._exact,
             plain=peek is not None and peek.one_answer,
         )
 
-    def _continue_stream(self, head: AnswerHead) -> Relay:
-        """After comments the client has a 200 already: anything but a stream goes in-band."""
-        if head.events and head.status == _OK:
-            self._say(self._served_by())
-            return self._event_relay(head, b"")
-        self._error_head = head
-        return PlainRelay(head, self._error_body.append, chunked=False, start=b"")
+    def _stream_head(self) -> bytes:
+        passed = heads.passed_on(self._answer) if self._answer is not None else _EVENT_STREAM
+        return self._head(_OK, [*passed, *self._framing(None)])
+
+    def _next_relay(self, head: AnswerHead) -> ContinuedRelay:
+        """Relay the rest of a stream that broke."""
+        pause = (monotonic() - self._broke_at) * 1000
+        self._say(f": continued by {self._account.replica} after {pause:.0f} ms\n\n".encode())
+        self._account.continuations += 1
+        return ContinuedRelay(
+            head,
+            self._client.write,
+            self._resumption or Resumption("", b""),
+            self._transcript,
+            chunked=self._client.chunked,
+            withhold=self._withhold,
+            ids=self._account.peek is not None and self._account.peek.ids_asked,
+        )
 
     def _served_by(self) -> bytes:
         """Return the comment that says what the head could not: who serves, after which waits."""
         held, queued = self._waits()
         waits = f"held {held * 1000:.0f} ms, queued {queued * 1000:.0f} ms"
-        return f": served by {self._replica} after {waits}\n\n".encode()
+        return f": served by {self._account.replica} after {waits}\n\n".encode()
 
     def answer_done(self) -> None:
-        """End well: the replica's answer is whole."""
-        relay, self._call = self._relay, None
-        if self._ended or relay is None:
+        """Take note that the replica's answer is over: end well, or try elsewhere."""
+        relay, answer, self._call = self._relay, self._answer, None
+        if self._ended or relay is None or answer is None:
             return
+        if isinstance(relay, PlainRelay):
+            self._plain_done(relay, answer)
+        elif relay.complete:
+            self._end_well(relay)
+        else:
+            self._again("broke", "ended the stream without a finish")
+
+    def _plain_done(self, relay: PlainRelay, answer: AnswerHead) -> None:
+        relay.read()
+        if relay.held and (relay.aborted or answer.status in _TRY_ELSEWHERE):
+            busy = relay.aborted or answer.status in _OVERLOADED
+            what = "aborted the request" if relay.aborted else f"answered {answer.status}"
+            if self._again("refused" if busy else "failed", what, last=relay):
+                return
+        if self._head_sent and relay.held:
+            kind = _kind(answer.status) or "engine_error"
+            self._lane_hears(ok=answer.status < 500, what=f"answered {answer.status}")  # noqa: PLR2004  5xx
+            self.fail(errors.upstream(kind, f"The engine answered {answer.status}: {relay.text}"))
+        else:
+            self._end_well(relay)
+
+    def _end_well(self, relay: Relay) -> None:
         relay.finish()
-        if self._error_head is not None:
-            self._answer_error_in_band(self._error_head)
-            return
-        kind = self._verdict(relay)
+        kind = "abort" if relay.aborted else _kind(self._account.status)
+        self._settle()
+        ok = kind in (None, "engine_refused")
+        self._lane_hears(ok=ok, what=kind or "", tpot=self._account.tpot)
         self._finish(kind or "ok", kind)
         self._client.answered()
 
-    def _verdict(self, relay: Relay) -> str | None:
-        """Return what was wrong with a whole answer, or None."""
-        if self._status >= 500:  # noqa: PLR2004  5xx
-            return "engine_error"
-        if self._status >= 400:  # noqa: PLR2004  4xx
-            return "engine_refused"
-        if relay.aborted:
-            return "abort"
-        if isinstance(relay, EventRelay) and not relay.complete:
-            return "engine_error"
-        return None
-
-    def _answer_error_in_band(self, head: AnswerHead) -> None:
-        text = b"".join(self._error_body)[:2000].decode("utf-8", "replace")
-        kind = "engine_error" if head.status >= 500 else "engine_refused"  # noqa: PLR2004  5xx
-        self.fail(errors.upstream(kind, f"The engine answered {head.status}: {text}"))
-
-    def answer_broke(self, what: str, *, began: bool, stale: bool) -> None:
-        """Try elsewhere if nothing of the answer was seen, else say that it broke."""
+    def answer_broke(self, what: str, fate: Fate) -> None:
+        """Try elsewhere, for all or for the rest; else say that it broke."""
         self._call = None
-        place, lane, ticket = self._place, self._lane, self.ticket
-        if self._ended or place is None or lane is None or ticket is None:
+        relay = self._relay
+        if self._ended or self._place is None:
             return
-        if stale:
-            self._attempts -= 1
-        else:
+        if relay is not None and not isinstance(relay, PlainRelay):
+            if relay.complete and not self._usage_missing(relay):
+                self._end_well(relay)
+                return
+            if relay.aborted:
+                fate = "refused"
+        self._again(fate, what)
+
+    def _usage_missing(self, relay: EventRelay | ContinuedRelay) -> bool:
+        """Whether the client asked for counts that an otherwise whole answer lacks."""
+        return (
+            self._account.peek is not None
+            and self._account.peek.usage_asked
+            and relay.usage is None
+        )
+
+    # -- another attempt ----------------------------------------------------------------------
+
+    def _again(self, fate: Fate, what: str, last: PlainRelay | None = None) -> bool:
+        """Try elsewhere after a failed attempt, or fail; whether it did either.
+
+        With `last`, a whole answer of the engine, the client gets that instead of our error.
+        """
+        lane, place, ticket, relay = self._lane, self._place, self.ticket, self._relay
+        if lane is None or place is None or ticket is None:
+            return False
+        chance = random.random()  # noqa: S311  it spreads retries, it guards nothing
+        tokens = 0 if relay is None or isinstance(relay, PlainRelay) else relay.events
+        self._attempts, verdict = self._attempts.ended(fate, tokens, chance)
+        obstacle = self._obstacle(relay)
+        stop = bool(verdict.why or obstacle)
+        if stop and last is not None:
+            return False
+        blame = fate not in BLAMELESS
+        if blame:
+            self._lane_hears(ok=False, what=what)
+        if blame and last is None:
             lane.fault(place, what)
-        if not began and self._attempts < MAX_ATTEMPTS:
-            self._place = None
-            lane.retry(ticket, place, blame=not stale)
-            self._comment_later()
+        if stop:
+            self._give_up(f"Replica {place.id} {what}", verdict.why, obstacle)
+            return True
+        self._leave()
+        self._later(verdict.pause, lambda: self._requeue(lane, ticket, place, blame=blame))
+        return True
+
+    def _leave(self) -> None:
+        """Be done with an attempt."""
+        self._settle()
+        if self._resumption is not None or not self._transcript.empty:
+            self._broke_at = monotonic()
+
+    def _settle(self) -> None:
+        """Take the relay's numbers into account; it is done with."""
+        relay, self._relay, self._answer = self._relay, None, None
+        if relay is not None:
+            self._hear_first(relay)
+            self._account.take(relay)
+
+    def _hear_first(self, relay: Relay) -> None:
+        """Tell once how long the replica took to its first token."""
+        first = None if isinstance(relay, PlainRelay) else relay.first
+        if first is None or self._first_heard or self._lane is None or self._place is None:
             return
-        kind = "upstream_broke" if began else "upstream_unreachable"
-        message = f"Replica {place.id} {what}; attempts: {self._attempts}. Retry the request."
-        self.fail(errors.upstream(kind, message))
+        self._first_heard = True
+        self._lane.began(self._place, first - self._sent_at)
+
+    def _requeue(self, lane: Lane, ticket: Ticket[Exchange], place: Place, *, blame: bool) -> None:
+        self._timer = self._place = None
+        lane.retry(ticket, place, blame=blame, begun=not self._transcript.empty)
+        self._comment_later()
+
+    def _obstacle(self, relay: Relay | None) -> str:
+        """Plan the rest of the answer; return why that cannot be, empty if it can."""
+        if isinstance(relay, PlainRelay):
+            return "" if relay.held else "a part of the answer was sent already"
+        if self._transcript.empty:
+            return ""
+        if self._account.match is None or self._account.match.continuation == "off":
+            return "its route does not continue streams"
+        if relay is not None and relay.complete:
+            return "it is whole but for its token counts"
+        return self._plan_rest()
+
+    def _plan_rest(self) -> str:
+        if self._account.peek is None or self._lane is None or not self._account.peek.one_answer:
+            return "it has several answers"
+        told, engine = self._transcript.read(), self._lane.config.resume
+        rest = resume(self._request.path, self._request.body, told, engine)
+        if isinstance(rest, str):
+            return rest
+        self._transcript.rewind(told)
+        self._resumption = rest
+        return ""
+
+    def _give_up(self, what: str, why: str, obstacle: str) -> None:
+        if obstacle:
+            failure = errors.upstream("not_continued", f"{what}. Not continued: {obstacle}.")
+        else:
+            kind = "poison" if self._attempts.kills >= POISON else "upstream_broke"
+            failure = errors.upstream(kind, f"{what}; {why}. Retry the request.")
+        self.fail(failure)
+
+    def _lane_hears(self, *, ok: bool, what: str = "", tpot: float | None = None) -> None:
+        if self._lane is not None and self._place is not None:
+            self._lane.ended(self._place, ok=ok, what=what, tpot=tpot)
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Each second: leave a replica that is silent, or that is to be left."""
+        self._transcript.trim()
+        relay = self._relay
+        if relay is not None:
+            self._hear_first(relay)
+        seconds = self._silence.heard(relay.bytes if relay else 0, now, paused=self._paused)
+        lane, place, match = self._lane, self._place, self._account.match
+        if self._call is None or lane is None or place is None or match is None:
+            return
+        state = lane.state(place)
+        match self._silence.verdict(seconds, match.silence, state, speaking=self._first_heard):
+            case "leave" if self._movable(lane):
+                self._move("moved", "is to be left")
+            case "move":
+                self._move("silent", f"was silent for {seconds:.0f} s")
+            case "look":
+                lane.fault(place, f"was silent for {seconds:.0f} s while it had work")
+
+    def _movable(self, lane: Lane) -> bool:
+        """Whether the request could go on elsewhere as if nothing had happened."""
+        ready = lane.queue.any_ready and not self._attempts.stop_reason()
+        return ready and not self._obstacle(self._relay)
+
+    def _move(self, fate: Fate, what: str) -> None:
+        self._cancel_call()
+        self._again(fate, what)
 
     # -- the client's side --------------------------------------------------------------------
 
     def pause(self) -> None:
         """Stop reading from the replica: the client reads too slowly."""
+        self._paused = True
         if self._call is not None:
             self._call.pause()
 
     def resume(self) -> None:
         """Read on: the client caught up."""
+        self._paused = False
         if self._call is not None:
             self._call.resume()
 
@@ -239,11 +406,10 @@ class Exchange:
             return
         self._cancel_call()
         relay = self._relay
-        if isinstance(relay, EventRelay) and relay.done_sent:
-            kind = self._verdict(relay)
-            self._finish(kind or "ok", kind)
-        else:
-            self._finish("client_gone", None)
+        whole = relay is not None and not isinstance(relay, PlainRelay) and relay.done_sent
+        if whole:
+            self._lane_hears(ok=True)
+        self._finish("ok" if whole else "client_gone", None)
 
     # -- ends ---------------------------------------------------------------------------------
 
@@ -252,25 +418,20 @@ class Exchange:
         if self._ended:
             return
         self._cancel_call()
-        bound = self._attempts > 0
+        bound = self._attempts.made > 0
         if not self._head_sent:
-            self._status = failure.status
+            self._account.status = failure.status
             self._finish(failure.kind if bound else "refused", failure.kind)
             self._client.refuse(failure, self._known_headers())
             return
         if self._in_band:
-            self._end_stream_with(failure)
+            event = failure.event()
+            self._client.write(frame(event) + LAST_CHUNK if self._client.chunked else event)
         self._finish(failure.kind if bound else "refused", failure.kind)
         if self._in_band:
             self._client.answered(close=True)
         else:
             self._client.abort()  # the only way to say that a plain body is not whole
-
-    def _end_stream_with(self, failure: Failure) -> None:
-        if isinstance(self._relay, EventRelay):
-            self._relay.cut()
-        event = failure.event()
-        self._client.write(frame(event) + LAST_CHUNK if self._client.chunked else event)
 
     def _cancel_call(self) -> None:
         if self._call is not None:
@@ -280,19 +441,23 @@ class Exchange:
     def _finish(self, outcome: str, error: str | None) -> None:
         """Give the room back and record what happened; nothing after this changes it."""
         self._ended = True
-        self._stop_comments()
+        self._stop_timer()
+        self._settle()
         if self._lane is not None:
             if self.ticket is not None:
                 self._lane.withdraw(self.ticket)
             if self._place is not None:
                 self._lane.release(self._place)
-        self._gateway.record(self._record(outcome, error))
+        held, queued = self._waits()
+        attempts = self._attempts.made
+        record = self._account.record(outcome, error, held=held, queued=queued, attempts=attempts)
+        self._gateway.record(record)
 
     # -- heads and records --------------------------------------------------------------------
 
     def _head(self, status: int, headers: Headers) -> bytes:
         """Return the client's response head; whoever asks for it sends it."""
-        self._status, self._head_sent = status, True
+        self._account.status, self._head_sent = status, True
         return heads.to_client(status, [*headers, *self._known_headers()])
 
     def _framing(self, length: int | None) -> Headers:
@@ -308,9 +473,9 @@ class Exchange:
     def _known_headers(self) -> Headers:
         """Return what is known of this request by now, for any answer to it."""
         headers = [(b"x-request-id", self._request.id.encode())]
-        if self._match is not None:
-            headers.append((b"x-headrace-route", self._match.route.encode()))
-            headers.append((b"x-headrace-deployment", self._match.deployment.encode()))
+        if self._account.match is not None:
+            headers.append((b"x-headrace-route", self._account.match.route.encode()))
+            headers.append((b"x-headrace-deployment", self._account.match.deployment.encode()))
         if self._in_band and self._place is None:
             return headers  # the waits go on; a comment will tell them
         if self._place is not None:
@@ -318,51 +483,15 @@ class Exchange:
         held, queued = self._waits()
         headers.append((b"x-headrace-held-ms", b"%d" % (held * 1000)))
         headers.append((b"x-headrace-queued-ms", b"%d" % (queued * 1000)))
-        headers.append((b"x-headrace-attempts", b"%d" % self._attempts))
+        headers.append((b"x-headrace-attempts", b"%d" % self._attempts.made))
         return headers
 
     def _waits(self) -> tuple[float, float]:
         return (self.ticket.held, self.ticket.queued) if self.ticket is not None else (0.0, 0.0)
 
-    def _record(self, outcome: str, error: str | None) -> Record:
-        peek, match, relay = self.peek, self._match, self._relay
-        duration = monotonic() - self._arrived
-        held, queued = self._waits()
-        ttft = tpot = completion = prompt = source = None
-        if relay is not None and relay.usage is not None:
-            prompt, completion = relay.usage.prompt_tokens, relay.usage.completion_tokens
-            source = "usage"
-        if isinstance(relay, EventRelay):
-            if source is None:
-                completion, source = relay.events, "events"
-            if relay.first is not None:
-                ttft = round(relay.first - self._arrived, 6)
-                tpot = _per_token(relay.last - relay.first, completion) if relay.complete else None
-        return Record(
-            id=self._request.id,
-            time=datetime.fromtimestamp(time() - duration, UTC),
-            route=match.route if match else None,
-            model=peek.model if peek else None,
-            deployment=match.deployment if match else None,
-            replica=self._replica,
-            path=self._request.path,
-            stream=peek.stream if peek else False,
-            status=self._status,
-            outcome=outcome,
-            error=error,
-            held_s=round(held, 6),
-            queued_s=round(queued, 6),
-            ttft_s=ttft,
-            duration_s=round(duration, 6),
-            tpot_s=tpot,
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            tokens_from=source,
-            attempts=self._attempts,
-            bytes=relay.bytes if relay is not None else 0,
-        )
 
-
-def _per_token(seconds: float, tokens: int | None) -> float | None:
-    """Seconds per output token after the first, the definition of `vllm bench serve`."""
-    return round(seconds / (tokens - 1), 6) if tokens is not None and tokens > 1 else None
+def _kind(status: int) -> str | None:
+    """Return what an engine's whole answer with that status counts as, None for a good one."""
+    if status >= 500:  # noqa: PLR2004  5xx
+        return "engine_error"
+    return "engine_refused" if status >= 400 else None  # noqa: PLR2004  4xx

@@ -25,8 +25,9 @@ MAX_BUFFERED = 20_000
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to one request. Times are in seconds; `bytes` is the body sent to the client.
 
-    `outcome` is `ok`, `refused` (never given to a replica), `client_gone` or a kind of error;
-    `error` is the kind in either bad case. `tokens_from` says where the counts come from: `usage`
+    `attempts` counts the replicas that were tried, `continuations` how often another one went on
+    with an answer that had begun. `outcome` is `ok`, `refused` (never given to a replica),
+    `client_gone` or a kind of error; `error` is the kind in either bad case. `tokens_from` says where the counts come from: `usage`
     (the engine's word), `events` (one event counted as one token) or null.
     """
 
@@ -50,6 +51,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int | None
     tokens_from: str | None
     attempts: int
+    continuations: int
     bytes: int
 
 

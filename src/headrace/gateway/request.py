@@ -2,11 +2,12 @@
 
 `peek` decodes only the fields that routing and accounting need, so that a prompt of a megabyte
 costs about a millisecond. The body then goes to the engine as it came, with one exception:
-`ask_for_usage` splices in a request for token counts (see `relay.py` for the other half of that).
+`asking_for` splices in a request for token counts or ids (see `relay.py` for the other half).
 """
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Sequence
@@ -17,18 +18,27 @@ import msgspec
 from headrace.gateway import errors
 
 if TYPE_CHECKING:
+    from headrace.gateway.admission import Share
     from headrace.gateway.errors import Failure
 
 Headers = list[tuple[bytes, bytes]]
 """Names in lower case, in the order of arrival."""
 
+MAX_MODEL = 256
+"""Longest model name that is looked for, in characters; records and messages repeat it."""
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-_USAGE = b'{"stream_options":{"include_usage":true},'
+_USAGE = b'"stream_options":{"include_usage":true},'
+_IDS = b'"return_token_ids":true,'
+_PIECE = 64 * 1024
 _MANY_PROMPTS = re.compile(rb'\[\s*["\[{]')
 
 
 class Request(msgspec.Struct, kw_only=True):
-    """One request as it came in; `body` is whole."""
+    """One request as it came in; `body` is whole, `target` a path with its query.
+
+    `share` is what it holds of the gateway until it is answered.
+    """
 
     method: bytes
     target: bytes
@@ -37,15 +47,27 @@ class Request(msgspec.Struct, kw_only=True):
     http10: bool
     keep_alive: bool
     id: str
+    share: Share | None = None
 
     @property
     def path(self) -> str:
-        """The path without the query; an absolute-form target loses its scheme and host."""
-        target = self.target
-        if not target.startswith(b"/"):
-            _, _, rest = target.partition(b"://")
-            target = b"/" + rest.partition(b"/")[2]
-        return target.partition(b"?")[0].decode("latin-1")
+        """The path without the query."""
+        return path_of(self.target)
+
+
+def origin_form(target: bytes) -> bytes:
+    """Return the target as a path with its query: an absolute URL loses its scheme and host."""
+    if target.startswith(b"/"):
+        return target
+    _, _, rest = target.partition(b"://")
+    host = re.split(rb"[/?]", rest, maxsplit=1)[0]
+    rest = rest[len(host) :]
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def path_of(target: bytes) -> str:
+    """Return the path of a target in origin form."""
+    return target.partition(b"?")[0].decode("latin-1")
 
 
 class _Body(msgspec.Struct):
@@ -54,18 +76,21 @@ class _Body(msgspec.Struct):
     stream_options: msgspec.Raw = msgspec.Raw(b"")
     n: msgspec.Raw = msgspec.Raw(b"null")
     prompt: msgspec.Raw = msgspec.Raw(b"null")
+    return_token_ids: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Peek(NamedTuple):
     """What the gateway knows of a body. `usage_asked`: the client gave its own `stream_options`.
 
-    `one_answer` is false for `n` > 1 and for several prompts in one request.
+    `one_answer` is false for `n` > 1 and for several prompts in one request; `ids_asked`: the
+    client said whether it wants token ids.
     """
 
     model: str
     stream: bool
     usage_asked: bool
     one_answer: bool
+    ids_asked: bool = False
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -73,24 +98,56 @@ _decoder = msgspec.json.Decoder(_Body)
 
 def peek(body: bytes) -> Peek | Failure:
     """Return what the gateway needs from a JSON body, or why it is not usable."""
-    try:
-        seen = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        return errors.bad_request(f"The body has a field of the wrong type: {error}.")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return errors.bad_request(f"The body is not valid JSON: {error}.")
+    seen = _decode(body)
+    if isinstance(seen, str):
+        return errors.bad_request(seen)
     if not seen.model:
-        return errors.bad_request(
-            "The body has no model. Name one that /v1/models lists.", param="model"
-        )
+        message = "The body has no model. Name one that /v1/models lists."
+        return errors.bad_request(message, param="model")
+    if len(seen.model) > MAX_MODEL:
+        message = f"The name of the model is longer than {MAX_MODEL} characters."
+        return errors.bad_request(message, param="model")
     one_answer = bytes(seen.n) in (b"null", b"1") and not _MANY_PROMPTS.match(seen.prompt)
     usage_asked = bool(bytes(seen.stream_options))
-    return Peek(seen.model, bool(seen.stream), usage_asked, one_answer)
+    ids_asked = bytes(seen.return_token_ids) != b"null"
+    return Peek(seen.model, bool(seen.stream), usage_asked, one_answer, ids_asked)
 
 
-def ask_for_usage(body: bytes) -> Sequence[bytes | memoryview]:
-    """Return the body, in parts that share its memory, with usage asked for in its stream."""
-    return _USAGE, memoryview(body)[body.index(b"{") + 1 :]
+def _decode(body: bytes) -> _Body | str:
+    """Return the fields, or what is wrong. Of a key that is there twice the last counts.
+
+    Python's `json` and `orjson`, which engines use, see it so too.
+    """
+    if not _is_utf8(body):
+        return "The body is not UTF-8, which JSON has to be."
+    try:
+        return _decoder.decode(body)
+    except RecursionError:
+        return "The body nests too deeply: objects in objects, lists in lists."
+    except msgspec.ValidationError as error:
+        return f"The body has a field of the wrong type: {error}."
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return f"The body is not valid JSON: {error}."
+
+
+def asking_for(body: bytes, *, usage: bool, ids: bool) -> Sequence[bytes | memoryview]:
+    """Return the body, in parts that share its memory, asking its stream for counts or ids too."""
+    more = (_USAGE if usage else b"") + (_IDS if ids else b"")
+    return (b"{" + more, memoryview(body)[body.index(b"{") + 1 :]) if more else (body,)
+
+
+def _is_utf8(body: bytes) -> bool:
+    """Whether the body is UTF-8 throughout, without a second copy of it: fields may be skipped."""
+    if body.isascii():
+        return True
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    try:
+        for at in range(0, len(body), _PIECE):
+            decode(body[at : at + _PIECE])
+        decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def request_id(given: bytes | None) -> str:

@@ -12,8 +12,10 @@ from time import monotonic
 from typing import Protocol, cast
 
 from headrace.gateway.chunked import FramingError
+from headrace.gateway.continued import ContinuedRelay
 from headrace.gateway.heads import AnswerHead, parse_answer
-from headrace.gateway.relay import EventRelay, PlainRelay
+from headrace.gateway.relay import BrokenStreamError, EventRelay, PlainRelay
+from headrace.routing.attempts import Fate
 
 IDLE_FOR = 3.0
 """Seconds that an unused connection is kept: less than the 5 s after which uvicorn closes it."""
@@ -22,7 +24,7 @@ CONNECT_TIMEOUT = 5.0
 MAX_HEAD = 64 * 1024
 """Longest response head accepted, in bytes."""
 
-Relay = PlainRelay | EventRelay
+Relay = PlainRelay | EventRelay | ContinuedRelay
 Parts = Sequence[bytes | memoryview]
 
 
@@ -35,8 +37,8 @@ class Caller(Protocol):
     def answer_done(self) -> None:
         """Take note that the whole body has been fed to the relay."""
 
-    def answer_broke(self, what: str, *, began: bool, stale: bool) -> None:
-        """Take note that the call failed; `began`: after the first byte of the answer.
+    def answer_broke(self, what: str, fate: Fate) -> None:
+        """Take note that the call failed.
 
         `stale`: an idle connection turned out to be closed, which says nothing about the replica.
         """
@@ -102,8 +104,8 @@ class Connection(asyncio.Protocol):
             return
         try:
             relay.feed(data)
-        except FramingError as error:
-            self._break(f"sent a malformed body: {error}")
+        except (FramingError, BrokenStreamError) as error:
+            self._break(_words(error))
             return
         if relay.body.done:
             self._complete(relay)
@@ -168,8 +170,8 @@ class Connection(asyncio.Protocol):
         relay = self._relay = call.caller.answer_began(answer)
         try:
             relay.begin(rest)
-        except FramingError as error:
-            self._break(f"sent a malformed body: {error}")
+        except (FramingError, BrokenStreamError) as error:
+            self._break(_words(error))
             return
         if relay.body.done:
             self._complete(relay)
@@ -199,7 +201,11 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
         if call is not None and call.caller is not None:
             stale = self._used_before and not began
-            call.caller.answer_broke(what, began=began, stale=stale)
+            call.caller.answer_broke(what, "stale" if stale else "broke")
+
+
+def _words(error: Exception) -> str:
+    return f"sent a malformed body: {error}" if isinstance(error, FramingError) else str(error)
 
 
 class Pool:
@@ -257,7 +263,7 @@ class Pool:
         except OSError as error:  # TimeoutError is one
             what = f"does not accept connections ({error or 'timeout'})"
             if call.caller is not None:
-                call.caller.answer_broke(what, began=False, stale=False)
+                call.caller.answer_broke(what, "refused")
             return
         if call.caller is None:
             connection.idle_since = monotonic()

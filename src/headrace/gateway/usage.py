@@ -1,8 +1,9 @@
-"""Token counts and ends of answers, as engines with OpenAI's API report them."""
+"""Token counts, ends and breaks of answers, as engines with OpenAI's API report them."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -12,8 +13,18 @@ USAGE = b'"prompt_tokens"'
 """What the last events of a stream contain and no other does: inside a JSON string the quotes would
 be escaped, so text of the model cannot look like this."""
 
-_ORDINARY = re.compile(rb'"finish_reason": ?null[^"]*(?:"[a-z_]*": ?null[^"]*)*\Z')
+ERROR = b'"error"'
+"""In the events with which an engine gives up; inside a JSON string it would be escaped too."""
+
+_ORDINARY = re.compile(
+    rb'(?P<before>data: ?[^\n]*?"(?:content|text|reasoning(?:_content)?)": ?")'
+    rb'(?:[^"\\\n]|\\.)*'
+    rb'(?P<after>"[^"\n]*(?:"[a-z_]*": ?null[^"\n]*)*\n\n)'
+)
+REASONING = re.compile(rb'"reasoning(?:_content)?": ?"\Z')
+_UNFINISHED = re.compile(rb'"finish_reason": ?null')
 _ABORT = re.compile(rb'"finish_reason": ?"abort"')
+_IDS = re.compile(rb'("(?:prompt_)?token_ids": ?)\[[0-9, ]*\]')
 _FINGERPRINT = re.compile(rb'"system_fingerprint": ?"[^"\\]*"')
 
 
@@ -56,14 +67,39 @@ def read_event(event: bytes) -> Answer | None:
     return read_answer(event.strip().removeprefix(b"data:"))
 
 
-def ordinary_ending(data: bytes) -> bytes | None:
-    """Return the ending of `data` from `"finish_reason":null` on, if only null fields follow.
+def around_text(event: bytes) -> tuple[bytes, bytes] | None:
+    """Return what is before and after the text of an ordinary event, its quotes included.
 
-    An event with the same ending is no terminal event (when one answer was asked for) and carries
-    no usage.
+    None unless only null fields follow the text, `finish_reason` among them: so an event with the
+    same ending is no terminal event (when one answer was asked for) and carries no counts.
     """
-    found = _ORDINARY.search(data)
-    return found[0] if found else None
+    found = _ORDINARY.fullmatch(event)
+    if found is None or not _UNFINISHED.search(found["after"]):
+        return None
+    return found["before"], found["after"]
+
+
+def error_in(event: bytes) -> str:
+    """Return the words of an event with which an engine gives up, empty for any other."""
+    try:
+        value = msgspec.json.decode(event.strip().removeprefix(b"data:"), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return error_words(value)
+
+
+def error_words(event: dict[str, Any]) -> str:
+    """Return the same for an event that is read already."""
+    error = event if event.get("object") == "error" else event.get("error")
+    if not error:
+        return ""
+    message = error.get("message") if isinstance(error, dict) else error
+    return f"said: {str(message)[:200]}"
+
+
+def without_ids(event: bytes) -> bytes:
+    """Return the event as it would be had nobody asked for token ids."""
+    return _IDS.sub(rb"\1null", event)
 
 
 def is_abort(event: bytes) -> bool:

@@ -12,10 +12,15 @@ from typing import NamedTuple
 
 
 class Match(NamedTuple):
-    """The route and the deployment that serve a model alias."""
+    """The route and the deployment that serve a model alias, and what becomes of broken streams.
+
+    `continuation` is `text`, `exact` or `off`; `silence` in seconds counts as a break.
+    """
 
     route: str
     deployment: str
+    continuation: str = "text"
+    silence: float = 30.0
 
 
 class RouteTable:

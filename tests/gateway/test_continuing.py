@@ -1,0 +1,394 @@
+"""A stream that breaks goes on elsewhere, and the client cannot tell but for the pause."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import DONE, PLAIN, STREAM, Asked, Engine, Rig, Wire, engine, rig, token, usage_event
+
+STOP = ',"stop_reason":null'
+ERROR = b'data: {"error":{"message":"EngineCore encountered an issue","code":500}}\n\n'
+COMPLETION = {"model": "m", "stream": True, "prompt": "Once", "max_tokens": 10}
+
+
+def text_event(text: str, finish: str | None = None, ids: list[int] | None = None) -> bytes:
+    return (
+        'data: {"id":"cmpl-1","object":"text_completion","created":1700000000,"model":"m",'
+        f'"choices":[{{"index":0,"text":{json.dumps(text)},"logprobs":null,"finish_reason":'
+        f'{json.dumps(finish)},"stop_reason":null,"prompt_token_ids":null,"token_ids":{json.dumps(ids)}}}]}}\n\n'
+    ).encode()
+
+
+def other(event: bytes) -> bytes:
+    """The event as another replica would say it."""
+    return event.replace(b"-1", b"-2").replace(b"1700000000", b"1800000000")
+
+
+def role() -> bytes:
+    return token("").replace(b'{"content":""}', b'{"role":"assistant","content":""}')
+
+
+async def begin(it: Rig, first: Engine, events: list[bytes], body: Any = STREAM, path: str = "/v1/chat/completions") -> tuple[Wire, Asked]:  # fmt: skip
+    wire = await it.post(body, path)
+    asked = await first.next()
+    asked.start_stream()
+    for event in events:
+        asked.send_chunk(event)
+    await wire.head()
+    await expect(wire, b"".join(events))
+    return wire, asked
+
+
+async def expect(wire: Wire, wanted: bytes) -> None:
+    """Read just these bytes, in however many chunks."""
+    got = b""
+    while len(got) < len(wanted):
+        got += await wire.chunk()
+    assert got == wanted
+
+
+async def rest(wire: Wire) -> list[bytes]:
+    """The events to the end, without comments."""
+    events = (await wire.chunks()).split(b"\n\n")
+    return [event + b"\n\n" for event in events if event and not event.startswith(b":")]
+
+
+def break_by(asked: Asked, how: str) -> None:
+    match how:
+        case "closed":
+            asked.writer.close()
+        case "reset":
+            asked.writer.transport.abort()
+        case "error":
+            asked.send_chunk(ERROR + DONE)
+        case "abort":
+            asked.send_chunk(token("", "abort") + DONE)
+        case "done":
+            asked.send_chunk(DONE)
+        case "end":
+            asked.send(b"0\r\n\r\n")
+        case "garbage":
+            asked.send_chunk(b"\xff\x00 not an event\n\n")
+        case "half an event":
+            asked.send_chunk(token("lost")[:40])
+            asked.writer.close()
+
+
+@pytest.mark.parametrize(
+    "how", ["closed", "reset", "error", "abort", "done", "end", "garbage", "half an event"]
+)
+async def test_a_broken_chat_goes_on_as_if_nothing_had_happened(tmp_path: Path, how: str) -> None:
+    async with engine() as one, engine() as two, rig(records=tmp_path / "log") as it:
+        it.replicas(one, two)
+        told = [role(), *(token(f" {n}") for n in range(12))]
+        wire, asked = await begin(it, one, told)
+        break_by(asked, how)
+        again = await two.next()
+        body = json.loads(again.body)
+        assert body["messages"] == [
+            *STREAM["messages"],
+            {"role": "assistant", "content": " 0 1 2 3 4 5 6 7 8 9 10 11"},
+        ]
+        assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
+        again.start_stream()
+        for event in (role(), token(" 12"), token(" é🌍"), token("", "stop"), usage_event(22, 3)):
+            again.send_chunk(other(event))
+        again.end_stream()
+        assert [json.loads(event[5:]) for event in (await rest(wire))[:-1]] == [
+            json.loads(event[5:]) for event in (token(" 12"), token(" é🌍"), token("", "stop"))
+        ]
+        (record,) = it.records_written()
+        assert (record["outcome"], record["continuations"], record["attempts"]) == ("ok", 1, 2)
+        # The second replica counted 22 tokens of prompt, 12 of which the first one had generated.
+        assert (record["prompt_tokens"], record["completion_tokens"]) == (10, 15)
+        assert record["replica"] == f"d-{two.port}"
+        assert it.demand().running == 0
+
+
+async def test_a_completion_goes_on_from_prompt_and_text_with_fewer_tokens_to_come() -> None:
+    async with engine() as one, engine() as two, rig() as it:
+        it.replicas(one, two)
+        wire, asked = await begin(
+            it, one, [text_event(" a"), text_event(" b")], COMPLETION | {"min_tokens": 5}, "/v1/completions"
+        )  # fmt: skip
+        asked.writer.close()
+        again = await two.next()
+        body = json.loads(again.body)
+        assert again.head.startswith("POST /v1/completions ")
+        assert (body["prompt"], body["max_tokens"], body["min_tokens"]) == ("Once a b", 8, 3)
+        again.start_stream()
+        again.send_chunk(other(text_event(" c", "length")))
+        again.end_stream()
+        assert await rest(wire) == [text_event(" c", "length"), DONE]
+
+
+async def test_a_stream_breaks_twice_and_its_usage_counts_every_token_once() -> None:
+    async with engine() as one, engine() as two, engine() as three, rig() as it:
+        it.replicas(one, two, three)
+        asks = STREAM | {"stream_options": {"include_usage": True}}
+        wire, asked = await begin(it, one, [role(), *(token(f" {n}") for n in range(9))], asks)
+        asked.writer.close()
+        second = await two.next()
+        second.start_stream()
+        for n in range(9, 18):
+            second.send_chunk(other(token(f" {n}")))
+        assert (await wire.chunk()).startswith(b": continued by d-")
+        await expect(wire, b"".join(token(f" {n}") for n in range(9, 18)))
+        second.writer.close()
+        third = await three.next()
+        content = "".join(f" {n}" for n in range(18))
+        assert json.loads(third.body)["messages"][-1]["content"] == content
+        third.start_stream()
+        for event in (token(" 18"), token("", "stop"), usage_event(28, 2)):
+            third.send_chunk(other(event))
+        third.end_stream()
+        *_, usage, done = await rest(wire)
+        assert json.loads(usage[5:]) == json.loads(usage_event(10, 20)[5:])
+        assert done == DONE
+
+
+async def test_nothing_begun_is_begun_again_from_the_start() -> None:
+    async with engine() as one, engine() as two, rig() as it:
+        it.replicas(one, two)
+        wire = await it.post(STREAM)
+        asked = await one.next()
+        asked.start_stream()
+        asked.send_chunk(token("", "abort"))  # a draining engine's refusal: 200, no text, abort
+        asked.end_stream()
+        again = await two.next()
+        assert json.loads(again.body)["messages"] == STREAM["messages"]
+        again.start_stream()
+        for event in (role(), token("a", "stop")):
+            again.send_chunk(event)
+        again.end_stream()
+        await wire.head()
+        assert await rest(wire) == [role(), token("a", "stop"), DONE]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"choices": [{"index": 0, "text": "", "finish_reason": "abort"}]},
+        {"error": {"message": "EngineCore encountered an issue", "code": 500}},
+    ],
+)
+async def test_a_whole_answer_that_is_none_is_asked_for_elsewhere(bad: Any) -> None:
+    async with engine() as one, engine() as two, rig() as it:
+        it.replicas(one, two)
+        wire = await it.post(PLAIN)
+        status = "500 Internal Server Error" if "error" in bad else "200 OK"
+        (await one.next()).answer_json(bad, status)
+        (await two.next()).answer_json({"choices": [{"finish_reason": "stop"}]})
+        answer = await wire.answer()
+        assert answer.status == 200
+        assert answer.headers["x-headrace-replica"] == f"d-{two.port}"
+        assert answer.headers["x-headrace-attempts"] == "2"
+
+
+async def test_a_whole_answer_cut_in_the_middle_is_asked_for_elsewhere() -> None:
+    async with engine() as one, engine() as two, rig() as it:
+        it.replicas(one, two)
+        wire = await it.post(PLAIN)
+        asked = await one.next()
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
+        asked.send(head + b'{"choices":')
+        asked.writer.close()
+        (await two.next()).answer_json({"choices": []})
+        assert (await wire.answer()).json() == {"choices": []}
+
+
+async def test_the_last_engines_word_is_passed_on_when_all_refuse() -> None:
+    async with engine() as one, rig() as it:
+        it.replicas(one)
+        wire = await it.post(PLAIN)
+        for _ in range(3):
+            (await one.next()).answer_json({"error": {"message": "no"}}, "500 Internal Error")
+        answer = await wire.answer()
+        assert (answer.status, answer.json()) == (500, {"error": {"message": "no"}})
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"n": 2}, "several answers"),
+        ({"response_format": {"type": "json_object"}}, "guided decoding"),
+        ({"structured_outputs": {"regex": "a"}}, "guided decoding"),
+        ({"tool_choice": "required"}, "forced tool call"),
+        ({"echo": True}, "echo"),
+        ({"use_beam_search": True}, "beam search"),
+    ],
+)
+async def test_what_replay_would_corrupt_fails_loudly(
+    tmp_path: Path, more: dict[str, Any], why: str
+) -> None:
+    async with engine() as one, engine() as two, rig(records=tmp_path / "log") as it:
+        it.replicas(one, two)
+        wire, asked = await begin(it, one, [role(), token(" a"), token(" b")], STREAM | more)
+        asked.writer.close()
+        (event,) = await rest(wire)
+        error = json.loads(event[5:])["error"]
+        assert error["code"] == "not_continued"
+        assert why in error["message"]
+        assert two.connections == 0
+        assert it.records_written()[0]["outcome"] == "not_continued"
+
+
+@pytest.mark.parametrize(
+    ("delta", "why"),
+    [
+        ('{"tool_calls":[{"index":0,"function":{"arguments":"{"}}]}', "tool_calls"),
+        ('{"reasoning":"hm"}', "reasoning"),
+    ],
+)
+async def test_inside_a_tool_call_or_reasoning_it_fails_loudly(delta: str, why: str) -> None:
+    async with engine() as one, engine() as two, rig() as it:
+        it.replicas(one, two)
+        special = token("").replace(b'{"content":""}', delta.encode())
+        wire, asked = await begin(it, one, [role(), token("a"), special])
+        asked.writer.close()
+        assert why in json.loads((await rest(wire))[0][5:])["error"]["message"]
+        assert two.connections == 0
+
+
+async def test_a_route_that_says_off_fails_loudly() -> None:
+    async with engine() as one, engine() as two, rig(continuation="off") as it:
+        it.replicas(one, two)
+        wire, asked = await begin(it, one, [role(), token("a")])
+        asked.writer.close()
+        assert b"does not continue streams" in (await rest(wire))[0]
+
+
+async def test_a_chat_goes_on_from_token_ids_where_the_route_asks_for_it() -> None:
+    async with engine() as one, engine() as two, rig(continuation="exact") as it:
+        it.replicas(one, two)
+        wire = await it.post(STREAM | {"temperature": 0, "max_tokens": 9, "stop": ["X"]})
+        asked = await one.next()
+        assert json.loads(asked.body)["return_token_ids"] is True
+        asked.start_stream()
+        opening = role().replace(b'"choices"', b'"prompt_token_ids":[1,2,3],"choices"')
+        asked.send_chunk(opening)
+        for text, ids in ((" a", b"[4]"), (" b", b"[5,6]"), ("", b"[7]")):
+            asked.send_chunk(token(text).replace(b'"token_ids":null', b'"token_ids":' + ids))
+        await wire.head()
+        shown = [opening.replace(b"[1,2,3]", b"null"), *map(token, (" a", " b", ""))]
+        await expect(wire, b"".join(shown))
+        asked.writer.close()
+        again = await two.next()
+        body = json.loads(again.body)
+        assert again.head.startswith("POST /v1/completions ")
+        # Token 7 gave no text: it is a part of a character that the next replica says whole.
+        assert body["prompt"] == [1, 2, 3, 4, 5, 6]
+        assert (body["max_tokens"], body["stop"], body["temperature"]) == (6, ["X"], 0)
+        assert "messages" not in body
+        again.start_stream()
+        again.send_chunk(other(text_event("é", None, [7, 8])))
+        again.send_chunk(other(text_event(" c", "length", [9])))
+        again.send_chunk(other(usage_event(6, 3)))
+        again.end_stream()
+        events = [json.loads(event[5:]) for event in (await rest(wire))[:-1]]
+        assert [event["choices"][0]["delta"] for event in events] == [
+            {"content": "é"},
+            {"content": " c"},
+        ]
+        assert {event["id"] for event in events} == {"chatcmpl-1"}
+        assert {event["object"] for event in events} == {"chat.completion.chunk"}
+        assert [event["choices"][0]["token_ids"] for event in events] == [None, None]
+        assert events[-1]["choices"][0]["finish_reason"] == "length"
+
+
+async def test_white_space_that_a_template_strips_is_not_said_twice() -> None:
+    async with engine() as one, engine() as two, rig() as it:
+        it.replicas(one, two)
+        wire, asked = await begin(it, one, [role(), token("One."), token("\n"), token("\n")])
+        asked.writer.close()
+        again = await two.next()
+        assert json.loads(again.body)["messages"][-1]["content"] == "One."
+        again.start_stream()
+        for text in ("\n", "\nTwo"):
+            again.send_chunk(other(token(text)))
+        again.send_chunk(other(token("", "stop")))
+        again.end_stream()
+        assert await rest(wire) == [token("Two"), token("", "stop"), DONE]
+
+
+async def test_only_the_end_was_missing() -> None:
+    """All tokens came, but not the finish: the last is asked for again, and not told again."""
+    async with engine() as one, engine() as two, rig() as it:
+        it.replicas(one, two)
+        body = COMPLETION | {"max_tokens": 2}
+        wire, asked = await begin(
+            it, one, [text_event(" a"), text_event(" b")], body, "/v1/completions"
+        )
+        asked.writer.close()
+        again = await two.next()
+        seen = json.loads(again.body)
+        assert (seen["prompt"], seen["max_tokens"]) == ("Once a", 1)
+        again.start_stream()
+        again.send_chunk(other(text_event(" b", "length")))
+        again.end_stream()
+        assert await rest(wire) == [text_event("", "length"), DONE]
+
+
+async def test_an_answer_that_broke_after_its_finish_is_whole(tmp_path: Path) -> None:
+    async with engine() as one, engine() as two, rig(records=tmp_path / "log") as it:
+        it.replicas(one, two)
+        wire, asked = await begin(it, one, [role(), token(" a")])
+        asked.send_chunk(token(" b", "stop"))
+        asked.writer.close()
+        assert await rest(wire) == [token(" b", "stop"), DONE]
+        assert two.connections == 0
+        assert it.records_written()[0]["outcome"] == "ok"
+
+
+async def test_a_silent_replica_is_left_and_reported() -> None:
+    async with engine() as one, engine() as two, rig(silence=7.0) as it:
+        it.replicas(one, two)
+        wire, asked = await begin(it, one, [role(), token(" a")])
+        (client,) = it.gateway.clients
+        assert client.exchange is not None
+        now = asyncio.get_running_loop().time()
+        client.exchange.tick(now)
+        client.exchange.tick(now + 5.5)
+        assert [fault.what for fault in it.faults()] == ["was silent for 6 s while it had work"]
+        assert two.connections == 0
+        client.exchange.tick(now + 7.5)
+        again = await two.next()
+        await asked.hung_up()
+        again.start_stream()
+        again.send_chunk(other(token(" b", "stop")))
+        again.end_stream()
+        assert await rest(wire) == [token(" b", "stop"), DONE]
+
+
+@pytest.mark.parametrize(("state", "after"), [("leaving", 0.0), ("failed", 2.5)])
+async def test_work_leaves_a_replica_that_is_to_be_left(state: str, after: float) -> None:
+    async with engine() as one, engine() as two, rig() as it:
+        it.replicas(one, two)
+        wire, asked = await begin(it, one, [role(), token(" a")])
+        it.replicas(one, two, states={one.port: state})
+        (client,) = it.gateway.clients
+        assert client.exchange is not None
+        now = asyncio.get_running_loop().time()
+        client.exchange.tick(now)
+        client.exchange.tick(now + after)
+        again = await two.next()
+        await asked.hung_up()
+        again.start_stream()
+        again.send_chunk(other(token(" b", "stop")))
+        again.end_stream()
+        assert await rest(wire) == [token(" b", "stop"), DONE]
+
+
+async def test_a_refusal_to_continue_is_told(tmp_path: Path) -> None:
+    async with engine() as one, engine() as two, rig(records=tmp_path / "log") as it:
+        it.replicas(one, two)
+        wire, asked = await begin(it, one, [role(), token(" a")])
+        asked.writer.close()
+        (await two.next()).answer_json({"error": {"message": "too long"}}, "400 Bad Request")
+        (event,) = await rest(wire)
+        assert "too long" in json.loads(event[5:])["error"]["message"]
+        assert it.records_written()[0]["outcome"] == "engine_refused"
