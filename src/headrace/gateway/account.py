@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from headrace.gateway.records import Record
 from headrace.gateway.relay import PlainRelay
+from headrace.routing.attempts import Attempts
 
 if TYPE_CHECKING:
-    from headrace.gateway.request import Peek, Request
+    from headrace.gateway.exchange import Exchange
+    from headrace.gateway.request import Headers, Peek, Request
     from headrace.gateway.upstream import Relay
     from headrace.gateway.usage import Usage
     from headrace.routing.match import Match
+    from headrace.routing.queue import Ticket
 
 
 @dataclass(slots=True)
@@ -25,7 +28,9 @@ class Account:
     arrived: float = field(default_factory=monotonic)
     peek: Peek | None = None
     match: Match | None = None
+    ticket: Ticket[Exchange] | None = None
     replica: str | None = None
+    attempts: Attempts = field(default_factory=Attempts)
     status: int = 0
     first: float | None = None
     last: float = 0.0
@@ -35,6 +40,30 @@ class Account:
     streamed: bool = False
     complete: bool = False
     continuations: int = 0
+
+    def route_headers(self) -> Headers:
+        """Return what is known of the request before a replica has it."""
+        headers = [(b"x-request-id", self.request.id.encode())]
+        if self.match is not None:
+            headers.append((b"x-headrace-route", self.match.route.encode()))
+            headers.append((b"x-headrace-deployment", self.match.deployment.encode()))
+        return headers
+
+    def headers(self) -> Headers:
+        """Return all that is known of the request by now, for any answer to it."""
+        headers = self.route_headers()
+        if self.replica is not None:
+            headers.append((b"x-headrace-replica", self.replica.encode()))
+        held, queued = self.waits
+        headers.append((b"x-headrace-held-ms", b"%d" % (held * 1000)))
+        headers.append((b"x-headrace-queued-ms", b"%d" % (queued * 1000)))
+        headers.append((b"x-headrace-attempts", b"%d" % self.attempts.made))
+        return headers
+
+    @property
+    def waits(self) -> tuple[float, float]:
+        """Seconds held and queued."""
+        return (self.ticket.held, self.ticket.queued) if self.ticket is not None else (0.0, 0.0)
 
     def take(self, relay: Relay) -> None:
         """Add what went through a relay that is done with."""
@@ -63,10 +92,9 @@ class Account:
             return None
         return round((self.last - self.first) / (tokens - 1), 6)
 
-    def record(
-        self, outcome: str, error: str | None, *, held: float, queued: float, attempts: int
-    ) -> Record:
-        """Close the books; waits in seconds."""
+    def record(self, outcome: str, error: str | None) -> Record:
+        """Close the books."""
+        held, queued = self.waits
         duration = monotonic() - self.arrived
         completion, source = self.tokens
         return Record(
@@ -89,7 +117,7 @@ class Account:
             prompt_tokens=self.usage.prompt_tokens if self.usage else None,
             completion_tokens=completion,
             tokens_from=source,
-            attempts=attempts,
+            attempts=self.attempts.made,
             continuations=self.continuations,
             bytes=self.bytes,
         )

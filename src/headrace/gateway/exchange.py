@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from headrace.gateway import errors, heads
 from headrace.gateway.account import Account
-from headrace.gateway.chunked import LAST_CHUNK, frame
 from headrace.gateway.continuation import Resumption, resume
 from headrace.gateway.continued import ContinuedRelay
 from headrace.gateway.relay import EventRelay, PlainRelay
-from headrace.gateway.request import Headers, Peek, Request, asking_for
+from headrace.gateway.replies import OK, Reply
+from headrace.gateway.request import Peek, Request, asking_for
 from headrace.gateway.silence import Silence
 from headrace.gateway.transcript import Transcript
-from headrace.routing.attempts import BLAMELESS, POISON, Attempts, Fate
+from headrace.routing.attempts import BLAMELESS, POISON, Fate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,22 +37,16 @@ if TYPE_CHECKING:
     from headrace.routing.match import Match
     from headrace.routing.queue import Ticket
 
-_OK = 200
 _TRY_ELSEWHERE = frozenset((429, 500, 502, 503, 504))
 """Statuses of an engine that another replica may not give."""
 _OVERLOADED = frozenset((429, 503))
-_COMMENT = b": waiting for a replica\n\n"
-_EVENT_STREAM: Headers = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-]
 
 
 class Exchange:
     """One request on its way. Made by `Gateway.serve`, which then calls `begin`."""
 
     def __init__(self, gateway: Gateway, client: Client, request: Request) -> None:
-        self.ticket: Ticket[Exchange] | None = None
+        self.account = Account(request)
         self._gateway = gateway
         self._client = client
         self._request = request
@@ -62,25 +56,24 @@ class Exchange:
         self._call: Call | None = None
         self._relay: Relay | None = None
         self._answer: AnswerHead | None = None
-        self._attempts = Attempts()
-        self._account = Account(request)
+        self._reply = Reply(client, self.account)
         self._transcript = Transcript()
         self._resumption: Resumption | None = None
-        self._head_sent = self._in_band = self._ended = self._paused = False
+        self._ended = self._paused = False
         self._sent_at = self._broke_at = 0.0
         self._silence, self._first_heard = Silence(0.0), False
         self._timer: asyncio.TimerHandle | None = None
 
     def saw(self, peek: Peek) -> None:
         """Take what the gateway knows of the body."""
-        self._account.peek = peek
+        self.account.peek = peek
 
     # -- waiting ------------------------------------------------------------------------------
 
     def begin(self, match: Match, lane: Lane) -> None:
         """Enter the queue, after `saw`."""
-        self._account.match, self._lane = match, lane
-        peek = self._account.peek
+        self.account.match, self._lane = match, lane
+        peek = self.account.peek
         if peek is not None and peek.stream and peek.one_answer:
             self._withhold = not peek.usage_asked and lane.config.stream_usage
             exact = match.continuation == "exact" and lane.config.resume.token_ids
@@ -95,8 +88,8 @@ class Exchange:
         """Send the request, or what remains of it, to a replica that has room."""
         self._stop_timer()
         self._place = place
-        self._account.replica = place.id
-        self._attempts = self._attempts.began()
+        self.account.replica = place.id
+        self.account.attempts = self.account.attempts.began()
         self._sent_at = monotonic()
         self._silence, self._first_heard = Silence(self._sent_at), False
         request, rest = self._request, self._resumption
@@ -116,24 +109,14 @@ class Exchange:
 
     def _comment_later(self) -> None:
         """Plan the first comment, if this is a stream that has to wait."""
-        if (
-            self._place is None
-            and not self._ended
-            and self._account.peek is not None
-            and self._account.peek.stream
-        ):
+        peek = self.account.peek
+        if self._place is None and not self._ended and peek is not None and peek.stream:
             self._later(self._gateway.timing.comment_first, self._comment)
 
     def _comment(self) -> None:
         """Show a waiting streaming client, and whatever is in between, that the line is alive."""
-        if not self._head_sent:
-            self._in_band = True
-            self._client.write(self._head(_OK, [*_EVENT_STREAM, *self._framing(None)]))
-        self._say(_COMMENT)
+        self._reply.comment("waiting for a replica")
         self._later(self._gateway.timing.comment_every, self._comment)
-
-    def _say(self, comment: bytes) -> None:
-        self._client.write(frame(comment) if self._client.chunked else comment)
 
     def _later(self, delay: float, action: Callable[[], None]) -> None:
         self._timer = asyncio.get_running_loop().call_later(delay, action)
@@ -148,12 +131,12 @@ class Exchange:
     def answer_began(self, head: AnswerHead) -> Relay:
         """Return where the body goes; the client's head goes out with its first bytes."""
         self._answer = head
-        if not (head.events and head.status == _OK):
+        if not (head.events and head.status == OK):
             self._relay = PlainRelay(
                 head,
                 self._client.write,
                 chunked=self._client.chunked and head.length is None,
-                start=lambda: self._plain_head(head),
+                start=lambda: self._reply.begin_plain(head),
             )
         elif self._transcript.empty:
             self._relay = self._first_relay(head)
@@ -161,38 +144,31 @@ class Exchange:
             self._relay = self._next_relay(head)
         return self._relay
 
-    def _plain_head(self, head: AnswerHead) -> bytes:
-        return self._head(head.status, [*heads.passed_on(head), *self._framing(head.length)])
-
     def _first_relay(self, head: AnswerHead) -> EventRelay:
         """Relay a stream of which the client has no event yet, perhaps comments."""
-        start = None
-        if self._head_sent:
-            self._say(self._served_by())
-        else:
-            self._in_band = True
-            start = self._stream_head
-        peek = self._account.peek
+        begun = self._reply.head_sent
+        self._reply.in_band = True
+        if begun:
+            held, queued = (1000 * wait for wait in self.account.waits)
+            waits = f"held {held:.0f} ms, queued {queued:.0f} ms"
+            self._reply.comment(f"served by {self.account.replica} after {waits}")
+        peek = self.account.peek
         return EventRelay(
             head,
             self._client.write,
             self._transcript,
             chunked=self._client.chunked,
-            start=start,
+            start=None if begun else lambda: self._reply.begin_stream(head),
             withhold=self._withhold,
             strip=self._exact,
             plain=peek is not None and peek.one_answer,
         )
 
-    def _stream_head(self) -> bytes:
-        passed = heads.passed_on(self._answer) if self._answer is not None else _EVENT_STREAM
-        return self._head(_OK, [*passed, *self._framing(None)])
-
     def _next_relay(self, head: AnswerHead) -> ContinuedRelay:
         """Relay the rest of a stream that broke."""
         pause = (monotonic() - self._broke_at) * 1000
-        self._say(f": continued by {self._account.replica} after {pause:.0f} ms\n\n".encode())
-        self._account.continuations += 1
+        self._reply.comment(f"continued by {self.account.replica} after {pause:.0f} ms")
+        self.account.continuations += 1
         return ContinuedRelay(
             head,
             self._client.write,
@@ -200,14 +176,8 @@ class Exchange:
             self._transcript,
             chunked=self._client.chunked,
             withhold=self._withhold,
-            ids=self._account.peek is not None and self._account.peek.ids_asked,
+            ids=self.account.peek is not None and self.account.peek.ids_asked,
         )
-
-    def _served_by(self) -> bytes:
-        """Return the comment that says what the head could not: who serves, after which waits."""
-        held, queued = self._waits()
-        waits = f"held {held * 1000:.0f} ms, queued {queued * 1000:.0f} ms"
-        return f": served by {self._account.replica} after {waits}\n\n".encode()
 
     def answer_done(self) -> None:
         """Take note that the replica's answer is over: end well, or try elsewhere."""
@@ -228,7 +198,7 @@ class Exchange:
             what = "aborted the request" if relay.aborted else f"answered {answer.status}"
             if self._again("refused" if busy else "failed", what, last=relay):
                 return
-        if self._head_sent and relay.held:
+        if self._reply.head_sent and relay.held:
             kind = _kind(answer.status) or "engine_error"
             self._lane_hears(ok=answer.status < 500, what=f"answered {answer.status}")  # noqa: PLR2004  5xx
             self.fail(errors.upstream(kind, f"The engine answered {answer.status}: {relay.text}"))
@@ -237,10 +207,10 @@ class Exchange:
 
     def _end_well(self, relay: Relay) -> None:
         relay.finish()
-        kind = "abort" if relay.aborted else _kind(self._account.status)
+        kind = "abort" if relay.aborted else _kind(self.account.status)
         self._settle()
         ok = kind in (None, "engine_refused")
-        self._lane_hears(ok=ok, what=kind or "", tpot=self._account.tpot)
+        self._lane_hears(ok=ok, what=kind or "", tpot=self.account.tpot)
         self._finish(kind or "ok", kind)
         self._client.answered()
 
@@ -261,9 +231,7 @@ class Exchange:
     def _usage_missing(self, relay: EventRelay | ContinuedRelay) -> bool:
         """Whether the client asked for counts that an otherwise whole answer lacks."""
         return (
-            self._account.peek is not None
-            and self._account.peek.usage_asked
-            and relay.usage is None
+            self.account.peek is not None and self.account.peek.usage_asked and relay.usage is None
         )
 
     # -- another attempt ----------------------------------------------------------------------
@@ -273,12 +241,12 @@ class Exchange:
 
         With `last`, a whole answer of the engine, the client gets that instead of our error.
         """
-        lane, place, ticket, relay = self._lane, self._place, self.ticket, self._relay
+        lane, place, ticket, relay = self._lane, self._place, self.account.ticket, self._relay
         if lane is None or place is None or ticket is None:
             return False
         chance = random.random()  # noqa: S311  it spreads retries, it guards nothing
         tokens = 0 if relay is None or isinstance(relay, PlainRelay) else relay.events
-        self._attempts, verdict = self._attempts.ended(fate, tokens, chance)
+        self.account.attempts, verdict = self.account.attempts.ended(fate, tokens, chance)
         obstacle = self._obstacle(relay)
         stop = bool(verdict.why or obstacle)
         if stop and last is not None:
@@ -306,7 +274,7 @@ class Exchange:
         relay, self._relay, self._answer = self._relay, None, None
         if relay is not None:
             self._hear_first(relay)
-            self._account.take(relay)
+            self.account.take(relay)
 
     def _hear_first(self, relay: Relay) -> None:
         """Tell once how long the replica took to its first token."""
@@ -327,14 +295,14 @@ class Exchange:
             return "" if relay.held else "a part of the answer was sent already"
         if self._transcript.empty:
             return ""
-        if self._account.match is None or self._account.match.continuation == "off":
+        if self.account.match is None or self.account.match.continuation == "off":
             return "its route does not continue streams"
         if relay is not None and relay.complete:
             return "it is whole but for its token counts"
         return self._plan_rest()
 
     def _plan_rest(self) -> str:
-        if self._account.peek is None or self._lane is None or not self._account.peek.one_answer:
+        if self.account.peek is None or self._lane is None or not self.account.peek.one_answer:
             return "it has several answers"
         told, engine = self._transcript.read(), self._lane.config.resume
         rest = resume(self._request.path, self._request.body, told, engine)
@@ -348,7 +316,7 @@ class Exchange:
         if obstacle:
             failure = errors.upstream("not_continued", f"{what}. Not continued: {obstacle}.")
         else:
-            kind = "poison" if self._attempts.kills >= POISON else "upstream_broke"
+            kind = "poison" if self.account.attempts.kills >= POISON else "upstream_broke"
             failure = errors.upstream(kind, f"{what}; {why}. Retry the request.")
         self.fail(failure)
 
@@ -365,7 +333,7 @@ class Exchange:
         if relay is not None:
             self._hear_first(relay)
         seconds = self._silence.heard(relay.bytes if relay else 0, now, paused=self._paused)
-        lane, place, match = self._lane, self._place, self._account.match
+        lane, place, match = self._lane, self._place, self.account.match
         if self._call is None or lane is None or place is None or match is None:
             return
         state = lane.state(place)
@@ -379,7 +347,7 @@ class Exchange:
 
     def _movable(self, lane: Lane) -> bool:
         """Whether the request could go on elsewhere as if nothing had happened."""
-        ready = lane.queue.any_ready and not self._attempts.stop_reason()
+        ready = lane.queue.any_ready and not self.account.attempts.stop_reason()
         return ready and not self._obstacle(self._relay)
 
     def _move(self, fate: Fate, what: str) -> None:
@@ -418,20 +386,10 @@ class Exchange:
         if self._ended:
             return
         self._cancel_call()
-        bound = self._attempts.made > 0
-        if not self._head_sent:
-            self._account.status = failure.status
-            self._finish(failure.kind if bound else "refused", failure.kind)
-            self._client.refuse(failure, self._known_headers())
-            return
-        if self._in_band:
-            event = failure.event()
-            self._client.write(frame(event) + LAST_CHUNK if self._client.chunked else event)
-        self._finish(failure.kind if bound else "refused", failure.kind)
-        if self._in_band:
-            self._client.answered(close=True)
-        else:
-            self._client.abort()  # the only way to say that a plain body is not whole
+        if not self._reply.head_sent:
+            self.account.status = failure.status
+        self._finish(failure.kind if self.account.attempts.made else "refused", failure.kind)
+        self._reply.fail(failure)
 
     def _cancel_call(self) -> None:
         if self._call is not None:
@@ -444,50 +402,11 @@ class Exchange:
         self._stop_timer()
         self._settle()
         if self._lane is not None:
-            if self.ticket is not None:
-                self._lane.withdraw(self.ticket)
+            if self.account.ticket is not None:
+                self._lane.withdraw(self.account.ticket)
             if self._place is not None:
                 self._lane.release(self._place)
-        held, queued = self._waits()
-        attempts = self._attempts.made
-        record = self._account.record(outcome, error, held=held, queued=queued, attempts=attempts)
-        self._gateway.record(record)
-
-    # -- heads and records --------------------------------------------------------------------
-
-    def _head(self, status: int, headers: Headers) -> bytes:
-        """Return the client's response head; whoever asks for it sends it."""
-        self._account.status, self._head_sent = status, True
-        return heads.to_client(status, [*headers, *self._known_headers()])
-
-    def _framing(self, length: int | None) -> Headers:
-        headers: Headers = []
-        if length is not None:
-            headers.append((b"content-length", b"%d" % length))
-        elif self._client.chunked:
-            headers.append((b"transfer-encoding", b"chunked"))
-        if not self._client.stays_open:
-            headers.append((b"connection", b"close"))
-        return headers
-
-    def _known_headers(self) -> Headers:
-        """Return what is known of this request by now, for any answer to it."""
-        headers = [(b"x-request-id", self._request.id.encode())]
-        if self._account.match is not None:
-            headers.append((b"x-headrace-route", self._account.match.route.encode()))
-            headers.append((b"x-headrace-deployment", self._account.match.deployment.encode()))
-        if self._in_band and self._place is None:
-            return headers  # the waits go on; a comment will tell them
-        if self._place is not None:
-            headers.append((b"x-headrace-replica", self._place.id.encode()))
-        held, queued = self._waits()
-        headers.append((b"x-headrace-held-ms", b"%d" % (held * 1000)))
-        headers.append((b"x-headrace-queued-ms", b"%d" % (queued * 1000)))
-        headers.append((b"x-headrace-attempts", b"%d" % self._attempts.made))
-        return headers
-
-    def _waits(self) -> tuple[float, float]:
-        return (self.ticket.held, self.ticket.queued) if self.ticket is not None else (0.0, 0.0)
+        self._gateway.record(self.account.record(outcome, error))
 
 
 def _kind(status: int) -> str | None:
