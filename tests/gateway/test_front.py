@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from harness import PLAIN, STREAM, Wire, engine, rig, soon
+from harness import PLAIN, STREAM, Wire, engine, rig, soon, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -40,9 +40,11 @@ async def test_health_and_readiness() -> None:
         await asyncio.sleep(0.01)
         it.gateway.drain()
         other.send(b"\r\n")
-        answer = await other.answer()
-        assert (answer.status, answer.headers["connection"]) == (503, "close")
-        assert await wire.closed()
+        wire.get("/readyz")
+        for each in (other, wire):
+            answer = await each.answer()
+            assert (answer.status, answer.headers["connection"]) == (503, "close")
+            assert await each.closed()
 
 
 async def test_metrics_are_exposed() -> None:
@@ -106,13 +108,13 @@ async def test_an_unknown_model_names_the_nearest() -> None:
         (HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n", 400),
         (HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
         (HEAD + b"Content-Length: +2\r\n\r\n{}", 400),
-        (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 501),
+        (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 400),
         (HEAD + b"Transfer-Encoding : chunked\r\n\r\n", 400),
         (HEAD + b"X: a\r\n b\r\nContent-Length: 2\r\n\r\n{}", 400),
         (HEAD + b"Host: other\r\nContent-Length: 2\r\n\r\n{}", 400),
         (b"POST /v1/completions HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", 400),
         (b"GET /healthz HTTP/1.1\nHost: g\n\n", 400),
-        (b"POST /v1/completions HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501),
+        (b"POST /v1/completions HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 400),
         (HEAD + b"\r\n", 411),
@@ -260,18 +262,27 @@ async def test_too_many_connections() -> None:
         assert (answer.status, answer.code) == (503, "too_many_connections")
 
 
-async def test_new_requests_are_refused_while_draining_and_running_ones_end() -> None:
+async def test_a_drain_serves_what_is_on_its_way_and_then_closes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("headrace.gateway.server.PARTING", -1.0)
     async with engine() as one, rig() as it:
         it.replicas(one)
-        running, late = await it.post(PLAIN), await it.connect()
+        running, late, idle = await it.post(PLAIN), await it.connect(), await it.connect()
         asked = await one.next()
-        late.send(HEAD)
-        await asyncio.sleep(0.01)
+        await until(lambda: len(it.gateway.clients) == 3)
         it.gateway.drain()
+        late.send(HEAD)
         late.send(b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY))
-        assert (await late.answer()).code == "draining"
+        (await one.next()).answer_json({})
+        answer = await late.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert await late.closed()
+        it.gateway.tick()
+        assert await idle.closed()
         asked.answer_json({})
         assert (await running.answer()).status == 200
+        await until(it.gateway.empty.is_set)
 
 
 async def test_stopping_fails_what_still_runs_in_band() -> None:

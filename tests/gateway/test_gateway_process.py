@@ -84,15 +84,12 @@ async def child() -> AsyncIterator[Child]:
 
 async def test_a_runtime_drives_it_and_hears_of_demand() -> None:
     async with engine() as one, child() as it:
+        wire = await it.connect()
+        wire.get("/readyz")  # waits: nobody is served before the routes are known
+        it.say(CONFIGURE)
         listening = await it.hear(control.Listening)
         assert listening == control.Listening(host="127.0.0.1", port=it.port)
-        wire = await it.connect()
-        wire.get("/readyz")
-        assert (await wire.answer()).status == 503  # not configured yet
-        it.say(CONFIGURE)
-        wire.get("/readyz")
-        while (await wire.answer()).status != 200:  # two sockets: either may be read first
-            wire.get("/readyz")
+        assert (await wire.answer()).status == 200
         wire.post(PLAIN)
         demand = await it.hear(control.Demand)
         while not demand.arrived:
@@ -145,6 +142,44 @@ async def test_sigterm_drains_and_sigint_is_the_runtimes_affair() -> None:
         assert answer.status == 200
         assert await it.ended() == 0
         wire.writer.close()
+
+
+async def test_a_second_drain_shortens_the_first_and_never_lengthens_it() -> None:
+    async with engine() as one, child() as it:
+        it.say(CONFIGURE)
+        it.say(replicas(one))
+        await it.hear(control.Listening)
+        wire = await it.connect()
+        wire.post(STREAM)
+        (await one.next()).start_stream()
+        await wire.head()
+        it.say(control.Drain(timeout=3600))
+        await it.hear(control.Draining)
+        it.say(control.Drain(timeout=0.2))
+        it.say(control.Drain(timeout=3600))
+        assert b'"code":"drain_timeout"' in await wire.chunks()
+        assert await it.ended() == 0
+        wire.writer.close()
+
+
+async def test_an_idle_connection_may_ask_once_more_when_a_drain_begins() -> None:
+    async with engine() as one, child() as it:
+        it.say(CONFIGURE)
+        it.say(replicas(one))
+        await it.hear(control.Listening)
+        wires = [await it.connect() for _ in range(9)]
+        for wire in wires:
+            wire.get("/v1/models")
+            assert (await wire.answer()).status == 200
+        it.say(control.Drain(timeout=5))
+        await it.hear(control.Draining)
+        for wire in wires:
+            wire.get("/v1/models")
+        for wire in wires:
+            answer = await wire.answer()
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            wire.writer.close()
+        assert await it.ended() == 0
 
 
 @contextlib.asynccontextmanager

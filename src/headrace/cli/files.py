@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import typer
+
 from headrace.engines.vllm import Vllm
+from headrace.fleet.checks import warnings
 from headrace.fleet.load import FleetFile, load_fleet, raise_problems
 from headrace.fleet.problems import Problem
 
 
 def load_checked(path: Path) -> FleetFile:
-    """Return the fleet file; FleetError lists every problem, its engines' included."""
+    """Return the fleet file; FleetError lists every problem, its engines' included.
+
+    What is only unwise is said on standard error.
+    """
     file = load_fleet(path)
     raise_problems(_engine_problems(file))
+    for field, message in warnings(file.fleet):
+        typer.echo(f"headrace: warning: {file.problem(field, message)}", err=True)
     return file
 
 

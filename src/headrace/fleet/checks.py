@@ -6,21 +6,24 @@ knowledge is checked by `headrace.engines`, what needs this machine by `headrace
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 
 from headrace.fleet.document import Path_
 from headrace.fleet.problems import nearest
-from headrace.fleet.types import Deployment, Fleet, Scaling
+from headrace.fleet.types import Deployment, Fleet, Gateway, Scaling
 
 Finding = tuple[Path_, str]
 
+_ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
 _SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
 
 
 def check(fleet: Fleet) -> Iterator[Finding]:
     """Yield everything in a well-typed fleet that contradicts something else in it."""
     yield from _routes(fleet)
+    yield from _gateway(fleet.gateway)
     for name, deployment in fleet.deployments.items():
         path = ("deployments", name)
         yield from _references(fleet, deployment, path)
@@ -28,6 +31,35 @@ def check(fleet: Fleet) -> Iterator[Finding]:
         yield from _lifecycle(deployment, path)
         yield from _memory(fleet, deployment, path)
         yield from _secrets(deployment, path)
+
+
+def warnings(fleet: Fleet) -> Iterator[Finding]:
+    """Yield what is allowed but should not be done by oversight."""
+    gateway = fleet.gateway
+    if gateway.keys is None and not _is_loopback(gateway.host):
+        message = (
+            f"everybody who can reach {gateway.host} can use the models; set gateway.keys to a "
+            "file made with `headrace keys new`, or put something in front that asks for keys"
+        )
+        yield ("gateway", "host"), message
+    if not _is_loopback(gateway.admin_host):
+        message = f"everybody who can reach {gateway.admin_host} can read the metrics"
+        yield ("gateway", "admin_host"), message
+
+
+def _gateway(gateway: Gateway) -> Iterator[Finding]:
+    hosts = {gateway.host, gateway.admin_host}
+    overlap = len(hosts) == 1 or hosts & _ANYWHERE
+    if overlap and gateway.admin_port and gateway.admin_port == gateway.port:
+        message = f"{gateway.port} is the API's port as well; give metrics another one"
+        yield ("gateway", "admin_port"), message
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _references(fleet: Fleet, deployment: Deployment, path: Path_) -> Iterator[Finding]:

@@ -1,14 +1,16 @@
 """`python -m headrace.gateway`: one gateway process.
 
-A runtime starts it with two inherited descriptors, its end of a control socket and a listening
-socket. Benchmarks and tests start it with an address and a file of the messages that a runtime
-would send.
+A runtime starts it with inherited descriptors: its end of a control socket, a listening socket, and
+one for the admin address. Benchmarks and tests start it with an address and a file of the messages
+that a runtime would send; without an admin address `/metrics` is on the public one.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
+import resource
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,20 +37,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     listener = (
         _listen(options.listen) if options.listen else socket.socket(fileno=options.listen_fd)
     )
+    admin = _listen(options.admin) if options.admin else None
+    if options.admin_fd is not None:
+        admin = socket.socket(fileno=options.admin_fd)
+    _allow_files()
     # A stream makes no reference cycles; a full collection would only delay the others.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    uvloop.run(_serve(listener, link, messages, options.drain_timeout))
+    uvloop.run(_serve(listener, link, admin, messages, options.drain_timeout))
 
 
 async def _serve(
     listener: socket.socket,
     link: socket.socket | None,
+    admin: socket.socket | None,
     messages: Sequence[control.ToGateway],
     drain_timeout: float,
 ) -> None:
-    await Service(listener, link, drain_timeout=drain_timeout).run(messages)
+    await Service(listener, link, admin=admin, drain_timeout=drain_timeout).run(messages)
+
+
+def _allow_files() -> None:
+    """Open as many files as we may: each stream takes two, and 1024 is an old default."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # some systems refuse their own maximum
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(address: str) -> socket.socket:
@@ -65,6 +79,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--listen", metavar="HOST:PORT", help="address to serve on")
     place.add_argument("--listen-fd", type=int, metavar="N", help="inherited listening socket")
+    admin = parser.add_mutually_exclusive_group()
+    admin.add_argument("--admin", metavar="HOST:PORT", help="address of /metrics and health")
+    admin.add_argument("--admin-fd", type=int, metavar="N", help="inherited socket for the same")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--static", metavar="FILE", help="JSON array of control messages")
     source.add_argument("--control-fd", type=int, metavar="N", help="inherited control socket")

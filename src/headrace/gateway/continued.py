@@ -18,7 +18,7 @@ from headrace.gateway.continuation import Resumption
 from headrace.gateway.heads import AnswerHead
 from headrace.gateway.relay import Body, BrokenStreamError, Write, cut_events
 from headrace.gateway.transcript import Transcript
-from headrace.gateway.usage import Usage
+from headrace.gateway.usage import UNREADABLE, Usage
 
 _DONE = b"data: [DONE]\n\n"
 _NOT_OURS = ("prompt_token_ids", "prompt_text")
@@ -82,7 +82,11 @@ class ContinuedRelay:
             self._send(_DONE)
             self.done_sent = True
         elif event.startswith(b"data:"):
-            self._pass_json(_read(event[5:]))
+            try:
+                self._pass_json(_read(event[5:]))
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+                # The shape of what an engine sends is not ours to trust.
+                raise BrokenStreamError("sent an event of an unknown shape") from None
 
     def _pass_json(self, event: dict[str, Any]) -> None:
         if words := usage.error_words(event):
@@ -216,5 +220,5 @@ def _common(one: str, other: str) -> int:
 def _read(data: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(data, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BrokenStreamError(f"sent an event that is not JSON ({error})") from None

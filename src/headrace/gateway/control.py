@@ -137,6 +137,13 @@ class Listening(msgspec.Struct, frozen=True, kw_only=True, tag="listening"):
     port: int
 
 
+class Draining(msgspec.Struct, frozen=True, kw_only=True, tag="draining"):
+    """Gateway to runtime: it takes nothing new and ends when what it has is done.
+
+    It was told so, or got a SIGTERM; then the runtime should start another one.
+    """
+
+
 class Demand(msgspec.Struct, frozen=True, kw_only=True, tag="demand"):
     """Gateway to runtime: the work of one deployment, on change (100 ms apart) and each second.
 
@@ -186,7 +193,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, tag="stats"):
 
 
 ToGateway = Configure | Replicas | Drain
-FromGateway = Listening | Demand | Fault | Stats
+FromGateway = Listening | Draining | Demand | Fault | Stats
 
 _encoder = msgspec.json.Encoder()
 decode_to_gateway = msgspec.json.Decoder(ToGateway).decode

@@ -1,21 +1,26 @@
 """A lane: one deployment's queue at work, with real connections, a real clock and demand messages.
 
-The rules are in `routing/queue.py`; a lane carries them out. Whatever may change what the queue
-would do (a request comes, ends or fails; replicas change; time passes) ends in `_pump`.
+The rules are in `routing/queue.py`, and in `routing/suspicion.py` who is trusted; a lane carries
+them out. Whatever may change what the queue would do (a request comes, ends or fails; replicas
+change; time passes) ends in `_pump`. An exchange tells of each attempt `began`, then `ended`, then
+`release` or `retry`, in this order.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from headrace.gateway import control, errors
 from headrace.gateway.upstream import Pool
+from headrace.routing import suspicion
 from headrace.routing.choose import Place
 from headrace.routing.pace import Pace, retry_after
 from headrace.routing.queue import Ticket, WorkQueue
+from headrace.routing.window import SECONDS, quantile
 
 if TYPE_CHECKING:
     from headrace.gateway.errors import Failure
@@ -40,6 +45,9 @@ class Lane:
         self._tell = tell
         self._pace = Pace()
         self._pools: dict[str, Pool] = {}
+        self._states: dict[str, control.ReplicaState] = {}
+        self.suspicion = ""
+        """Why no ready replica is trusted ("": one is); work is tried on the least bad one."""
         self._hint = ""
         self._ready_at: float | None = None
         self._arrived = 0
@@ -58,7 +66,7 @@ class Lane:
             self._changed()
             limit = self.queue.limit
             return errors.queue_full(self.config.name, limit, self.retry_after(now))
-        exchange.ticket = ticket
+        exchange.account.ticket = ticket
         self._pump(now)
         return None
 
@@ -74,14 +82,48 @@ class Lane:
         self._pace.finished(now)
         self._pump(now)
 
-    def retry(self, ticket: Ticket[Exchange], place: Place, *, blame: bool) -> None:
-        """Queue a request again that a replica did not take; with `blame`, for another replica."""
+    def retry(
+        self, ticket: Ticket[Exchange], place: Place, *, blame: bool, begun: bool = False
+    ) -> None:
+        """Queue a request again that a replica did not finish; with `blame`, for another replica.
+
+        One whose stream has `begun` goes first, and its longest wait counts from now.
+        """
         now = monotonic()
         self.queue.release(place)
         if blame:
             self.queue.skip(place, now + SKIP_FOR)
-        self.queue.resubmit(ticket, now)
+        self.queue.resubmit(ticket, now, deadline_from=now if begun else None)
         self._pump(now)
+
+    def began(self, place: Place, ttft: float, gone_idle: bool = False) -> None:
+        """Take note that an answer began `ttft` seconds after it was sent to the replica.
+
+        With `gone_idle` that time says nothing about the replica and is not compared.
+        """
+        if self._is_current(place):
+            now = monotonic()
+            if not gone_idle:
+                place.health.window.ttft.add(now, ttft)
+            if place.health.began(ttft, now, running=place.running, room=place.room):
+                self._look_at_all()
+                self._pump(now)
+
+    def ended(self, place: Place, *, ok: bool, what: str = "", tpot: float | None = None) -> None:
+        """Take note of how an attempt ended on a replica, before its room is given back.
+
+        A client error (4xx) is `ok`: the replica did its part.
+        """
+        if not self._is_current(place):
+            return
+        places, now = self.queue.places.values(), monotonic()
+        if suspicion.ended(place, places, now, ok=ok, what=what, tpot=tpot):
+            self._say_ejected(place)
+        self._look_at_all()  # whoever gives the room back pumps
+
+    def state(self, place: Place) -> control.ReplicaState | None:
+        """Return what the runtime says of the replica; None when it is no longer listed."""
+        return self._states.get(place.id) if self._is_current(place) else None
 
     def fault(self, place: Place, what: str) -> None:
         """Tell the runtime that a replica misbehaved."""
@@ -112,11 +154,15 @@ class Lane:
         for name, pool in list(self._pools.items()):
             if addresses.get(name) != pool.address:
                 self._pools.pop(name).close()
+                if name in addresses:
+                    self.queue.renew(name, now)
         for replica in message.replicas:
             if replica.id not in self._pools:
                 self._pools[replica.id] = Pool(replica.host, replica.port)
         wanted = [(r.id, r.room, r.state == "ready") for r in message.replicas]
+        self._states = {r.id: r.state for r in message.replicas}
         self.queue.set_places(wanted, now)
+        self._look_at_all()
         self._pump(now)
 
     def close(self) -> None:
@@ -135,10 +181,37 @@ class Lane:
         self._pools.clear()
 
     def tick(self, now: float) -> None:
-        """Each second: close idle connections, repeat the demand."""
+        """Each second: close idle connections, compare replicas, repeat demand and statistics."""
         for pool in self._pools.values():
             pool.sweep(now)
+        for place in suspicion.review(self.queue.places.values(), now):
+            self._say_ejected(place)
+        self._look_at_all()
+        self._tell(self.stats(now))
         self._send_demand()
+
+    # -- trust --------------------------------------------------------------------------------
+
+    def _is_current(self, place: Place) -> bool:
+        """Whether the replica is the one that now has this id, not an earlier process."""
+        return self.queue.places.get(place.id) is place
+
+    def _say_ejected(self, place: Place) -> None:
+        self.fault(place, f"gets no work for now: {place.health.reason}")
+
+    def _look_at_all(self) -> None:
+        """Say once when no ready replica is trusted any more, and once when one is again."""
+        was, self.suspicion = self.suspicion, suspicion.all_suspect(self.queue.places.values())
+        if bool(was) == bool(self.suspicion):
+            return
+        name = self.config.name
+        text = self._all_suspect() if self.suspicion else "a replica is trusted again"
+        sys.stderr.write(f"gateway: {name}: {text}\n")
+        if self.suspicion:
+            self._tell(control.Fault(deployment=name, replica="", what=text))
+
+    def _all_suspect(self) -> str:
+        return f"all replicas are suspect ({self.suspicion})" if self.suspicion else ""
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -162,7 +235,7 @@ class Lane:
         self._wake = None
         now = monotonic()
         for ticket in self.queue.expired(now):
-            hint = "" if self.queue.any_ready else self._hint or "none is ready"
+            hint = self._all_suspect() if self.queue.any_ready else self._hint or "none is ready"
             waited = ticket.held + ticket.queued
             pause = self.retry_after(now)
             ticket.item.fail(errors.waited_too_long(self.config.name, waited, hint, pause))
@@ -197,3 +270,23 @@ class Lane:
             arrived=self._arrived,
             replicas={name: place.running for name, place in queue.places.items()},
         )
+
+    def stats(self, now: float) -> control.Stats:
+        """Return how each replica did in the last minute."""
+        places = self.queue.places.values()
+        replicas = {place.id: _stats(place, now) for place in places}
+        return control.Stats(deployment=self.config.name, window=SECONDS, replicas=replicas)
+
+
+def _stats(place: Place, now: float) -> control.ReplicaStats:
+    window = place.health.window
+    ttft, tpot, counts = window.ttft.recent(now), window.tpot.recent(now), window.counts(now)
+    return control.ReplicaStats(
+        requests=counts.requests,
+        failures=counts.failures,
+        ttft_p50=quantile(ttft, 0.5),
+        ttft_p95=quantile(ttft, 0.95),
+        tpot_p50=quantile(tpot, 0.5),
+        tpot_p95=quantile(tpot, 0.95),
+        ejected=place.health.reason,
+    )

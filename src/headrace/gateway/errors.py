@@ -112,9 +112,45 @@ def too_many_connections(limit: int) -> Failure:
     return _unavailable("too_many_connections", f"More than {limit} connections are open.", 1)
 
 
+def too_much_in_flight(limit: int) -> Failure:
+    """503: the bodies of all requests in the gateway together are as large as they may be."""
+    message = f"The gateway holds {limit} bytes of request bodies, as many as it may. Retry soon."
+    return _unavailable("too_much_in_flight", message, 1)
+
+
+def took_too_long(limit: float) -> Failure:
+    """504: the request has been in the gateway for as long as one may. `limit` is in seconds."""
+    message = f"The request was not done within {limit:g} s, the longest that one may take."
+    return Failure(
+        status=504, kind="took_too_long", message=message, type="service_unavailable_error"
+    )
+
+
+def no_key() -> Failure:
+    """401: this gateway wants a key and got none."""
+    return _unauthorized("No API key was given: send `Authorization: Bearer` and your key.")
+
+
+def wrong_key() -> Failure:
+    """401: a key that is not known. It is not repeated: answers end up in logs."""
+    return _unauthorized("The API key is not one that this gateway knows.")
+
+
+def key_limit(limit: int) -> Failure:
+    """429: the key has as many requests in the gateway as it may."""
+    message = f"This API key may have {limit} requests at once and has them. Retry when one ends."
+    return Failure(
+        status=429, kind="key_limit", message=message, type="rate_limit_error", retry_after=1
+    )
+
+
 def upstream(kind: str, message: str) -> Failure:
     """502: replicas failed to serve the request."""
     return Failure(status=HTTPStatus.BAD_GATEWAY, kind=kind, message=message, type="upstream_error")
+
+
+def _unauthorized(message: str) -> Failure:
+    return Failure(status=401, kind="invalid_api_key", message=message)
 
 
 def _unavailable(kind: str, message: str, retry_after: int) -> Failure:

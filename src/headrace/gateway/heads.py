@@ -1,7 +1,8 @@
 """HTTP heads: what of a head is passed on, what is added, and how it is written.
 
 Headers that belong to one connection ("hop by hop", RFC 9110 section 7.6.1) stop here in both
-directions. So does `authorization`: engines have no keys, and a key that is not sent cannot leak.
+directions. So do keys, cookies and the query (`?api_key=…`): engines ask for none of them but may
+log them, and what is not sent cannot leak.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ _HOP_BY_HOP = frozenset(
 # accept-encoding is kept back because a compressed stream could not be accounted for.
 _NOT_TO_ENGINE = _HOP_BY_HOP | {
     b"accept-encoding",
+    b"api-key",
     b"authorization",
     b"content-length",
     b"cookie",
     b"expect",
     b"host",
     b"http2-settings",
+    b"x-api-key",
+    b"x-auth-token",
     b"x-request-id",
 }
 _NOT_TO_CLIENT = _HOP_BY_HOP | {b"content-length", b"x-request-id"}
@@ -105,9 +109,10 @@ def parse_answer(data: bytes) -> AnswerHead:
 def to_engine(
     method: bytes, target: bytes, headers: Headers, *, host: bytes, length: int, request_id: str
 ) -> bytes:
-    """Write the request head for a replica."""
+    """Write the request head for a replica; of the target it gets the path."""
     named = _named_by_connection(headers)
-    lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (method, target, host)]
+    path = target.partition(b"?")[0]
+    lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (method, path, host)]
     lines += [
         b"%b: %b" % (name, value)
         for name, value in headers

@@ -6,6 +6,7 @@ are read from the queues only when somebody scrapes. Names and labels are listed
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
@@ -13,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from headrace.gateway.control import Demand
+from headrace.gateway.control import Demand, Stats
 from headrace.gateway.records import Record
 
 LABELS = ("route", "deployment")
@@ -122,3 +123,25 @@ def lane_gauges(demands: Iterable[Demand], connections: int, dropped: int) -> It
     yield from (held, queued, running, by_replica)
     yield GaugeMetricFamily("headrace_connections", "Open client connections", connections)
     yield CounterMetricFamily("headrace_records_dropped", "Request log lines lost", dropped)
+
+
+def health_gauges(lanes: Iterable[tuple[Stats, bool]]) -> Iterator[Metric]:
+    """Build the gauges of trust from each lane's statistics and whether all of it is suspect."""
+    all_suspect = GaugeMetricFamily(
+        "headrace_all_suspect", "1 while no ready replica is trusted", labels=["deployment"]
+    )
+    ejected = GaugeMetricFamily(
+        "headrace_replica_ejected", "1 while it gets no work", labels=["deployment", "replica"]
+    )
+    for stats, suspect in lanes:
+        all_suspect.add_metric([stats.deployment], float(suspect))
+        for replica, one in stats.replicas.items():
+            ejected.add_metric([stats.deployment, replica], float(bool(one.ejected)))
+    yield from (all_suspect, ejected)
+
+
+def process_gauges(bodies: int) -> Iterator[Metric]:
+    """Build the gauges of what the process holds: they should go back when its load does."""
+    yield GaugeMetricFamily("headrace_body_bytes", "Request bodies held, in bytes", bodies)
+    tasks = len(asyncio.all_tasks())
+    yield GaugeMetricFamily("headrace_tasks", "Tasks of the event loop", tasks)

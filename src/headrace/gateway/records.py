@@ -27,8 +27,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     `attempts` counts the replicas that were tried, `continuations` how often another one went on
     with an answer that had begun. `outcome` is `ok`, `refused` (never given to a replica),
-    `client_gone` or a kind of error; `error` is the kind in either bad case. `tokens_from` says where the counts come from: `usage`
-    (the engine's word), `events` (one event counted as one token) or null.
+    `client_gone` or a kind of error; `error` is the kind in either bad case. `tokens_from` says
+    where the counts come from: `usage` (the engine's word), `events` (one event counted as one
+    token) or null.
     """
 
     id: str

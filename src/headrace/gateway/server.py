@@ -1,8 +1,10 @@
 """The client's side of the gateway: one connection, its requests in order, its deadlines.
 
 `reader.py` cuts the bytes into requests. Those that arrive while one is being answered wait their
-turn. A request goes to `Gateway.serve`; the answer comes back through `write`, `respond`, `refuse`
-and `answered`. One sweep a second looks at `deadline`, so that no request costs a timer.
+turn; so do all while the client does not read its answers, so that one connection never holds more
+than a few of either. A request goes to `Gateway.serve`; the answer comes back through `write`,
+`respond`, `refuse` and `answered`. One sweep a second looks at `deadline`, so that no request costs
+a timer.
 """
 
 from __future__ import annotations
@@ -10,24 +12,30 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from headrace.gateway import errors, heads
-from headrace.gateway.errors import Failure
-from headrace.gateway.reader import RequestReader
+from headrace.gateway.reader import Refusal, RequestReader
 from headrace.gateway.request import Headers, Request, request_id
 
 if TYPE_CHECKING:
+    from headrace.gateway.admission import Share
+    from headrace.gateway.errors import Failure
     from headrace.gateway.exchange import Exchange
     from headrace.gateway.gateway import Gateway
 
 MAX_PIPELINED = 8
 """Requests read ahead of the one being answered before reading stops."""
+MAX_ADMIN = 64
+"""Connections to the admin address at once."""
 SLOWEST_BODY = 16 * 1024
 """Bytes per second below which an upload runs into the read timeout."""
 LINGER = 2.0
 """Seconds that a refused upload is still read and thrown away, so that the refusal arrives."""
+PARTING = 1.0
+"""Seconds that an idle connection stays open for one more request when the gateway drains."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -35,22 +43,28 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Client(asyncio.Protocol):
     """One client connection.
 
-    `chunked` and `stays_open` describe the answer to the current request; `exchange` is that
-    request while a deployment serves it.
+    `admin` says that it came to the admin address. `chunked` and `stays_open` describe the answer
+    to the current request; `exchange` is that request while a deployment serves it.
     """
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, *, admin: bool = False) -> None:
+        self.admin = admin
         self.exchange: Exchange | None = None
         self.deadline = math.inf
         self.chunked = True
         self.stays_open = True
         self._gateway = gateway
         self._limits = gateway.limits
-        self._reader = RequestReader(gateway.limits)
+        self._reader = RequestReader(gateway.limits, gateway.admission_of(self))
         self._began: float | None = None
-        self._waiting: deque[Request | Failure] = deque()
+        self._unparsed = b""
+        self._waiting: deque[Request | Refusal] = deque()
+        self._share: Share | None = None
+        self._ends = math.inf
         self._busy = False
-        self._serving = False
+        self._going_on = False
+        self._paused = False
+        self._slow = False
         self._unread = False
         self._lingers = False
         self._no_body = False
@@ -62,43 +76,43 @@ class Client(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self.write = self._transport.write
         self.deadline = monotonic() + self._limits.keepalive
-        if self._gateway.joined(self) > self._limits.max_connections:
-            self._take(errors.too_many_connections(self._limits.max_connections))
+        most = MAX_ADMIN if self.admin else self._limits.max_connections
+        if self._gateway.joined(self) > most:
+            self._refuse_connection(errors.too_many_connections(most))
 
     def data_received(self, data: bytes) -> None:
-        """Parse; every complete request is served or waits its turn."""
-        if self._lingers:
-            return
-        for item in self._reader.feed(data):
-            self._take(item)
-        if len(self._waiting) > MAX_PIPELINED:
-            self._transport.pause_reading()
-        if not self._busy:
-            self._watch_arrival()
+        """Parse and serve as far as the requests before are answered."""
+        if not self._lingers:
+            self._unparsed = self._unparsed + data if self._unparsed else data
+            self._go_on()
 
     def eof_received(self) -> None:
         """Take the end of input for hanging up; asyncio then closes the connection."""
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
         """Stop all work for this client."""
-        self._waiting.clear()
+        self._forget_waiting()
+        self._reader.close()
         self._gateway.left(self)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.client_gone()
+        self._leave()
 
     def pause_writing(self) -> None:
         """Stop the engine's bytes: the client reads more slowly than they come."""
-        self.deadline = monotonic() + self._limits.write_timeout
+        self._slow = True
+        self.deadline = min(monotonic() + self._limits.write_timeout, self._ends)
         if self.exchange is not None:
             self.exchange.pause()
 
     def resume_writing(self) -> None:
         """Let the engine's bytes flow again."""
-        if self._busy:
-            self.deadline = math.inf
+        self._slow = False
+        self.deadline = self._ends if self._busy else monotonic() + self._limits.keepalive
         if self.exchange is not None:
             self.exchange.resume()
+        self._go_on()
 
     # -- answers (used by Gateway and Exchange) -----------------------------------------------
 
@@ -117,17 +131,22 @@ class Client(asyncio.Protocol):
             fields.append((b"retry-after", b"%d" % failure.retry_after))
         if failure.allow is not None:
             fields.append((b"allow", failure.allow.encode()))
+        if failure.status == HTTPStatus.UNAUTHORIZED:
+            fields.append((b"www-authenticate", b"Bearer"))
         self.respond(failure.status, fields, failure.body())
 
     def answered(self, *, close: bool = False) -> None:
         """Serve the next request, or close, now that the answer is written."""
         self.exchange = None
         self._busy = False
+        self._ends = math.inf
+        self._leave()
         if close or not self.stays_open:
             self._close_kindly()
             return
-        self.deadline = monotonic() + self._limits.keepalive
-        self._serve_waiting()
+        patience = self._limits.write_timeout if self._slow else self._limits.keepalive
+        self.deadline = monotonic() + patience
+        self._go_on()
 
     def abort(self) -> None:
         """Close at once."""
@@ -137,63 +156,100 @@ class Client(asyncio.Protocol):
     # -- the gateway's side -------------------------------------------------------------------
 
     def out_of_time(self) -> None:
-        """Close, for the deadline has passed; with a 408 if a request had begun to arrive."""
-        if self._busy or self._lingers or self._began is None:
+        """End what took too long, loudly if the client can still hear it."""
+        if self._busy and self.exchange is not None and not self._slow:
+            self.exchange.fail(errors.took_too_long(self._limits.total))
+        elif self._busy or self._slow or self._lingers or self._began is None:
             self._transport.abort()
         else:
             message = "The request did not arrive in time. Send it faster, or in one piece."
-            self._take(errors.of_status(408, "request_timeout", message))
+            self._refuse_connection(errors.of_status(408, "request_timeout", message))
 
     def drain(self) -> None:
-        """Close now if idle, else after what runs and what is already here."""
+        """Close after what runs; an idle one soon, as a request may be on its way to us."""
         self.stays_open = False
-        if not self._busy and not self._waiting and not self._reader.in_request:
-            self._transport.close()
+        waits = self._waiting or self._unparsed or self._reader.in_request
+        if not self._busy and not waits:
+            self.deadline = min(self.deadline, monotonic() + PARTING)
 
     def stop(self, failure: Failure) -> None:
         """Fail what runs and close."""
         self.stays_open = False
-        self._waiting.clear()
+        self._forget_waiting()
         if self.exchange is not None:
             self.exchange.fail(failure)
         self._transport.close()
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _take(self, item: Request | Failure) -> None:
-        self._waiting.append(item)
-        self._serve_waiting()
-
-    def _serve_waiting(self) -> None:
-        """Serve until a request is under way.
+    def _go_on(self) -> None:
+        """Serve and parse until a request is under way or nothing is left to do.
 
         Answers that are given at once come back here through `answered`: the loop, not recursion,
         takes the next.
         """
-        if self._serving:
+        if self._going_on:
             return
-        self._serving = True
-        while self._waiting and not self._busy and not self._transport.is_closing():
-            self._busy = True
-            self.deadline = math.inf
-            self._serve(self._waiting.popleft())
-        self._serving = False
-        if not self._busy and not self._lingers and not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._going_on = True
+        while not self._lingers and not self._transport.is_closing():
+            if self._waiting and not self._busy and not self._slow:
+                self._serve(self._waiting.popleft())
+            elif self._unparsed and len(self._waiting) <= MAX_PIPELINED:
+                self._parse()
+            else:
+                self._settle()
+                break
+        self._going_on = False
+
+    def _parse(self) -> None:
+        data, self._unparsed = self._unparsed, b""
+        most = self._reader.appetite
+        if len(data) > most:
+            data, self._unparsed = data[:most], data[most:]
+        self._waiting.extend(self._reader.feed(data))
+
+    def _settle(self) -> None:
+        """Read on only if there is nothing left to parse; watch what is arriving."""
+        paused = bool(self._unparsed)
+        if paused != self._paused:
+            self._paused = paused
+            change = self._transport.pause_reading if paused else self._transport.resume_reading
+            change()
+        if not self._busy and not self._slow:
             self._watch_arrival()
 
-    def _serve(self, item: Request | Failure) -> None:
+    def _serve(self, item: Request | Refusal) -> None:
         self._began = None
-        if isinstance(item, Failure):
+        self._busy = True
+        self._ends = self.deadline = monotonic() + self._limits.total
+        if isinstance(item, Refusal):
             self._unread = True
-            self.stays_open = self._no_body = False
-            self._gateway.metrics.of(None, None).refused(item.kind)
-            self.refuse(item, [(b"x-request-id", request_id(None).encode())])
+            self.stays_open = False
+            self._no_body = item.bodiless
+            self._gateway.metrics.of(None, None).refused(item.failure.kind)
+            self.refuse(item.failure, [(b"x-request-id", item.id.encode())])
             return
+        self._share = item.share
         self.chunked = not item.http10
         self.stays_open = item.keep_alive and not self._gateway.draining
         self._no_body = item.method == b"HEAD"
         self._gateway.serve(self, item)
+
+    def _refuse_connection(self, failure: Failure) -> None:
+        self._waiting.append(Refusal(failure, request_id(None)))
+        self._go_on()
+
+    def _leave(self) -> None:
+        """Give back what the current request held."""
+        share, self._share = self._share, None
+        if share is not None:
+            share.leave()
+
+    def _forget_waiting(self) -> None:
+        while self._waiting:
+            item = self._waiting.popleft()
+            if isinstance(item, Request) and item.share is not None:
+                item.share.leave()
 
     def _watch_arrival(self) -> None:
         """While a request arrives, it must do so in time; it may be waiting for our permission."""
@@ -212,14 +268,16 @@ class Client(asyncio.Protocol):
 
         Closing with unread input would reset the connection and may destroy the answer.
         """
-        self._waiting.clear()
+        self._forget_waiting()
         if self._transport.is_closing():
             return
-        if not self._unread and not self._reader.in_request:
+        if not self._unread and not self._unparsed and not self._reader.in_request:
             self.deadline = monotonic() + self._limits.write_timeout
             self._transport.close()
             return
         self._lingers = True
+        self._unparsed = b""
+        self._reader.close()
         self.deadline = monotonic() + LINGER
         self._transport.write_eof()
         self._transport.resume_reading()

@@ -23,6 +23,8 @@ from headrace.gateway.server import Client
 
 DRAIN_TIMEOUT = 30.0
 """Seconds to finish running work when nobody said how long."""
+_SETTLE = 0.1
+"""Seconds in which a connection that was accepted just before a drain shows up."""
 _MAX_UNREAD = 1024 * 1024
 """Bytes that may wait for a runtime that does not read; then demand is left out, not stored."""
 _TICK = 1.0
@@ -64,18 +66,25 @@ class Link(asyncio.Protocol):
 
 
 class Service:
-    """A gateway on a socket."""
+    """A gateway on a socket, with metrics and health on a second one if `admin` is given."""
 
     def __init__(
         self, listener: socket.socket, link: socket.socket | None, *,
-        drain_timeout: float = DRAIN_TIMEOUT, timing: Timing | None = None,
+        admin: socket.socket | None = None, drain_timeout: float = DRAIN_TIMEOUT,
+        timing: Timing | None = None,
     ) -> None:  # fmt: skip
         self.drain_timeout = drain_timeout
         self._listener = listener
+        self._admin = admin
         self._link_socket = link
         self._link = Link(self)
         self.gateway = Gateway(self._link.tell, timing)
-        self._draining: float | None = None
+        self.gateway.has_admin = admin is not None
+        self._server: asyncio.AbstractServer | None = None
+        self._admin_server: asyncio.AbstractServer | None = None
+        self._drain_end: float | None = None
+        self._limit: asyncio.Timeout | None = None
+        self._told = asyncio.Event()
         self._end = asyncio.Event()
 
     async def run(self, messages: Iterable[control.ToGateway] = ()) -> None:
@@ -84,44 +93,81 @@ class Service:
         self._handle_signals(loop)
         for message in messages:
             self.obey(message)
-        server = await loop.create_server(
-            lambda: Client(self.gateway), sock=self._listener, backlog=4096
-        )
+        self._admin_server = await self._serve_admin(loop)
         if self._link_socket is not None:
             await loop.create_connection(lambda: self._link, sock=self._link_socket)
+            await self._told.wait()  # a client that came sooner would find no model here
+        self._server = await loop.create_server(
+            lambda: Client(self.gateway), sock=self._listener, backlog=4096
+        )
         host, port = self._listener.getsockname()[:2]
         self._link.tell(control.Listening(host=host, port=port))
         tasks = [loop.create_task(self._tick()), loop.create_task(self._write_records())]
         await self._end.wait()
-        server.close()
+        self._close_servers()  # again, should the drain have come before they were there
         await self._finish()
         for task in tasks:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks)
+        if self._admin_server is not None:
+            self._admin_server.close()
         self.gateway.stop()
+
+    async def _serve_admin(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractServer | None:
+        """Serve metrics and health from before the first client on."""
+        if self._admin is None:
+            return None
+        return await loop.create_server(
+            lambda: Client(self.gateway, admin=True), sock=self._admin, backlog=64
+        )
 
     def obey(self, message: control.ToGateway) -> None:
         """Carry out a message of the runtime."""
         match message:
             case control.Configure():
                 self.gateway.configure(message)
+                self._told.set()
             case control.Replicas():
                 self.gateway.set_replicas(message)
             case control.Drain():
                 self.drain(message.timeout)
 
     def drain(self, timeout: float) -> None:
-        """Take nothing new, finish what runs for at most `timeout` seconds, end."""
-        if self._draining is None:
-            self._draining = timeout
+        """Take nothing new, finish what runs for at most `timeout` seconds, end.
+
+        Called again, the earlier end counts. The runtime hears of it at once, so that another
+        gateway serves new clients while this one finishes.
+        """
+        end = asyncio.get_running_loop().time() + timeout
+        if self._drain_end is None:
+            self._close_servers()
+            self._drain_end = end
             self.gateway.drain()
+            self._link.tell(control.Draining())
+            self._told.set()
             self._end.set()
+        elif end < self._drain_end:
+            self._drain_end = end
+            if self._limit is not None and not self._limit.expired():
+                self._limit.reschedule(end)
+
+    def _close_servers(self) -> None:
+        """Take no more clients; under a runtime the next gateway answers for metrics too."""
+        if self._server is not None:
+            self._server.close()
+        if self._admin_server is not None and self._link_socket is not None:
+            self._admin_server.close()
 
     async def _finish(self) -> None:
         """Wait until no client is left or time is up."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.gateway.empty.wait(), self._draining)
+            async with asyncio.timeout_at(self._drain_end) as self._limit:
+                await asyncio.sleep(_SETTLE)
+                while self.gateway.clients:
+                    self.gateway.empty.clear()
+                    await self.gateway.empty.wait()
+        self._limit = None
 
     async def _tick(self) -> None:
         while True:

@@ -16,6 +16,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from headrace.gateway.usage import UNREADABLE
+
 MAX_RAW = 32 * 1024
 """Bytes of unread events after which they are folded."""
 MAX_KEPT = 1024 * 1024
@@ -196,7 +198,7 @@ class Transcript:
             return
         try:
             event = _decode_event(data[5:])
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             self.give_up("one of its events could not be read")
             return
         if not self.identity:

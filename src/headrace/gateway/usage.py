@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding JSON of others may raise; it may be nested without end."""
 TERMINAL = b'"finish_reason":"'
 TERMINAL_SPACED = b'"finish_reason": "'
 USAGE = b'"prompt_tokens"'
@@ -58,7 +60,7 @@ def read_answer(body: bytes) -> Answer | None:
     """Return what accounting reads from a JSON body; None when it is not of that shape."""
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
 
 
@@ -83,7 +85,7 @@ def error_in(event: bytes) -> str:
     """Return the words of an event with which an engine gives up, empty for any other."""
     try:
         value = msgspec.json.decode(event.strip().removeprefix(b"data:"), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return ""
     return error_words(value)
 

@@ -1,0 +1,153 @@
+"""One run: a gateway process with keys, an engine, all inputs, and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bench.fuzz.drive import Driver, Tally
+from bench.fuzz.engine import Engine
+from bench.fuzz.generated import api_inputs, json_inputs
+from bench.fuzz.inputs import Input, Maker
+from bench.fuzz.watch import Sample, Watch, leaks
+from bench.processes import ROOT, free_port
+from headrace.gateway import control
+from headrace.gateway.keys import add_key, read_keys
+from headrace.gateway.openapi import describe
+
+_PART = 5000  # inputs of one round; between rounds the gateway falls idle and is looked at
+
+
+@dataclass
+class Outcome:
+    """What a run found; no `violations` is what it should find."""
+
+    tally: Tally
+    samples: list[Sample]
+    engine_requests: int
+    seconds: float
+    violations: list[str]
+
+
+async def run(count: int, seed: int, folder: Path, say: Callable[[str], None]) -> Outcome:
+    """Send `count` inputs; `folder` gets the gateway's files."""
+    began = time.monotonic()
+    key = add_key(folder / "keys.yaml", "fuzz")
+    engine = Engine(key)
+    server = await asyncio.start_server(engine.serve, "127.0.0.1", 0, limit=2**26)
+    backend = server.sockets[0].getsockname()[1]
+    async with _gateway(folder, backend) as (process, port, admin):
+        driver, watch = Driver(port, key), Watch(process.pid, admin)
+        looks = [await watch.look()]
+        watching = asyncio.create_task(watch.run())
+        inputs = _inputs(count, seed, key)
+        sent = 0
+        while part := list(itertools.islice(inputs, _PART)):
+            await driver.send_all(iter(part))
+            sent += len(part)
+            looks.append(await watch.idle())
+            say(f"{sent:7} inputs, {engine.requests} reached the engine, {looks[-1]}")
+            if process.returncode is not None:
+                break
+        looks.append(await watch.idle(looks[0].descriptors))
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+    server.close()
+    violations = [*driver.tally.violations, *engine.violations]
+    violations += leaks(looks[0], looks[1 + len(looks) // 5], looks[-1])
+    violations += _last_words(process, folder, key)
+    samples = [looks[0], *watch.samples, *looks[1:]]
+    return Outcome(driver.tally, samples, engine.requests, time.monotonic() - began, violations)
+
+
+def _inputs(count: int, seed: int, key: str) -> Iterator[Input]:
+    """Yield a tenth from hypothesis, a tenth from schemathesis, the rest from `inputs.py`."""
+    maker = Maker(seed, key)
+    left, number = count, seed
+    while left:
+        part = min(left, _PART)
+        few = part // 10
+        mixed = [*json_inputs(few, number, key), *api_inputs(describe(), few, number, key)]
+        mixed += maker.make(part - len(mixed))
+        maker.shuffle(mixed)
+        yield from mixed
+        left -= part
+        number += 1
+
+
+@contextlib.asynccontextmanager
+async def _gateway(
+    folder: Path, backend: int
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
+    port, admin = free_port(), free_port()
+    static = folder / "static.json"
+    static.write_bytes(msgspec.json.encode(_messages(folder, backend)))
+    with (folder / "stderr").open("wb") as errors:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-X", "dev", "-m", "headrace.gateway"),
+            *("--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"),
+            *("--static", str(static), "--drain-timeout", "5"),
+            stdout=errors,
+            stderr=errors,
+            cwd=ROOT,
+        )
+    try:
+        await _until_it_listens(port)
+        yield process, port, admin
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+
+def _messages(folder: Path, backend: int) -> list[control.ToGateway]:
+    return [
+        control.Configure(
+            routes=(control.Route(name="r", models=("m", "m-alias"), deployment="d"),),
+            deployments=(control.Deployment(name="d", queue_limit=1000, max_wait=10),),
+            limits=control.Limits(max_body=256 * 1024, read_timeout=2, keepalive=2),
+            keys=read_keys(folder / "keys.yaml"),
+            records=str(folder / "records.jsonl"),
+        ),
+        control.Replicas(
+            deployment="d",
+            replicas=(control.Replica(id="d-1", host="127.0.0.1", port=backend, room=64),),
+        ),
+    ]
+
+
+async def _until_it_listens(port: int) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
+
+
+def _last_words(process: asyncio.subprocess.Process, folder: Path, key: str) -> Iterator[str]:
+    """Yield what the process said or did that it should not have."""
+    words = (folder / "stderr").read_text(errors="replace")
+    if words:
+        yield f"the gateway said: {words[:2000]}"
+    if process.returncode != 0:
+        yield f"the gateway ended with {process.returncode}"
+    records = (folder / "records.jsonl").read_bytes().decode()
+    if key in records or key in words:
+        yield "the key is in the request log or the log"
+    for line in records.rstrip("\n").split("\n"):
+        json.loads(line)  # a model's name may have any character, and none may end a line
