@@ -151,13 +151,14 @@ async def test_a_begun_request_goes_before_those_that_have_not() -> None:
         lane = it.lane()
 
         def request(name: str) -> SimpleNamespace:
-            return SimpleNamespace(ticket=None, fail=None, bind=lambda *_: bound.append(name))
+            account = SimpleNamespace(ticket=None)
+            return SimpleNamespace(account=account, bind=lambda *_: bound.append(name))
 
         first, *others = [request(name) for name in "abc"]
         for exchange in (first, *others):
             assert lane.submit(exchange) is None
         assert bound == ["a"]
-        lane.retry(first.ticket, place(it, one), blame=True, begun=True)
+        lane.retry(first.account.ticket, place(it, one), blame=True, begun=True)
         it.replicas(two, room=1)
         assert bound == ["a", "a"]
         lane.queue.abandon(0.0)

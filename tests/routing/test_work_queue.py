@@ -68,6 +68,58 @@ def test_a_failed_request_goes_back_before_younger_ones() -> None:
     assert [item for item, _ in assigned(queue, 3.0)] == ["a", "b"]
 
 
+def test_a_begun_request_goes_first_and_its_patience_begins_anew() -> None:
+    queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=5)
+    queue.set_places([("one", 2, True)], 0.0)
+    queue.submit("old", 0.0)
+    queue.submit("older", 0.0)
+    tickets = [ticket for ticket, _ in queue.assign(0.0)]
+    queue.set_places([], 3.0)
+    queue.submit("new", 3.0)
+    for at, ticket in zip((7.0, 9.0), tickets, strict=True):
+        queue.resubmit(ticket, at, deadline_from=at)
+    assert queue.next_event(9.0) == 8.0  # "new" came at 3
+    assert [ticket.item for ticket in queue.expired(11.9)] == ["new"]
+    assert [ticket.item for ticket in queue.expired(12.0)] == ["old"]
+    queue.submit("newer", 12.0)
+    queue.set_places([("two", 1, True)], 12.0)
+    assert assigned(queue, 12.0) == [("older", "two")]
+    queue.places["two"].running = 0
+    queue.resubmit(tickets[1], 13.0)  # once begun, always before those that have not
+    assert queue.next_event(13.0) == 14.0
+    assert assigned(queue, 13.0) == [("older", "two")]
+
+
+def test_a_renewed_replica_owes_nothing_to_the_old_process() -> None:
+    queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=5)
+    queue.set_places([("one", 1, True)], 0.0)
+    queue.submit("a", 0.0)
+    ((_, old),) = queue.assign(0.0)
+    queue.renew("one", 1.0)
+    queue.set_places([("one", 1, True)], 1.0)
+    queue.submit("b", 1.0)
+    assert assigned(queue, 1.0) == [("b", "one")]
+    queue.release(old)
+    assert queue.places["one"].running == 1
+
+
+def test_an_ejected_replica_is_tried_when_its_time_has_come() -> None:
+    queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=60)
+    queue.set_places([("one", 1, True), ("two", 1, True)], 0.0)
+    queue.places["one"].health.eject("why", 0.0)
+    queue.submit("a", 0.0)
+    queue.submit("b", 0.0)
+    assert assigned(queue, 0.0) == [("a", "two")]
+    back = queue.next_event(0.0)
+    assert back == queue.places["one"].health.until
+    assert assigned(queue, back) == [("b", "one")]
+    queue.submit("c", back)
+    queue.places["one"].room = 2
+    assert assigned(queue, back) == []  # one probe at a time
+    queue.release(queue.places["one"])  # its client hung up
+    assert assigned(queue, back) == [("c", "one")]
+
+
 def test_a_full_queue_still_takes_what_can_run_at_once() -> None:
     queue: WorkQueue[str] = WorkQueue(limit=0, max_wait=60)
     assert queue.submit("a", 0.0) is None
@@ -124,6 +176,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.now = 0.0
         self.queue: WorkQueue[int] = WorkQueue(limit=4, max_wait=50)
         self.waiting: list[Ticket[int]] = []
+        self.deadlines: dict[int, float] = {}
+        self.begun: set[int] = set()
         self.running: list[tuple[Ticket[int], Place]] = []
         self.count = 0
 
@@ -131,9 +185,9 @@ class AnyOrder(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.now += seconds
         for ticket in self.queue.expired(self.now):
-            assert ticket is self.waiting.pop(0)
-            assert self.now >= ticket.arrived + 50
-        assert all(self.now < ticket.arrived + 50 for ticket in self.waiting)
+            self.waiting.remove(ticket)
+            assert self.now >= self.deadlines[ticket.item]
+        assert all(self.now < self.deadlines[ticket.item] for ticket in self.waiting)
         self.bind()
 
     @rule()
@@ -144,26 +198,32 @@ class AnyOrder(RuleBasedStateMachine):
             assert len(self.waiting) >= 4  # one that came back is never turned away
         else:
             self.waiting.append(ticket)
+            self.deadlines[self.count] = self.now + 50
         self.bind()
 
     def bind(self) -> None:
         for ticket, place in self.queue.assign(self.now):
-            assert ticket is self.waiting.pop(0)  # oldest first
+            assert ticket is self.waiting.pop(0)  # begun ones, then the oldest
             assert place.ready
             assert place.running <= place.room
             self.running.append((ticket, place))
 
     @precondition(lambda self: self.running)
-    @rule(which=st.integers(0, 99), fails=st.booleans())
-    def end(self, which: int, fails: bool) -> None:
+    @rule(which=st.integers(0, 99), fails=st.booleans(), begun=st.booleans())
+    def end(self, which: int, fails: bool, begun: bool) -> None:
         ticket, place = self.running.pop(which % len(self.running))
         self.queue.release(place)
         if fails:
             self.queue.skip(place, self.now + 1)
-            self.queue.resubmit(ticket, self.now)
-            older = [one for one in self.waiting if one.arrived < ticket.arrived]
-            self.waiting.insert(len(older), ticket)
+            self.queue.resubmit(ticket, self.now, deadline_from=self.now if begun else None)
+            if begun:
+                self.begun.add(ticket.item)
+                self.deadlines[ticket.item] = self.now + 50
+            self.waiting.insert(sum(self.rank(o) < self.rank(ticket) for o in self.waiting), ticket)
         self.bind()
+
+    def rank(self, ticket: Ticket[int]) -> tuple[bool, float]:
+        return (ticket.item not in self.begun, self.deadlines[ticket.item])
 
     @precondition(lambda self: self.waiting)
     @rule(which=st.integers(0, 99))
@@ -187,6 +247,13 @@ class AnyOrder(RuleBasedStateMachine):
         for ticket, _ in self.running:
             assert ticket.held >= 0
             assert ticket.queued >= 0
+
+    @invariant()
+    def the_next_deadline_is_known(self) -> None:
+        event = self.queue.next_event(self.now)
+        assert (event is None) == (not self.waiting)
+        if event is not None:
+            assert event <= min(self.deadlines[ticket.item] for ticket in self.waiting)
 
     @invariant()
     def no_one_waits_in_vain(self) -> None:

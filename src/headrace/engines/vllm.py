@@ -24,7 +24,8 @@ from headrace.fleet.types import Deployment, Hardware, Scalar
 OLDEST = "0.8.5"
 CPU_BYTES_SINCE = "0.32"
 """From here on a CPU takes its KV cache in bytes (measured on 0.32.0); before, in whole GiB."""
-TOKEN_IDS_SINCE = "0.10.2"
+IDS_SINCE = "0.10.2"
+"""From here on a stream can carry its token ids."""
 GIB = 2**30
 
 _QUANTIZATION_GONE = {
@@ -49,7 +50,7 @@ class Vllm:
     @property
     def resume(self) -> Resume:
         """Chats can be continued since before 0.8.5, token ids are given since 0.10.2."""
-        return Resume(chat=True, token_ids=Version(self.version) >= Version(TOKEN_IDS_SINCE))
+        return Resume(chat=True, token_ids=Version(self.version) >= Version(IDS_SINCE))
 
     def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
         """Yield what this version cannot do, as (path below the deployment, sentence)."""
@@ -173,6 +174,12 @@ class Vllm:
     def metric_sources(self) -> Mapping[str, Sequence[str]]:
         """Return this version's metric names by canonical name, the newest first."""
         return metric_sources(self.version)
+
+
+def embeds(deployment: Deployment) -> bool:
+    """Whether the deployment only embeds, as its engine flags say."""
+    flags = {canonical(name): value for name, value in deployment.engine.flags.items()}
+    return flags.get("runner") == "pooling" or "embed" in {flags.get("convert"), flags.get("task")}
 
 
 def bind_threads(cores: Sequence[int], ranks: int) -> str:

@@ -1,6 +1,7 @@
 """One replica from its start to its end: start, prove, serve, watch, drain, stop.
 
-`states.py` has the steps it may take, `startup.py` what ready means, `kept.py` the process.
+`states.py` has the steps it may take, `startup.py` what ready means, `look.py` what it takes to
+stay so, `kept.py` the process.
 `replicaset.py` owns replicas and learns by `changed` that one moved on.
 """
 
@@ -19,6 +20,7 @@ from headrace.local import kept, launching, logs, outcome, startup, strays
 from headrace.local.blueprint import Blueprint
 from headrace.local.events import Emit, Kind, event
 from headrace.local.launching import HOST, Place
+from headrace.local.look import Found, glance, look
 from headrace.local.outcome import Outcome
 from headrace.local.ports import free_port
 from headrace.local.startup import Phases, WrongAnswerError
@@ -35,10 +37,16 @@ class Pace:
     """Between two looks at a ready replica's health."""
     strikes: int = 3
     """Failed looks in a row until it gets no more work."""
+    health: float = 2.0
+    """For a suspected replica to say that it is alive."""
+    prompt: float = 10.0
+    """For a suspected replica to answer the known prompt."""
     recovery: float = 60.0
     """Longest time without health until it counts as crashed."""
     settle: float = 0.25
     """For the gateway to learn that a replica drains."""
+    leave: float = 10.0
+    """For requests that outlast the drain to move to other replicas."""
     short_grace: float = 5.0
     """From SIGTERM to SIGKILL for a replica that has no work."""
 
@@ -55,10 +63,18 @@ class Site:
 
 
 class Replica:
-    """One engine process and what is known about it."""
+    """One engine process and what is known about it.
+
+    `relieved` says whether another replica of the deployment can take over what this one has.
+    """
 
     def __init__(
-        self, blueprint: Blueprint, slot: int, site: Site, changed: Callable[[], None]
+        self,
+        blueprint: Blueprint,
+        slot: int,
+        site: Site,
+        changed: Callable[[], None],
+        relieved: Callable[[], bool],
     ) -> None:
         self.id = f"{blueprint.name}-{slot}"
         self.slot = slot
@@ -72,6 +88,7 @@ class Replica:
         self.engine: kept.Kept | None = None
         self.was_ready = False
         self._blueprint, self._site, self._changed = blueprint, site, changed
+        self._relieved = relieved
         self._suspected = asyncio.Event()
 
     @property
@@ -79,11 +96,23 @@ class Replica:
         """The engine's address."""
         return f"http://{HOST}:{self.port}"
 
+    @property
+    def blueprint(self) -> Blueprint:
+        """What it was started from, or has adopted since."""
+        return self._blueprint
+
+    def adopt(self, blueprint: Blueprint) -> None:
+        """Go by other times and limits; the engine itself notices nothing."""
+        self._blueprint = blueprint
+
     def _age(self) -> float:
         return time.monotonic() - self.since
 
     def suspect(self, what: str) -> None:
-        """Have the replica looked at now: the gateway saw it fail. Many reports at once are one."""
+        """Have the replica looked at now: the gateway saw it fail.
+
+        Reports that come before the look is over ask for no other.
+        """
         if self.state == State.READY and not self._suspected.is_set():
             self._tell("note", f"the gateway saw: {what}; looking at it")
             self._suspected.set()
@@ -169,48 +198,64 @@ class Replica:
 
     async def _watch(self) -> None:
         """Return when it should get no more work; WrongAnswerError if it answers wrongly."""
-        strikes = 0
-        while strikes < self._site.pace.strikes:
+        strikes, most = 0, self._site.pace.strikes
+        while strikes < most:
             suspected = await self._pause()
-            weight = self._site.pace.strikes if suspected else 1
-            strikes = 0 if await self._fit(thorough=suspected) else strikes + weight
+            found = await (self._look() if suspected else glance(self._site.client, self.base))
+            grave = suspected and found is Found.UNFIT
+            strikes = 0 if found is Found.FIT else strikes + (most if grave else 1)
+            if suspected:
+                self._suspected.clear()
         self._tell("unhealthy", "does not answer; it gets no work until it does")
 
-    async def _fit(self, *, thorough: bool) -> bool:
-        if not await startup.healthy(self._site.client, self.base):
-            return False
-        if thorough:
-            try:
-                async with asyncio.timeout(self._site.pace.recovery):
-                    await startup.prove(self._site.client, self.base, self._blueprint)
-            except TimeoutError:
-                return False
-        return True
+    async def _look(self) -> Found:
+        pace = self._site.pace
+        found = await look(
+            *(self._site.client, self.base, self._blueprint),
+            health=pace.health,
+            prompt=pace.prompt,
+        )
+        if found is Found.BUSY:
+            words = f"no answer to the known prompt within {pace.prompt:g} s, but others get theirs"
+            self._tell("note", words)
+        return found
 
     async def _pause(self) -> bool:
         """Wait for the next look; return whether somebody asked for it."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._suspected.wait(), self._site.pace.watch)
-        suspected = self._suspected.is_set()
-        self._suspected.clear()
-        return suspected
+        return self._suspected.is_set()
 
     # Ends.
 
     async def _stop(self, engine: kept.Kept) -> None:
-        """Drain, then SIGTERM; SIGKILL when what is left of the grace is over."""
-        lifecycle = self._blueprint.deployment.lifecycle
-        grace = lifecycle.grace if self.was_ready else self._site.pace.short_grace
-        end = time.monotonic() + grace
+        """Drain, move what is left, then SIGTERM; SIGKILL when the grace is over."""
+        grace = self._blueprint.deployment.lifecycle.grace
+        end = time.monotonic() + (grace if self.was_ready else self._site.pace.short_grace)
         if self.state == State.READY:
-            self._to(State.DRAINING)
-            self._tell("stopping", f"draining {self.flight.count} requests")
-            await self._drained(engine, lifecycle.drain)
+            await self._drain(engine)
+            await self._leave(engine, within=(end - time.monotonic()) / 2)
         self._to(State.STOPPING)
         engine.terminate()
         await first(engine.gone, self.patience.lost(Urgency.KILL), within=end - time.monotonic())
 
-    async def _drained(self, engine: kept.Kept, seconds: float) -> None:
+    async def _drain(self, engine: kept.Kept) -> None:
+        self._to(State.DRAINING)
+        self._tell("stopping", f"draining {self.flight.count} requests")
+        await self._landed(engine, self._blueprint.deployment.lifecycle.drain)
+
+    async def _leave(self, engine: kept.Kept, within: float) -> None:
+        """Have others take over what the drain did not finish, where there are others.
+
+        Where there are none, the engine's own drain goes on until the grace is over.
+        """
+        waits = self.flight.count and not engine.exit.done()
+        if waits and self.patience.urgency < Urgency.TERM and self._relieved():
+            self._to(State.LEAVING)
+            self._tell("stopping", f"moving {self.flight.count} requests to other replicas")
+            await self._landed(engine, min(self._site.pace.leave, within))
+
+    async def _landed(self, engine: kept.Kept, seconds: float) -> None:
         landed = self.flight.landed(self._site.pace.settle)
         await first(landed, self.patience.lost(Urgency.TERM), engine.exit, within=seconds)
 

@@ -71,8 +71,8 @@ async def until_healthy(client: httpx.AsyncClient, base: str) -> None:
 async def prove(client: httpx.AsyncClient, base: str, blueprint: Blueprint) -> None:
     """Return once the engine has given the known answer; WrongAnswerError if it gives another one.
 
-    A broken connection says nothing yet: either the process ends, which is seen elsewhere, or the
-    next try succeeds.
+    A broken connection or a 503 says nothing yet: either the process ends, which is seen elsewhere,
+    or the next try succeeds.
     """
     name = blueprint.served_names[0]
     path, body = probe_request(blueprint.known, name, embeds=blueprint.embeds)
@@ -80,6 +80,9 @@ async def prove(client: httpx.AsyncClient, base: str, blueprint: Blueprint) -> N
         try:
             answer = await client.post(f"{base}{path}", json=body, timeout=_PROMPT_TIMEOUT)
         except httpx.HTTPError:
+            await asyncio.sleep(_POLL)
+            continue
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # too busy, or not yet
             await asyncio.sleep(_POLL)
             continue
         verdict = _verdict(answer, blueprint)

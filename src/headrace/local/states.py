@@ -15,11 +15,13 @@ class State(StrEnum):
     STARTING = "starting"
     """The process runs and does not answer yet."""
     PROBING = "probing"
-    """It answers; the known prompt decides."""
+    """It answers, or did until a moment ago; the known prompt decides."""
     READY = "ready"
     """It answered rightly: the gateway sends it work."""
     DRAINING = "draining"
     """It gets nothing new and finishes what it has."""
+    LEAVING = "leaving"
+    """Its time to finish is over: what it still has moves to other replicas."""
     STOPPING = "stopping"
     """It was told to end."""
     WRONG = "wrong"
@@ -34,8 +36,9 @@ S = State
 NEXT: Mapping[State, frozenset[State]] = {
     S.STARTING: frozenset({S.PROBING, S.STOPPING, S.CRASHED}),
     S.PROBING: frozenset({S.READY, S.WRONG, S.STOPPING, S.CRASHED}),
-    S.READY: frozenset({S.PROBING, S.DRAINING, S.STOPPING, S.CRASHED}),
-    S.DRAINING: frozenset({S.STOPPING, S.CRASHED}),
+    S.READY: frozenset({S.PROBING, S.DRAINING, S.STOPPING, S.WRONG, S.CRASHED}),
+    S.DRAINING: frozenset({S.LEAVING, S.STOPPING, S.CRASHED}),
+    S.LEAVING: frozenset({S.STOPPING, S.CRASHED}),
     S.STOPPING: frozenset({S.GONE}),
     S.WRONG: frozenset({S.GONE}),
     S.CRASHED: frozenset({S.GONE}),

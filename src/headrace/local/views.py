@@ -19,7 +19,6 @@ from headrace.local.states import State
 from headrace.local.status import DeploymentStatus, ReplicaStatus
 
 _COMING = {State.STARTING, State.PROBING}
-_ROUTED = {State.READY, State.DRAINING}
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,36 @@ def for_gateway(
                 id=replica.id,
                 host=HOST,
                 port=replica.port,
-                room=blueprint.deployment.max_num_seqs,
-                state="ready" if replica.state == State.READY else "draining",
+                room=replica.blueprint.deployment.max_num_seqs,
+                state=state,
             )
             for replica in replicas
-            if replica.state in _ROUTED
+            if (state := _told(replica, others=ready))
         ),
         hint="" if ready else _hint(blueprint.name, known, starting=bool(coming)),
         expected_ready=None if ready else _expected_ready(known.startup, coming),
     )
+
+
+def _told(replica: Replica, *, others: bool) -> control.ReplicaState | None:
+    """Return what the gateway is told of a replica; None for one that has had no work.
+
+    `others` says whether a replica is ready to take over. One that was told to end while none is
+    may go on with what it has: the engine's own drain finishes it, or it is lost either way.
+    """
+    match replica.state:
+        case State.READY:
+            return "ready"
+        case State.DRAINING:
+            return "draining"
+        case State.LEAVING:
+            return "leaving" if others else "draining"
+        case State.STOPPING if replica.was_ready:
+            return "leaving" if others else "draining"
+        case State.PROBING | State.WRONG | State.CRASHED if replica.was_ready:
+            return "failed"
+        case _:
+            return None
 
 
 def _hint(name: str, known: Known, *, starting: bool) -> str:
@@ -90,7 +110,6 @@ def for_status(
     """Return the deployment as `headrace status` shows it."""
     scaling, restarts = blueprint.deployment.scaling, known.restarts
     waits = len(replicas) < rule.desired and not restarts.given_up
-    room = blueprint.deployment.max_num_seqs
     return DeploymentStatus(
         name=blueprint.name,
         models=blueprint.served_names,
@@ -106,11 +125,11 @@ def for_status(
         given_up=restarts.given_up,
         retry_in=max(0.0, restarts.not_before - time.monotonic()) if waits else None,
         last_words=known.last_words,
-        replicas=tuple(_replica(one, room, known.starts[one.slot] - 1) for one in replicas),
+        replicas=tuple(_replica(one, known.starts[one.slot] - 1) for one in replicas),
     )
 
 
-def _replica(replica: Replica, room: int, restarts: int) -> ReplicaStatus:
+def _replica(replica: Replica, restarts: int) -> ReplicaStatus:
     return ReplicaStatus(
         id=replica.id,
         state=replica.state,
@@ -121,7 +140,7 @@ def _replica(replica: Replica, room: int, restarts: int) -> ReplicaStatus:
         pid=replica.engine.pid if replica.engine else None,
         port=replica.port,
         in_flight=replica.flight.count,
-        room=room,
+        room=replica.blueprint.deployment.max_num_seqs,
         restarts=restarts,
         log=str(replica.log),
     )

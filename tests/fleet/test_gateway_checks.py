@@ -1,0 +1,58 @@
+"""What is contradictory, and what is only unwise, in the gateway's part of a fleet file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace.fleet.checks import warnings
+from headrace.fleet.load import load_fleet
+from headrace.fleet.problems import FleetError
+
+FLEET = """\
+fleet: f
+models: {m: {weights: "hf://org/name@0123456789abcdef0123456789abcdef01234567"}}
+hardware: {h: {kind: cpu}}
+deployments: {d: {model: m, hardware: h}}
+routes: {r: {match: {model: [m]}, deployment: d}}
+gateway: {%s}
+"""
+
+
+def fleet_file(tmp_path: Path, gateway: str) -> Path:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(FLEET % gateway)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("gateway", "fields"),
+    [
+        ("", []),
+        ("host: 127.0.0.1", []),
+        ("host: 127.9.9.9", []),
+        ("host: '::1'", []),
+        ("host: localhost", []),
+        ("host: 0.0.0.0", ["host"]),
+        ("host: '::'", ["host"]),
+        ("host: 10.1.2.3", ["host"]),
+        ("host: gateway.example", ["host"]),
+        ("host: 0.0.0.0, keys: keys.yaml", []),
+        ("admin_host: 0.0.0.0", ["admin_host"]),
+    ],
+)
+def test_an_open_address_without_keys_is_warned_of(
+    tmp_path: Path, gateway: str, fields: list[str]
+) -> None:
+    fleet = load_fleet(fleet_file(tmp_path, gateway)).fleet
+    assert [path[1] for path, _ in warnings(fleet)] == fields
+
+
+def test_two_addresses_need_two_ports(tmp_path: Path) -> None:
+    with pytest.raises(FleetError, match=r"yaml:6: gateway.admin_port: 9000 is the API's port"):
+        load_fleet(fleet_file(tmp_path, "port: 9000, admin_port: 9000"))
+    with pytest.raises(FleetError, match="API's port"):
+        load_fleet(fleet_file(tmp_path, "host: 0.0.0.0, port: 9000, admin_port: 9000"))
+    load_fleet(fleet_file(tmp_path, "port: 0, admin_port: 0"))
+    load_fleet(fleet_file(tmp_path, "host: 10.1.2.3, port: 9000, admin_port: 9000"))
