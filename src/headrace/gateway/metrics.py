@@ -34,6 +34,7 @@ class RouteMetrics:
         self._duration = metrics.duration.labels(*labels)
         self._held = metrics.wait.labels(*labels, "held")
         self._queued = metrics.wait.labels(*labels, "queued")
+        self._continued = metrics.continuations.labels(*labels)
         self._input = metrics.input_tokens.labels(*labels)
         self._output = metrics.output_tokens.labels(*labels)
 
@@ -54,6 +55,7 @@ class RouteMetrics:
             self._ttft.observe(record.ttft_s)
         if record.tpot_s is not None:
             self._tpot.observe(record.tpot_s)
+        self._continued.inc(record.continuations)
         self._input.inc(record.prompt_tokens or 0)
         self._output.inc(record.completion_tokens or 0)
 
@@ -74,6 +76,9 @@ class Metrics:
 
         self.requests = counter("requests_total", "Finished requests by outcome", "outcome")
         self.errors = counter("errors_total", "Requests that ended badly, by kind", "kind")
+        self.continuations = counter(
+            "continuations_total", "Answers that another replica went on with"
+        )
         self.input_tokens = counter("input_tokens_total", "Prompt tokens, as engines report them")
         self.output_tokens = counter("output_tokens_total", "Generated tokens")
         self.ttft = histogram("ttft_seconds", "Arrival to first event", _LATENCY)

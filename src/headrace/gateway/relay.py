@@ -217,7 +217,7 @@ class EventRelay:
         ):
             self.events += 1
             self.transcript.strings += data[len(size_line) + self._skip : self._tail]
-        elif self._clean and (count := self._recognise(data)):
+        elif self._clean and (count := self._recognise(data) or self._learn(data)):
             self.events += count
         else:
             self._feed_exactly(data)
@@ -248,21 +248,7 @@ class EventRelay:
             and not (self._rest or self._held or self.complete)  # the last events are read exactly
             and self.body.between_chunks
         )
-        if self._clean and self._lessons and events:
-            self._learn(events[-1])
         self._ending = self._learned if self._clean else _NEVER
-
-    def _learn(self, event: bytes) -> None:
-        """Remember what is around the text of ordinary events; few tries, for some have no such."""
-        self._lessons -= 1
-        around = usage.around_text(event)
-        if around is None:
-            return
-        self._opening, ending = around
-        self._learned = ending + b"\r\n"
-        self._skip, self._tail = len(self._opening) - 1, 1 - len(self._learned)
-        if usage.REASONING.search(self._opening):
-            self.transcript.give_up("it is inside reasoning")
 
     def _recognise(self, data: bytes) -> int:
         """Return how many chunks a read is made of, if each is one ordinary event; else 0."""
@@ -277,6 +263,25 @@ class EventRelay:
             strings.append(part[len(size_line) + self._skip :])
         self.transcript.strings += b'"'.join(strings) + b'"'
         return len(parts)
+
+    def _learn(self, data: bytes) -> int:
+        """Remember what is around the text of ordinary events; recognise `data` by it.
+
+        Few tries, for some engines' events have no such shape.
+        """
+        size_line = one_chunk_start(len(data))
+        if not self._lessons or not data.startswith(size_line):
+            return 0
+        self._lessons -= 1
+        around = usage.around_text(data[len(size_line) : -2])
+        if around is None:
+            return 0
+        self._opening, ending = around
+        self._ending = self._learned = ending + b"\r\n"
+        self._skip, self._tail = len(self._opening) - 1, 1 - len(self._learned)
+        if usage.REASONING.search(self._opening):
+            self.transcript.give_up("it is inside reasoning")
+        return self._recognise(data)
 
     # -- one event ----------------------------------------------------------------------------
 

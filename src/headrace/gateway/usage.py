@@ -24,6 +24,7 @@ _ORDINARY = re.compile(
     rb'(?P<after>"[^"\n]*(?:"[a-z_]*": ?null[^"\n]*)*\n\n)'
 )
 REASONING = re.compile(rb'"reasoning(?:_content)?": ?"\Z')
+_SPECIAL = re.compile(rb'"(?:role": ?"|usage": ?\{|error")')
 _UNFINISHED = re.compile(rb'"finish_reason": ?null')
 _ABORT = re.compile(rb'"finish_reason": ?"abort"')
 _IDS = re.compile(rb'("(?:prompt_)?token_ids": ?)\[[0-9, ]*\]')
@@ -73,10 +74,11 @@ def around_text(event: bytes) -> tuple[bytes, bytes] | None:
     """Return what is before and after the text of an ordinary event, its quotes included.
 
     None unless only null fields follow the text, `finish_reason` among them: so an event with the
-    same ending is no terminal event (when one answer was asked for) and carries no counts.
+    same ending is no terminal event (when one answer was asked for). None too if it carries a role,
+    counts or an error.
     """
     found = _ORDINARY.fullmatch(event)
-    if found is None or not _UNFINISHED.search(found["after"]):
+    if found is None or not _UNFINISHED.search(found["after"]) or _SPECIAL.search(found["before"]):
         return None
     return found["before"], found["after"]
 
