@@ -210,13 +210,14 @@ class EventRelay:
     def feed(self, data: bytes) -> None:
         """Pass `data` on; raises FramingError, and BrokenStreamError after what was good."""
         size_line = one_chunk_start(len(data))
+        begin = len(size_line)
         if (
             data.endswith(self._ending)
             and data.startswith(size_line)
-            and data.startswith(self._opening, len(size_line))
+            and data.startswith(self._opening, begin)
         ):
             self.events += 1
-            self.transcript.strings += data[len(size_line) + self._skip : self._tail]
+            self.transcript.strings += data[begin + self._skip : self._tail]
         elif self._clean and (count := self._recognise(data) or self._learn(data)):
             self.events += count
         else:

@@ -46,7 +46,7 @@ class Attempts:
 
     def began(self) -> Attempts:
         """Return the state with one more attempt under way."""
-        return replace(self, made=self.made + 1)
+        return Attempts(self.made + 1, self.barren, self.kills)
 
     def ended(self, fate: Fate, tokens: int, chance: float) -> tuple[Attempts, Verdict]:
         """Return the state after an attempt that brought `tokens`, and what to do.

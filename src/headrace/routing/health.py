@@ -66,7 +66,8 @@ class Health:
     @property
     def trusted(self) -> bool:
         """Whether it may have more than a probe."""
-        return self.standing in {Standing.SOUND, Standing.RETURNING}
+        standing = self.standing  # asked for each request: hashing an Enum costs a Python call
+        return standing is Standing.SOUND or standing is Standing.RETURNING
 
     def admits(self, running: int, now: float) -> bool:
         """Whether a replica with so many requests in flight may get another one now."""
