@@ -300,6 +300,28 @@ async def test_a_chat_goes_on_from_token_ids_where_the_route_asks_for_it() -> No
         assert events[-1]["choices"][0]["finish_reason"] == "length"
 
 
+async def test_ids_of_an_unfinished_character_are_not_said_twice() -> None:
+    """The client asked for ids, so it has those of the tokens that gave no text yet."""
+    async with engine() as one, engine() as two, rig() as it:
+        it.replicas(one, two)
+        asks = COMPLETION | {"return_token_ids": True}
+        first = text_event("a", None, [4]).replace(
+            b'"prompt_token_ids":null', b'"prompt_token_ids":[1]'
+        )
+        wire, asked = await begin(
+            it, one, [first, text_event("", None, [5])], asks, "/v1/completions"
+        )
+        asked.writer.close()
+        again = await two.next()
+        assert json.loads(again.body)["prompt"] == [1, 4]
+        again.start_stream()
+        for event in (text_event("", None, [5]), text_event("é", "length", [6])):
+            again.send_chunk(other(event))
+        again.end_stream()
+        events = [json.loads(event[5:]) for event in (await rest(wire))[:-1]]
+        assert [event["choices"][0]["token_ids"] for event in events] == [[], [6]]
+
+
 async def test_white_space_that_a_template_strips_is_not_said_twice() -> None:
     async with engine() as one, engine() as two, rig() as it:
         it.replicas(one, two)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from harness import PLAIN, Engine, Rig, engine, rig, until
@@ -150,15 +151,14 @@ async def test_a_begun_request_goes_before_those_that_have_not() -> None:
         bound: list[str] = []
         lane = it.lane()
 
-        def request(name: str) -> SimpleNamespace:
-            account = SimpleNamespace(ticket=None)
-            return SimpleNamespace(account=account, bind=lambda *_: bound.append(name))
+        def wait(name: str) -> Any:
+            exchange = SimpleNamespace(bind=lambda *_: bound.append(name))
+            return lane.queue.submit(exchange, monotonic())
 
-        first, *others = [request(name) for name in "abc"]
-        for exchange in (first, *others):
-            assert lane.submit(exchange) is None
+        first, *_ = [wait(name) for name in "abc"]
+        lane.reconfigure(lane.config)
         assert bound == ["a"]
-        lane.retry(first.account.ticket, place(it, one), blame=True, begun=True)
+        lane.retry(first, place(it, one), blame=True, begun=True)
         it.replicas(two, room=1)
         assert bound == ["a", "a"]
-        lane.queue.abandon(0.0)
+        lane.queue.abandon(monotonic())

@@ -52,6 +52,7 @@ class ContinuedRelay:
         self._chunked = chunked
         self._withhold = withhold
         self._ids = ids
+        self._at = resumption.tokens
         self._rest = b""
         self._held: dict[str, Any] | None = None
 
@@ -102,10 +103,10 @@ class ContinuedRelay:
             self.aborted = True
             raise BrokenStreamError("aborted the request")
         ids = choice.get("token_ids")
+        if ids is not None:
+            choice["token_ids"] = self._fresh_ids(ids) if self._ids else None
         if self._told(choice, ids) and not choice.get("finish_reason"):
             return
-        if not self._ids and ids is not None:
-            choice["token_ids"] = None
         self._tell(event, choice)
 
     def _tell(self, event: dict[str, Any], choice: dict[str, Any]) -> None:
@@ -160,6 +161,12 @@ class ContinuedRelay:
         self._overlap = ""
         self.transcript.piece(text[common:], ids)
         return text[common:]
+
+    def _fresh_ids(self, ids: list[int]) -> list[int]:
+        """Return the ids that the client does not have."""
+        known = max(0, self.transcript.told_ids - self._at)
+        self._at += len(ids)
+        return ids[known:]
 
     def _rewrapped(self, choice: dict[str, Any]) -> dict[str, Any]:
         """Return the choice of a completion as a chat's, if that is what the client has."""

@@ -93,13 +93,15 @@ class Transcript:
     """One client's stream. `obstacle` says why it is not kept any more (``: it is)."""
 
     __slots__ = ("_ends", "_ids", "_raw", "_segments", "identity", "obstacle", "prompt_ids",
-                 "role", "strings")  # fmt: skip
+                 "role", "strings", "told_ids")  # fmt: skip
 
     def __init__(self) -> None:
         self.strings = bytearray()
         self.obstacle = ""
         self.identity: dict[str, Any] = {}
         self.role = False
+        self.told_ids = 0
+        """Token ids that the client has, those included that are said again."""
         self.prompt_ids: array[int] | None = None
         self._ids: array[int] | None = array("I")
         self._ends = array("I")
@@ -160,6 +162,7 @@ class Transcript:
         """Forget the tokens at the end that gave no text: another replica says them again."""
         self.strings = bytearray(b"".join(map(_encode, told.pieces[: told.whole])))
         if self._ids is not None:
+            self.told_ids = max(self.told_ids, len(self._ids))
             del self._ids[told.tokens(told.whole) :]
         del self._ends[told.whole :]
 
