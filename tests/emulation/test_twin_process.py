@@ -1,81 +1,15 @@
-"""The twin as a process: start-up phases, last words, and its manners at SIGTERM."""
+"""The twin as a process: start-up phases, last words, deaths, and what the command line takes."""
 
-import json
-import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from twin_outside import Twin, read_events, start
 
 from headrace.engines.vllm_log import kv_cache_tokens, last_words, phase
 
-ENDLESS = {"prompt": "1, 2, 3,", "max_tokens": 2000, "stream": True}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Twin:
-    def __init__(self, *flags: str) -> None:
-        self.port = free_port()
-        command = [sys.executable, "-m", "headrace.emulation", "--port", str(self.port), *flags]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.lines: list[str] = []
-        transport = httpx.HTTPTransport(retries=0)
-        url = f"http://127.0.0.1:{self.port}"
-        self.client = httpx.Client(base_url=url, transport=transport, timeout=20)
-
-    def serving(self) -> "Twin":
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if phase(line) == "serve":
-                break
-        while True:
-            try:
-                self.client.get("/health")
-            except httpx.ConnectError:
-                assert self.process.poll() is None
-            else:
-                return self
-
-    def end(self) -> None:
-        self.client.close()
-        if self.process.poll() is None:
-            self.process.kill()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        self.process.wait()
-
-
-@pytest.fixture
-def twins() -> Iterator[list[Twin]]:
-    started: list[Twin] = []
-    yield started
-    for twin in started:
-        twin.end()
-
-
-def start(twins: list[Twin], *flags: str) -> Twin:
-    twins.append(Twin(*flags))
-    return twins[-1].serving()
-
-
-def read_events(lines: Iterator[str], count: int | None = None) -> list[Any]:
-    found: list[Any] = []
-    for line in lines:
-        if line.startswith("data: "):
-            found.append(line if line == "data: [DONE]" else json.loads(line[6:]))
-        if len(found) == count:
-            break
-    return found
+ENDLESS: dict[str, Any] = {"prompt": "1, 2, 3,", "max_tokens": 2000, "stream": True}
 
 
 def test_phases_are_printed_in_order(twins: list[Twin]) -> None:
@@ -103,52 +37,11 @@ def test_a_crash_at_start_leaves_real_last_words(twins: list[Twin], crash: str, 
     assert twins[-1].process.wait(10) == 1
 
 
-def test_a_stop_cuts_streams_by_default(twins: list[Twin]) -> None:
-    twin = start(twins, "--ttft", "0", "--tpot", "0.05")
-    with twin.client.stream("POST", "/v1/completions", json=ENDLESS) as answer:
-        lines = answer.iter_lines()
-        read_events(lines, 2)
-        twin.process.send_signal(signal.SIGTERM)
-        rest = read_events(lines)
-    assert rest[-2]["choices"][0]["finish_reason"] == "abort"
-    assert rest[-1] == "data: [DONE]"
-    assert twin.process.wait(10) == 0
-
-
-def test_a_stop_can_cut_with_an_error(twins: list[Twin]) -> None:
-    twin = start(twins, "--ttft", "0", "--tpot", "0.05", "--cut", "error")
-    with twin.client.stream("POST", "/v1/completions", json=ENDLESS) as answer:
-        lines = answer.iter_lines()
-        read_events(lines, 2)
-        twin.process.send_signal(signal.SIGTERM)
-        rest = read_events(lines)
-    assert rest[-2]["error"]["code"] == 500
-
-
-def test_a_drain_finishes_streams_and_lies_about_its_health(twins: list[Twin]) -> None:
-    twin = start(twins, "--ttft", "0", "--tpot", "0.03", "--shutdown-timeout", "30")
-    with twin.client.stream("POST", "/v1/completions", json=ENDLESS | {"max_tokens": 60}) as answer:
-        lines = answer.iter_lines()
-        read_events(lines, 2)
-        twin.process.send_signal(signal.SIGTERM)
-        fresh = httpx.Client(base_url=f"http://127.0.0.1:{twin.port}")
-        choice: dict[str, Any] = {}
-        with fresh:
-            while choice.get("finish_reason") != "abort":
-                body = {"prompt": "1, 2,", "max_tokens": 1}
-                choice = fresh.post("/v1/completions", json=body).json()["choices"][0]
-            assert choice["text"] == ""
-            assert fresh.get("/health").status_code == 200
-        rest = read_events(lines)
-    assert rest[-2]["choices"][0]["finish_reason"] == "length"
-    assert twin.process.wait(10) == 0
-
-
 def test_a_reset_breaks_the_connection_mid_body(twins: list[Twin]) -> None:
     twin = start(twins, "--ttft", "0", "--tpot", "0", "--reset-after", "3")
-    with pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises(httpx.ReadError, match="reset by peer"):
         twin.client.post("/v1/completions", json=ENDLESS)
-    with pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises(httpx.ReadError, match="reset by peer"):
         twin.client.post("/v1/completions", json=ENDLESS | {"stream": False})
 
 
@@ -168,3 +61,41 @@ def test_a_client_that_hangs_up_frees_the_slot(twins: list[Twin]) -> None:
     assert whole.json()["choices"][0]["text"] == " 3,"
     page = twin.client.get("/metrics").text
     assert 'finished_reason="abort",model_name="twin"} 1.0' in page
+
+
+def test_faults_from_the_environment(twins: list[Twin], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_EMULATE", '{"wrong": true, "hang_after": 9}')
+    shown = start(twins, "--hang-after", "3", "--sick").client.get("/emulate").json()
+    assert (shown["wrong"], shown["sick"], shown["hang_after"]) == (True, True, 9)
+    monkeypatch.setenv("HEADRACE_EMULATE", '{"wrnog": true}')
+    twins.append(Twin())
+    assert twins[-1].process.wait(10) == 2
+
+
+def test_a_worker_that_dies_takes_the_process_a_while_later(twins: list[Twin]) -> None:
+    twin = start(twins, "--ttft", "0", "--crash-exit", "0.2", "--crash-after", "2")
+    with twin.client.stream("POST", "/v1/completions", json=ENDLESS) as answer:
+        found = read_events(answer.iter_lines())
+    assert found[-2]["error"]["message"].startswith("EngineCore encountered an issue")
+    assert found[-1] == "data: [DONE]"
+    assert twin.process.wait(10) == 1
+
+
+def test_one_that_answers_while_it_starts(twins: list[Twin]) -> None:
+    flags = ("--engine", "trtllm", "--answers-while-starting", "--port")
+    with httpx.Client() as client:
+        port = free_port()
+        twins.append(Twin(*flags, str(port), "--startup", "1"))
+        states = []
+        while 200 not in states:
+            try:
+                states.append(client.get(f"http://127.0.0.1:{port}/health").status_code)
+            except httpx.ConnectError:
+                states.append(0)
+    assert [state for i, state in enumerate(states) if state not in states[:i]] == [0, 503, 200]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.emulation.text import Writer, decode, encode, piece
+from headrace.emulation.stopping import Shown
+from headrace.emulation.text import Detokenizer, Writer, decode, encode, joined, piece
 
 
-def written(text: str, count: int) -> list[int]:
+def written(text: str | bytes, count: int) -> list[int]:
     writer = Writer(text, endless=True)
     return [token for _ in range(count) if (token := writer.next()) is not None]
 
@@ -30,24 +31,67 @@ def test_words_are_single_tokens() -> None:
     assert len(encode(" waters")) == 7
 
 
+def test_a_character_can_be_several_tokens() -> None:
+    assert [len(encode(one)) for one in ("a", "é", "水", "💧")] == [1, 2, 3, 3]
+    assert [piece(token) for token in encode("💧")] == [b"\xf0\x9f", b"\x92", b"\xa7"]
+
+
+def test_a_begun_character_is_held_back() -> None:
+    characters = Detokenizer()
+    assert [characters.push(token) for token in encode("a水b")] == ["a", "", "", "水", "b"]
+    assert decode(encode("a水")[:-1]) == "a"
+
+
+def test_answers_have_characters_of_several_tokens() -> None:
+    text = decode(written("Tell me a story", 500))
+    assert {"水", "💧", "é", "河"} <= set(text)
+
+
 @given(st.text())
 def test_tokens_and_text_are_the_same_thing(text: str) -> None:
     assert decode(encode(text)) == text
 
 
 @given(st.text(max_size=80), st.integers(0, 40), st.integers(1, 40))
-def test_a_continuation_has_the_same_tail(prompt: str, first: int, more: int) -> None:
+def test_a_continuation_from_ids_has_the_same_tail(prompt: str, first: int, more: int) -> None:
+    """Even inside a character."""
+    whole = written(prompt, first + more)
+    assert written(joined(encode(prompt) + whole[:first]), more) == whole[first:]
+
+
+@given(st.text(max_size=80), st.integers(0, 40), st.integers(1, 40))
+def test_a_continuation_from_text_has_the_same_tail(prompt: str, first: int, more: int) -> None:
+    """Text ends before a character that is begun, which is then written again from its start."""
     whole = written(prompt, first + more)
     begun = decode(whole[:first])
-    assert written(prompt + begun, more) == whole[first:]
-    assert written(decode(encode(prompt) + whole[:first]), more) == whole[first:]
+    again = len(whole[:first]) - len(encode(begun))
+    assert written(prompt + begun, more + again) == whole[first - again :]
+
+
+@given(st.text(max_size=40), st.integers(0, 60))
+def test_a_continuation_shows_the_rest_of_a_begun_character(prompt: str, first: int) -> None:
+    whole = written(prompt, 60)
+    before, after = (
+        Detokenizer(prompt.encode()),
+        Detokenizer(joined(encode(prompt) + whole[:first])),
+    )
+    shown = [*map(before.push, whole[:first]), *map(after.push, whole[first:])]
+    assert "".join(shown) == decode(whole)
 
 
 @given(st.text(max_size=40))
 def test_answers_are_made_of_tokens(prompt: str) -> None:
     tokens = written(prompt, 30)
     assert len(tokens) == 30
-    assert encode(decode(tokens)) == tokens
+    whole = encode(decode(tokens))
+    assert whole == tokens[: len(whole)]
+    assert len(tokens) - len(whole) <= 2
+
+
+@given(st.binary(max_size=60))
+def test_a_prompt_of_any_bytes_is_continued_always_the_same(prompt: bytes) -> None:
+    assert written(prompt, 20) == written(prompt, 20)
+    assert len(written(prompt, 20)) == 20
 
 
 def test_different_prompts_get_different_words() -> None:
@@ -59,7 +103,42 @@ def test_some_answers_end_by_themselves() -> None:
     assert None in (writer.next() for _ in range(100_000))
 
 
-@pytest.mark.parametrize("token", [-1, 0x110000 + 10_000, 2**40])
+@pytest.mark.parametrize("token", [-1, 10_000, 2**40])
 def test_foreign_tokens_are_refused(token: int) -> None:
     with pytest.raises(ValueError, match="not a token"):
         piece(token)
+
+
+def pushed(text: str, *stops: str, keep: bool = False) -> tuple[list[str], str | None]:
+    shown = Shown(b"", stops, keep=keep)
+    parts = []
+    for token in encode(text):
+        parts.append(shown.push(token))
+        if shown.stopped_by is not None:
+            return parts, shown.stopped_by
+    return [*parts, shown.rest()], None
+
+
+def test_a_stop_string_ends_the_text_before_it() -> None:
+    # Two characters could begin "END" at any time, so the text lags by two.
+    parts, stop = pushed("abENDcd", "END")
+    assert parts == ["", "", "a", "b", ""]
+    assert stop == "END"
+    assert pushed("abENDcd", "END", keep=True) == (["a", "b", "E", "N", "D"], "END")
+
+
+def test_what_only_looks_like_a_stop_is_shown_in_the_end() -> None:
+    assert pushed("abEN", "END") == (["", "", "a", "b", "EN"], None)
+
+
+@given(st.text("ab水", max_size=30), st.lists(st.text("ab水", min_size=1, max_size=3), max_size=3))
+def test_what_is_shown_is_the_text_up_to_the_first_stop(text: str, stops: list[str]) -> None:
+    parts, stopped = pushed(text, *stops)
+    assert (stopped is None) == (not any(stop in text for stop in stops))
+    shown = "".join(parts)
+    assert not any(stop in shown for stop in stops)
+    assert text.startswith(shown)
+    if stopped is None:
+        assert shown == text
+    else:
+        assert text.startswith(shown + stopped)

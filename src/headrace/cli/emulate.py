@@ -13,7 +13,7 @@ PASS_THROUGH = {
 
 
 def emulate(context: typer.Context) -> None:
-    """Run an engine twin; it speaks vLLM's API and can misbehave on command (--help)."""
+    """Run an engine twin; it speaks an engine's API and can misbehave on command (--help)."""
     from headrace.emulation.__main__ import main  # noqa: PLC0415 - the other verbs start faster
 
     raise typer.Exit(main(context.args))

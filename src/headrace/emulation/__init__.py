@@ -1,6 +1,4 @@
-"""Floor 3: the engine twin, a stand-in for tests and drills that can misbehave on command."""
+"""Floor 3: engine twins, stand-ins for tests and drills that can misbehave on command.
 
-from headrace.emulation.api import twin_app
-from headrace.emulation.behaviour import Behaviour, Faults
-
-__all__ = ["Behaviour", "Faults", "twin_app"]
+`__main__.py` is the command; a request goes http > faces > request > engine > openai > http.
+"""

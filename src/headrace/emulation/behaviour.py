@@ -1,7 +1,7 @@
-"""How a twin behaves: its pace and size, and its faults, which can change at any moment.
+"""How a twin behaves: its pace and size, its engine's own options, and its faults.
 
-`POST /emulate` with a JSON object replaces the faults that it names; `engine.py` and `api.py` obey
-them.
+Faults can change at any moment: `POST /emulate` with a JSON object replaces those that it names;
+`engine.py` and the faces obey them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Literal
 
 import msgspec
 
-Manner = Literal["abort", "error", "hang"]
-"""What a cut stream gets: an aborted choice, an error event, or nothing ever again."""
+Manner = Literal["abort", "error", "hang", "race"]
+"""What a cut stream gets: an aborted choice, an error, nothing ever again, or one of those."""
 
 Crash = Literal["model", "memory", "flag", "port"]
 """Which of vLLM's own last words a crash at start leaves in the log."""
@@ -23,11 +23,18 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     wrong: bool = False
     """Answers garbage, as a model does whose weights are broken."""
     sick: bool = False
-    """`/health` says 503."""
+    """Health says 503."""
     fail: bool = False
     """Every completion gets a 500."""
+    trims: bool = False
+    """The chat template strips the last message, as Llama 3's does."""
+    crash: bool = False
+    """The engine worker dies now: an error in every stream, no health, then the process ends."""
+    crash_exit: float = 11.0
+    """Seconds from the worker's death to the process's (measured on vLLM 0.32.0)."""
     slow: float = 1.0
     """Factor on ttft and tpot."""
+    crash_after: int | None = None
     die_after: int | None = None
     hang_after: int | None = None
     error_after: int | None = None
@@ -39,19 +46,47 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """A twin; times in seconds, lengths in tokens."""
 
+    version: str = ""
+    """The engine's version that is imitated, where versions differ; empty: the face's own."""
     names: tuple[str, ...] = ("twin",)
     ttft: float = 0.0
     tpot: float = 0.0
     slots: int = 16
     max_model_len: int = 2048
     kv_tokens: int = 46_592
-    shutdown_timeout: float = 0.0
-    cut: Manner = "abort"
-    """What a stop without a shutdown timeout does to streams; the real one does any."""
-    cut_after: float = 0.5
-    """Seconds from a stop until streams are cut; the real one needs up to 2."""
     embeds: bool = False
-    """Serves `/v1/embeddings` and no completions."""
+    """vLLM: serves `/v1/embeddings` and no completions."""
+    shutdown_timeout: float = 0.0
+    """vLLM: how long a stop drains; 0 cuts every stream."""
+    cut: Manner | None = None
+    """vLLM: what a cut stream gets; of the real one's outcomes, measured, `race` draws one.
+
+    None: `abort`, and `race` before 0.18.
+    """
+    cut_after: float = 0.5
+    """vLLM: seconds from a stop until streams are cut; the real one needs up to 2."""
+    max_concurrent_requests: int = 128
+    """TGI: beyond it 429."""
+    graceful_termination_timeout: float = 90.0
+    """TGI: how long a stop drains."""
+    enable_metrics: bool = False
+    """SGLang: has `/metrics`."""
+    max_queued_requests: int | None = None
+    """SGLang: beyond it `The request queue is full.`"""
+    poll: float = 5.0
+    """SGLang: seconds between two looks, while it stops, at whether requests are left."""
+    probe: float = 1.0
+    """SGLang: what an answer of `/health` takes at least."""
+    return_perf_metrics: bool = False
+    """trtllm-serve: has `/prometheus/metrics`."""
+    answers_while_starting: bool = False
+    """trtllm-serve, newer: listens while it loads, and answers everything with 503."""
+    exit_timeout: float = 30.0
+    """Triton: how long a stop drains."""
+    metrics_port: int | None = 8002
+    """Triton: where metrics are; 0 lets the system choose, None leaves them out."""
+    openai_port: int | None = None
+    """Triton: where its OpenAI front end is; None: there is none."""
     faults: Faults = Faults()
 
 

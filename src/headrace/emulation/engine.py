@@ -1,35 +1,170 @@
 """The twin's scheduler: slots, a queue in front of them, a pace, and an end that can come early.
 
-`api.py` turns what it yields into HTTP; `lifecycle.py` tells it to stop.
+A sequence is one answer under way; `wheel.py` wakes it for each token, and it hands what happened
+to its `Sink`, which writes it in an engine's words (`openai.py`, `faces/`). `lifecycle.py` and the
+faces tell the engine to drain or to cut.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
+import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from headrace.emulation.behaviour import Behaviour, Manner
-from headrace.emulation.metrics import Metrics
-from headrace.emulation.text import WRONG, Writer, decode
+import msgspec
 
-Finish = Literal["stop", "length", "abort", "error", "reset"]
+from headrace.emulation.behaviour import Behaviour, Faults, Manner
+from headrace.emulation.books import Books
+from headrace.emulation.stopping import Shown
+from headrace.emulation.text import WRONG, Writer, joined
+from headrace.emulation.wheel import Wheel
+
+Finish = Literal["stop", "length", "abort", "error"]
 _DEAD = 137
-_SHORT = 0.2
-"""Seconds of pause that a cut may wait for."""
+_OUTCOMES: tuple[Manner, ...] = ("abort", "abort", "abort", "hang", "error")
+"""How five streams ended when vLLM 0.32.0 was stopped without a shutdown timeout (measured)."""
+_COUNTED = tuple(name for name in Faults.__struct_fields__ if name.endswith("_after"))
 
 
 @dataclass(frozen=True)
-class Step:
-    """One thing a request gets: a token, raw bytes for its stream, or its end."""
+class Wish:
+    """One answer to be written: to the prompt's tokens, of at most `limit` tokens.
 
-    token: int | None = None
-    finish: Finish | None = None
-    raw: bytes = b""
+    `script` gives its tokens beforehand, as guided decoding would force them.
+    """
+
+    prompt: list[int]
+    limit: int
+    ignore_eos: bool = False
+    min_tokens: int = 0
+    stops: tuple[str, ...] = ()
+    keep_stop: bool = False
+    script: tuple[int, ...] | None = None
+
+
+class Sink(Protocol):
+    """Where the steps of a sequence go."""
+
+    def step(self, of: Sequence, token: int | None, text: str, finish: Finish | None) -> None:
+        """Take a token and the text that it makes certain, or the end, or both."""
+        ...
+
+    def reset(self) -> None:
+        """Break the connection."""
+        ...
+
+    def garbage(self) -> None:
+        """Take bytes that mean nothing."""
+        ...
+
+
+class Sequence:
+    """One answer; `stopped_by` is the stop string that ended it."""
+
+    def __init__(self, engine: TwinEngine, wish: Wish, sink: Sink, index: int) -> None:
+        prompt = joined(wish.prompt)
+        self.wish, self.index = wish, index
+        self.count = 0
+        self.ended = False
+        self.shown = Shown(prompt, wish.stops, keep=wish.keep_stop)
+        self._engine, self._sink = engine, sink
+        self._script = deque(wish.script) if wish.script is not None else None
+        self._writer = Writer(prompt)
+        self._arrived = time.monotonic()
+        self._first = self._last = 0.0
+
+    @property
+    def stopped_by(self) -> str | None:
+        """The stop string that ended it, if one did."""
+        return self.shown.stopped_by
+
+    def due(self) -> None:
+        """Take the next step: something that goes wrong, a token, or the end."""
+        if self.ended or (self._engine.troubled and self._trouble()):
+            return
+        token = self._token()
+        if token is None:
+            self.end("stop")
+            return
+        self._count()
+        text = self.shown.push(token, stops=self.count > self.wish.min_tokens)
+        finish: Finish | None = None
+        if self.shown.stopped_by is not None:
+            finish = "stop"
+        elif self.count == self.wish.limit:
+            finish = "length"
+            text += self.shown.rest()
+        if finish is None:
+            self._sink.step(self, token, text, None)
+            self._engine.next_token(self)
+        else:
+            self._leave(finish)
+            self._sink.step(self, token, text, finish)
+
+    def _token(self) -> int | None:
+        if self._script is not None:
+            return self._script.popleft() if self._script else None
+        if self._engine.faults.wrong:
+            return ord(WRONG)
+        self._writer.endless = self.wish.ignore_eos or self.count < self.wish.min_tokens
+        return self._writer.next()
+
+    def _count(self) -> None:
+        now, books = time.monotonic(), self._engine.books
+        self.count += 1
+        if self.count == 1:
+            books.ttft.observe(now - self._arrived)
+            self._first = now
+        else:
+            books.itl.observe(now - self._last)
+        self._last = now
+        books.generation_tokens += 1
+
+    def _trouble(self) -> bool:
+        """Do what a counted fault demands; return whether this step is over."""
+        faults, count = self._engine.faults, self.count
+        if faults.die_after == count:
+            self._engine.exit(_DEAD)
+        if faults.crash_after == count:
+            self._engine.crash()
+        elif faults.hang_after == count:
+            pass
+        elif faults.error_after == count:
+            self.end("error")
+        elif faults.abort_after == count:
+            self.end("abort")
+        elif faults.reset_after == count:
+            self.leave()
+            self._sink.reset()
+        else:
+            if faults.garbage_after == count:
+                self._sink.garbage()
+            return False
+        return True
+
+    def end(self, finish: Finish) -> None:
+        """End now, and say so."""
+        if not self.ended:
+            self._leave(finish)
+            self._sink.step(self, None, "" if finish == "error" else self.shown.rest(), finish)
+
+    def leave(self) -> None:
+        """End now, as an abort, without a word: nobody listens any more."""
+        if not self.ended:
+            self._leave("abort")
+
+    def _leave(self, finish: Finish) -> None:
+        self.ended = True
+        self._engine.left(self, finish, time.monotonic() - self._arrived, self._last - self._first)
+
+    def started(self) -> None:
+        """Count the wait for a slot."""
+        self._engine.books.queued.observe(time.monotonic() - self._arrived)
 
 
 class TwinEngine:
@@ -37,111 +172,93 @@ class TwinEngine:
 
     def __init__(self, behaviour: Behaviour, exit_: Callable[[int], object] = os._exit) -> None:
         self.behaviour = behaviour
-        self.faults = behaviour.faults
-        self.metrics = Metrics(behaviour.names[0])
+        self.books = Books()
+        self.exit = exit_
         self.draining = False
-        self._exit = exit_
+        """Newcomers get an empty abort."""
+        self.dead = False
+        """The worker is gone; newcomers get an error."""
         self.idle = asyncio.Event()
         """Set while no request runs or waits."""
         self.idle.set()
-        self._cut = asyncio.Event()
-        self._slots = asyncio.Semaphore(behaviour.slots)
+        self._wheel = Wheel()
+        self._running: set[Sequence] = set()
+        self._waiting: deque[Sequence] = deque()
+        self._chance = random.Random(0)  # noqa: S311 - which way a cut goes is no secret
+        self.faults = behaviour.faults
+        self.troubled = _counted(self.faults)
 
-    def cut(self) -> None:
-        """End every stream now, in the behaviour's manner."""
-        self._cut.set()
+    def change(self, faults: Faults) -> None:
+        """Obey these faults from now on."""
+        self.faults, self.troubled = faults, _counted(faults)
+        if faults.crash:
+            self.crash()
 
-    async def run(self, prompt: list[int], limit: int, *, ignore_eos: bool) -> AsyncIterator[Step]:
-        """Yield the steps of one answer of at most `limit` tokens; leaving early aborts it."""
-        if self.draining:
-            yield Step(finish="abort")
-            return
-        arrived = time.monotonic()
-        ended: Finish = "abort"
-        self.metrics.arrived(len(prompt))
+    def submit(self, wish: Wish, sink: Sink, index: int = 0) -> Sequence:
+        """Begin an answer, at once or when a slot is free; its steps go to `sink`."""
+        sequence = Sequence(self, wish, sink, index)
+        self.books.arrived += 1
+        self.books.prompt_tokens += len(wish.prompt)
+        self.books.prompt_length.observe(len(wish.prompt))
         self.idle.clear()
-        try:
-            async with self._slot():
-                async for step in self._tokens(prompt, limit, arrived, ignore_eos=ignore_eos):
-                    ended = step.finish or ended
-                    yield step
-        finally:
-            self.metrics.ended(ended, time.monotonic() - arrived)
-            if not self.metrics.unfinished:
-                self.idle.set()
-
-    def _slot(self) -> _Slot:
-        return _Slot(self._slots, self.metrics)
-
-    async def _tokens(
-        self, prompt: list[int], limit: int, arrived: float, *, ignore_eos: bool
-    ) -> AsyncIterator[Step]:
-        writer = Writer(decode(prompt), endless=ignore_eos)
-        last, first = arrived, 0.0
-        for count in range(limit):
-            early = await self._pace(count) or await self._fault(count)
-            if early:
-                yield early
-                if early.finish:
-                    return
-            token = ord(WRONG) if self.faults.wrong else writer.next()
-            if token is None:
-                yield Step(finish="stop")
-                return
-            last = self.metrics.token(first=count == 0, since=last)
-            first = first or last
-            final = count + 1 == limit
-            if final and count:
-                self.metrics.per_token((last - first) / count)
-            yield Step(token, "length" if final else None)
-
-    async def _pace(self, count: int) -> Step | None:
-        behaviour = self.behaviour
-        pause = (behaviour.tpot if count else behaviour.ttft) * self.faults.slow
-        if pause < _SHORT:  # cheaper than a wait that can be interrupted
-            await asyncio.sleep(pause)
+        self._waiting.append(sequence)
+        self.books.waiting += 1
+        if self.dead:
+            sequence.end("error")
+        elif self.draining:
+            sequence.end("abort")
         else:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._cut.wait(), pause)
-        return await self._ended(behaviour.cut) if self._cut.is_set() else None
+            self._fill()
+        return sequence
 
-    async def _fault(self, count: int) -> Step | None:
-        faults = self.faults
-        if faults.die_after == count:
-            self._exit(_DEAD)
-        if faults.hang_after == count:
-            return await self._ended("hang")
-        if faults.error_after == count:
-            return await self._ended("error")
-        if faults.abort_after == count:
-            return await self._ended("abort")
-        if faults.reset_after == count:
-            return Step(finish="reset")
-        return (
-            Step(raw=b"\xff\x00 not an event \x80\n\n") if faults.garbage_after == count else None
-        )
+    def _fill(self) -> None:
+        while self._waiting and len(self._running) < self.behaviour.slots:
+            sequence = self._waiting.popleft()
+            self._running.add(sequence)
+            self.books.waiting -= 1
+            self.books.running += 1
+            sequence.started()
+            self._wheel.after(self.behaviour.ttft * self.faults.slow, sequence)
 
-    async def _ended(self, manner: Manner) -> Step:
-        if manner == "hang":
-            await asyncio.Event().wait()  # until the client goes away
-        return Step(finish="error" if manner == "error" else "abort")
+    def next_token(self, sequence: Sequence) -> None:
+        """Have the sequence woken for its next token."""
+        self._wheel.after(self.behaviour.tpot * self.faults.slow, sequence)
+
+    def left(self, sequence: Sequence, finish: Finish, age: float, since_first: float) -> None:
+        """Count the end of a sequence, `age` seconds old, and let the next one in."""
+        if sequence in self._running:
+            self._running.remove(sequence)
+            self.books.running -= 1
+        else:
+            self._waiting.remove(sequence)
+            self.books.waiting -= 1
+        self.books.ended(finish, age, sequence.count, since_first)
+        if not self.dead:
+            self._fill()
+        if not self.books.unfinished:
+            self.idle.set()
+
+    def cut(self, manner: Manner) -> None:
+        """End every answer now, in this manner."""
+        for sequence in (*self._running, *self._waiting):
+            how = self._chance.choice(_OUTCOMES) if manner == "race" else manner
+            if how == "hang":
+                sequence.ended = True  # it stays in its slot and never speaks again
+            else:
+                sequence.end("error" if how == "error" else "abort")
+
+    def crash(self) -> None:
+        """Let the worker die: errors for all, and the process ends a while later."""
+        if self.dead:
+            return
+        self.dead = True
+        self.cut("error")
+        asyncio.get_running_loop().call_later(self.faults.crash_exit, self.exit, 1)
+
+    def kv_used(self) -> int:
+        """Return the tokens that running requests have in the KV cache."""
+        return sum(len(one.wish.prompt) + one.count for one in self._running)
 
 
-class _Slot:
-    """A place among the running; waiting for it is counted."""
-
-    def __init__(self, slots: asyncio.Semaphore, metrics: Metrics) -> None:
-        self._slots = slots
-        self._metrics = metrics
-
-    async def __aenter__(self) -> None:
-        self._metrics.waiting(+1)
-        try:
-            await self._slots.acquire()
-        finally:
-            self._metrics.waiting(-1)
-        self._metrics.running(+1)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._metrics.running(-1)
-        self._slots.release()
+def _counted(faults: Faults) -> bool:
+    return any(value is not None for value in map(msgspec.structs.asdict(faults).get, _COUNTED))

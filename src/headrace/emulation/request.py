@@ -1,152 +1,262 @@
-"""What a client asks of the twin, checked as vLLM checks it; refusals carry vLLM's words.
+"""What a client asks of a twin over the OpenAI API, checked as its engine checks it (`dialect.py`).
 
-`answer.py` carries out an `Ask`.
+`openai.py` carries out an `Ask`, which is the same for all engines.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.emulation.behaviour import Behaviour
-from headrace.emulation.shapes import error
-from headrace.emulation.text import decode, encode
+import msgspec
 
-_COMPLETION_TOKENS = 16
-"""OpenAI's default for completions; a chat may fill what is left of the context."""
+from headrace.emulation.behaviour import Behaviour, Faults
+from headrace.emulation.dialect import Dialect, RefusedError
+from headrace.emulation.engine import Wish
+from headrace.emulation.template import chat_text
+from headrace.emulation.text import Writer, decode, encode, joined
 
-
-class RefusedError(Exception):
-    """The request gets `status` and the JSON `body` and nothing else."""
-
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
-        super().__init__(body["error"]["message"])
-        self.status = status
-        self.body = body
+_TOOL_WORDS = 6
+_MOST_STOPS = 16
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A checked request: prompts as token ids, `n` answers of at most `limit` tokens to each."""
+    """A checked request: `n` answers to each of the prompts."""
 
     chat: bool
     model: str
     prompts: tuple[list[int], ...]
-    limit: int
-    n: int
-    stream: bool
-    usage: bool
-    ids: bool
-    ignore_eos: bool
+    wishes: tuple[Wish, ...]
+    n: int = 1
+    stream: bool = False
+    usage: bool = False
+    running_usage: bool = False
+    ids: bool = False
+    raw_ids: bool = False
+    echo: bool = False
+    logprobs: int | None = None
+    tool: str | None = None
+
+    def prompt(self, index: int) -> list[int]:
+        """Return the prompt of an answer."""
+        return self.prompts[index // self.n]
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of all prompts."""
+        return sum(map(len, self.prompts))
 
 
-def read_json(body: bytes) -> dict[str, Any]:
+def read_json(body: bytes, dialect: Dialect) -> dict[str, Any]:
     """Return the body's object; RefusedError if it is none."""
     try:
-        value = json.loads(body)
-    except ValueError as wrong:
+        value = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         message = f"1 validation error:\n  JSON decode error: {wrong}"
-        raise RefusedError(400, error(message, "Bad Request", 400, "body")) from None
+        raise dialect.refusal(400, "Bad Request", message, "body") from None
     if not isinstance(value, dict):
-        raise RefusedError(400, error("1 validation error:\n  not an object", "Bad Request", 400))
+        message = "1 validation error:\n  not an object"
+        raise dialect.refusal(400, "Bad Request", message, None)
     return value
 
 
-def check_model(body: Mapping[str, Any], behaviour: Behaviour) -> str:
-    """Return the model's name; RefusedError with 404 if the twin does not serve it."""
+def check_model(body: Mapping[str, Any], behaviour: Behaviour, dialect: Dialect) -> str:
+    """Return the model's name; RefusedError if the twin does not serve it."""
     model = body.get("model") or behaviour.names[0]
-    if model not in behaviour.names:
+    if dialect.checks_model and model not in behaviour.names:
         aliases = ", ".join(behaviour.names)
         message = f"The model `{model}` does not exist. Valid aliases: {aliases}."
-        raise RefusedError(404, error(message, "NotFoundError", 404, "model"))
+        raise dialect.refusal(404, "NotFoundError", message, "model")
     return str(model)
 
 
-def read_ask(body: Mapping[str, Any], behaviour: Behaviour, *, chat: bool) -> Ask:
+def read_ask(
+    body: Mapping[str, Any], behaviour: Behaviour, dialect: Dialect, faults: Faults, *, chat: bool
+) -> Ask:
     """Return what is asked; RefusedError if it cannot be served."""
-    model = check_model(body, behaviour)
-    prompts = (_chat_prompt(body),) if chat else _prompts(body)
-    n = _positive(body, "n", 1)
-    options = body.get("stream_options") or {}
-    return Ask(
-        chat=chat,
-        model=model,
-        prompts=prompts,
-        limit=_limit(body, behaviour.max_model_len, max(map(len, prompts)), chat=chat),
-        n=n,
-        stream=bool(body.get("stream")),
-        usage=bool(options.get("include_usage")),
-        ids=bool(body.get("return_token_ids")),
-        ignore_eos=bool(body.get("ignore_eos")),
-    )
+    return _Reader(body, behaviour, dialect, faults).ask(chat=chat)
 
 
-def _limit(body: Mapping[str, Any], context: int, longest: int, *, chat: bool) -> int:
-    if longest >= context:
-        raise _refuse(
-            f"This model's maximum context length is {context} tokens. However, your prompt "
-            f"contains at least {longest} input tokens. Please reduce the length of the input "
-            "prompt.",
-            "input_tokens",
+class _Reader:
+    """Reads one body."""
+
+    def __init__(
+        self, body: Mapping[str, Any], behaviour: Behaviour, dialect: Dialect, faults: Faults
+    ) -> None:
+        self._body, self._behaviour = body, behaviour
+        self._dialect, self._faults = dialect, faults
+
+    def ask(self, *, chat: bool) -> Ask:
+        """Return the checked request."""
+        self._check_fields()
+        model = check_model(self._body, self._behaviour, self._dialect)
+        prompts = (self._chat_prompt(),) if chat else tuple(self._prompts())
+        options = self._part("stream_options", dict) or {}
+        tool = self._tool() if chat else None
+        limit = self._limit(max(map(len, prompts)), chat=chat)
+        n = self._positive("n", 1)
+        return Ask(
+            chat=chat,
+            model=model,
+            prompts=prompts,
+            wishes=tuple(self._wish(p, limit, tool) for p in prompts for _ in range(n)),
+            n=n,
+            stream=bool(self._body.get("stream")),
+            usage=bool(options.get("include_usage")),
+            running_usage=bool(options.get("continuous_usage_stats")),
+            ids=self._dialect.token_ids and bool(self._body.get("return_token_ids")),
+            raw_ids=self._dialect.raw_ids and self._body.get("detokenize") is False,
+            echo=not chat and bool(self._body.get("echo")),
+            logprobs=self._logprobs(chat=chat),
+            tool=tool,
         )
-    room = context - longest
-    name = "max_completion_tokens" if body.get("max_completion_tokens") else "max_tokens"
-    asked = _positive(body, name, room if chat else _COMPLETION_TOKENS)
-    if asked > context:
-        message = f"{name}={asked} cannot be greater than max_model_len={context}."
-        raise _refuse(message, name)
-    return min(asked, room)
+
+    def refuse(self, message: str, param: str | None, status: int = 400) -> RefusedError:
+        """Return the engine's refusal."""
+        return self._dialect.refusal(status, "BadRequestError", message, param)
+
+    def _check_fields(self) -> None:
+        known = self._dialect.known
+        unknown = sorted(self._body.keys() - known) if known is not None else []
+        if unknown:
+            message = f"body.{unknown[0]}: Extra inputs are not permitted (extra_forbidden)"
+            raise self.refuse(message, unknown[0], 422)
+        n = self._positive("n", 1)
+        if n > 1 and not self._dialect.many:
+            raise self.refuse("only a single choice (n=1) is supported", "n")
+        if n > 1 and self._dialect.greedy_is_one and self._body.get("temperature") == 0:
+            raise self.refuse(f"n must be 1 when using greedy sampling, got {n}.", None)
+
+    def _wish(self, prompt: list[int], limit: int, tool: str | None) -> Wish:
+        body = self._body
+        return Wish(
+            prompt=prompt,
+            limit=limit,
+            ignore_eos=bool(body.get("ignore_eos")),
+            min_tokens=min(limit, self._number("min_tokens", 0)),
+            stops=self._stops(),
+            keep_stop=self._dialect.keeps_stop or bool(body.get("include_stop_str_in_output")),
+            script=_tool_script(prompt) if tool else None,
+        )
+
+    def _limit(self, longest: int, *, chat: bool) -> int:
+        context = self._behaviour.max_model_len
+        if longest >= context:
+            message = (
+                f"This model's maximum context length is {context} tokens. However, your prompt "
+                f"contains at least {longest} input tokens. Please reduce the length of the input "
+                "prompt."
+            )
+            raise self.refuse(message, "input_tokens")
+        room = context - longest
+        name = "max_completion_tokens" if self._body.get("max_completion_tokens") else "max_tokens"
+        asked = self._positive(name, room if chat else self._dialect.completion_tokens)
+        if asked > context:
+            message = f"{name}={asked} cannot be greater than max_model_len={context}."
+            raise self.refuse(message, name)
+        return min(asked, room)
+
+    def _part(self, name: str, kind: type) -> Any:
+        value = self._body.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise self.refuse(f"{name} is of the wrong type.", name)
+        return value
+
+    def _number(self, name: str, default: int) -> int:
+        value = self._part(name, int)
+        return default if value is None else int(value)
+
+    def _positive(self, name: str, default: int) -> int:
+        value = self._body.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, int) or value < 1:
+            raise self.refuse(f"{name} must be at least 1, got {value}.", name)
+        return value
+
+    def _stops(self) -> tuple[str, ...]:
+        given = self._body.get("stop") or ()
+        stops = (given,) if isinstance(given, str) else given
+        good = isinstance(stops, list | tuple) and all(isinstance(one, str) for one in stops)
+        if not good or len(stops) > _MOST_STOPS:
+            raise self.refuse("stop is a string or a list of strings.", "stop")
+        return tuple(filter(None, stops))
+
+    def _logprobs(self, *, chat: bool) -> int | None:
+        if not self._dialect.logprobs:
+            return None
+        if not chat:
+            given: int | None = self._part("logprobs", int)
+            return given
+        return self._number("top_logprobs", 0) if self._body.get("logprobs") else None
+
+    def _prompts(self) -> Iterable[list[int]]:
+        prompt = self._body.get("prompt")
+        if not prompt or not isinstance(prompt, str | list):
+            message = "Either prompt or prompt_embeds must be provided and non-empty."
+            raise self.refuse(message, "prompt")
+        if isinstance(prompt, str) or all(isinstance(part, int) for part in prompt):
+            return [self._ids(prompt)]
+        if not self._dialect.batches:
+            raise self.refuse("only single string input is supported", "prompt")
+        return map(self._ids, prompt)
+
+    def _ids(self, prompt: Any) -> list[int]:
+        if isinstance(prompt, str):
+            return encode(prompt)
+        if not self._dialect.token_prompts:
+            raise self.refuse("invalid type: integer, expected a string", "prompt", 422)
+        try:
+            joined(prompt)
+        except (ValueError, TypeError) as wrong:
+            raise self.refuse(str(wrong), "prompt") from None
+        return list(prompt)
+
+    def _chat_prompt(self) -> list[int]:
+        if self._dialect.chat_ids and self._body.get(self._dialect.chat_ids):
+            return self._ids(self._body[self._dialect.chat_ids])
+        messages = self._body.get("messages")
+        if not isinstance(messages, list) or not messages:
+            missing = "{'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required'}"
+            message = f"1 validation error:\n  {missing}"
+            raise self._dialect.refusal(400, "Bad Request", message, "body.messages")
+        continued = self._dialect.continues and bool(self._body.get("continue_final_message"))
+        if continued and self._body.get("add_generation_prompt", True):
+            message = (
+                "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
+            )
+            raise self.refuse(message, None)
+        prompt = self._dialect.prompts_chats or self._body.get("add_generation_prompt", True)
+        trims = self._faults.trims
+        return encode(chat_text(messages, continued=continued, prompt=bool(prompt), trims=trims))
+
+    def _tool(self) -> str | None:
+        """Return the function that must be called; None where the model may choose to talk."""
+        choice = self._body.get("tool_choice")
+        tools = self._part("tools", list) or []
+        names = [_function_name(tool) for tool in tools]
+        if choice == "required" and names:
+            return names[0]
+        if not isinstance(choice, dict):
+            return None
+        name = _function_name(choice)
+        if name not in names:
+            message = f"The tool specified in `tool_choice` does not match any of the tools: {name}"
+            raise self.refuse(message, "tool_choice")
+        return name
 
 
-def _positive(body: Mapping[str, Any], name: str, default: int) -> int:
-    value = body.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, int) or value < 1:
-        raise _refuse(f"{name} must be at least 1, got {value}.", name)
-    return value
+def _function_name(tool: Any) -> str:
+    function = tool.get("function") if isinstance(tool, dict) else None
+    return str(function.get("name", "")) if isinstance(function, dict) else ""
 
 
-def _prompts(body: Mapping[str, Any]) -> tuple[list[int], ...]:
-    prompt = body.get("prompt")
-    if not prompt or not isinstance(prompt, str | list):
-        raise _refuse("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
-    if isinstance(prompt, str) or all(isinstance(part, int) for part in prompt):
-        return (_ids(prompt),)
-    return tuple(_ids(part) for part in prompt)
-
-
-def _ids(prompt: Any) -> list[int]:
-    if isinstance(prompt, str):
-        return encode(prompt)
-    try:
-        decode(prompt)
-    except (ValueError, TypeError) as wrong:
-        raise _refuse(str(wrong), "prompt") from None
-    return list(prompt)
-
-
-def _chat_prompt(body: Mapping[str, Any]) -> list[int]:
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        missing = "{'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required'}"
-        message = f"1 validation error:\n  {missing}"
-        raise RefusedError(400, error(message, "Bad Request", 400, "body.messages"))
-    turns = [f"<|im_start|>{_part(m, 'role')}\n{_part(m, 'content')}" for m in messages]
-    text = "<|im_end|>\n".join(turns)
-    if body.get("continue_final_message"):
-        return encode(text)
-    return encode(f"{text}<|im_end|>\n<|im_start|>assistant\n")
-
-
-def _part(message: Any, name: str) -> str:
-    value = message.get(name) if isinstance(message, dict) else None
-    if isinstance(value, list):
-        return "".join(str(part.get("text", "")) for part in value if isinstance(part, dict))
-    return str(value or "")
-
-
-def _refuse(message: str, param: str) -> RefusedError:
-    return RefusedError(400, error(message, "BadRequestError", 400, param))
+def _tool_script(prompt: list[int]) -> tuple[int, ...]:
+    """Return the tokens of a call's arguments, as guided decoding would force them."""
+    writer = Writer(joined(prompt), endless=True)
+    words = [token for _ in range(_TOOL_WORDS * 3) if (token := writer.next()) is not None]
+    text = decode(words).replace('"', "").strip()
+    return tuple(encode(json.dumps({"text": text}, ensure_ascii=False)))

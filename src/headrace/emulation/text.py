@@ -2,13 +2,17 @@
 
 So prompt plus partial answer, sent as text or as token ids to any twin, is continued exactly as the
 first twin would have. Number sequences are counted on ("1, 2, 3," to " 4,"), which is the known
-prompt; anything else gets words.
+prompt; anything else gets words. A word with its leading space is one token; everything else is a
+token for each UTF-8 byte (the first two bytes of an emoji are one), so a character can take three
+tokens and a stream can break inside it.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 import zlib
+from collections.abc import Iterable, Sequence
 
 _WORDS = (
     "the water a river flows to and from high cold mountains where old snow melts in early "
@@ -16,13 +20,21 @@ _WORDS = (
     "night falls again over fields of wheat that sleep under stars "
 )
 _PIECES = tuple(f" {word}" for word in _WORDS.split())
-_FIRST = 0x110000
-"""Token ids: a character's code point, or from here on a word with its leading space."""
+_CHARACTERS = ("水", "💧", "é", "河")
+"""Written without a space before them; two to three tokens each."""
+_EMOJI = 256
+_FIRST = 257
+"""Token ids: a byte, the first half of most emoji, and from here on a word with its space."""
+_VOCABULARY = (*(bytes([byte]) for byte in range(256)), b"\xf0\x9f", *map(str.encode, _PIECES))
 _IDS = {piece: _FIRST + index for index, piece in enumerate(_PIECES)}
+_WHOLE = {i: p.decode() for i, p in enumerate(_VOCABULARY) if p.isascii()}
+"""Text of the tokens that are whole characters."""
 _TOKEN = re.compile(
-    "|".join(rf"{piece}\b" for piece in sorted(_PIECES, key=len, reverse=True)) + "|.", re.DOTALL
+    "|".join(rf"{piece}(?![a-z])" for piece in sorted(_PIECES, key=len, reverse=True)) + "|.",
+    re.DOTALL,
 )
-_COUNT = re.compile(r"(\d+), (\d+),( \d*)?$")
+_COUNT = re.compile(r"(\d+), (\d+),( \d*)?$", re.ASCII)
+_COUNTING = frozenset("0123456789, ")
 _TAIL = 48
 _STOP_ODDS = 4000
 WRONG = "!"
@@ -30,41 +42,123 @@ WRONG = "!"
 
 
 def encode(text: str) -> list[int]:
-    """Return token ids: known words are one token, any other character is one each."""
-    return [_IDS.get(piece) or ord(piece) for piece in _TOKEN.findall(text)]
+    """Return token ids: known words are one token, any other character is one for each byte."""
+    ids: list[int] = []
+    for found in _TOKEN.findall(text):
+        known = _IDS.get(found)
+        if known is not None:
+            ids.append(known)
+        else:
+            ids += _byte_tokens(found.encode("utf-8", "replace"))
+    return ids
 
 
-def decode(ids: list[int]) -> str:
-    """Return the text of token ids; ValueError if one is no token of the twin."""
-    return "".join(piece(token) for token in ids)
+def _byte_tokens(data: bytes) -> Iterable[int]:
+    return (_EMOJI, *data[2:]) if data.startswith(b"\xf0\x9f") else data
 
 
-def piece(token: int) -> str:
-    """Return the text of one token; ValueError if it is none."""
-    if 0 <= token - _FIRST < len(_PIECES):
-        return _PIECES[token - _FIRST]
-    try:
-        return chr(token)
-    except (ValueError, OverflowError):
-        raise ValueError(f"{token} is not a token of the twin") from None
+def decode(ids: Iterable[int]) -> str:
+    """Return the text of token ids without the begun character at its end, as a stream shows it.
+
+    ValueError if one is no token of the twin.
+    """
+    return _decoder().decode(joined(ids))
+
+
+def joined(ids: Iterable[int]) -> bytes:
+    """Return the bytes of token ids; ValueError if one is no token of the twin."""
+    return b"".join(map(piece, ids))
+
+
+def piece(token: int) -> bytes:
+    """Return the bytes of one token; ValueError if it is none."""
+    if isinstance(token, int) and 0 <= token < len(_VOCABULARY):
+        return _VOCABULARY[token]
+    raise ValueError(f"{token} is not a token of the twin")
+
+
+def _decoder() -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder("utf-8")("replace")
+
+
+class Detokenizer:
+    """Turns tokens into text one by one; a begun character is held back until it is whole."""
+
+    def __init__(self, prompt: bytes = b"") -> None:
+        begun = prompt[_whole_length(prompt) :]
+        self._decoder = _decoder()
+        self._decoder.decode(begun)
+        self._plain = not begun
+
+    def push(self, token: int) -> str:
+        """Return the text that this token makes certain; it may be empty."""
+        text = _WHOLE.get(token) if self._plain else None
+        if text is not None:
+            return text
+        text = self._decoder.decode(_VOCABULARY[token])
+        self._plain = not self._decoder.getstate()[0]
+        return text
+
+
+def _whole_length(data: bytes) -> int:
+    """Return the bytes up to the character that is begun at the end, if one is."""
+    decoder = _decoder()
+    decoder.decode(data[-8:])
+    return len(data) - len(decoder.getstate()[0])
 
 
 class Writer:
-    """Continues a text, token by token; an endless one never ends by itself."""
+    """Continues a text (bytes where it may end inside a character), token by token.
 
-    def __init__(self, text: str, *, endless: bool = False) -> None:
-        self._endless = endless
-        self._hash = zlib.crc32(text.encode("utf-8", "replace"))
-        self._tail = text[-_TAIL:]
+    While it is `endless` it never ends by itself.
+    """
+
+    def __init__(self, text: str | bytes, *, endless: bool = False) -> None:
+        data = text.encode("utf-8", "replace") if isinstance(text, str) else text
+        whole = _whole_length(data)
+        self.endless = endless
+        self._hash = zlib.crc32(data[:whole])
+        self._tail = data[max(0, whole - 4 * _TAIL) : whole].decode("utf-8", "replace")[-_TAIL:]
+        self._rest: Sequence[int] = ()
+        if whole < len(data):
+            self._finish(data[whole:])
+
+    def _finish(self, begun: bytes) -> None:
+        """Go on inside the character that the text ends with, if it is the one that is due."""
+        unit = self._unit() or ""
+        encoded = unit.encode()
+        if encoded.startswith(begun):
+            self._commit(unit)
+            self._rest = tuple(encoded[len(begun) :])
+        else:
+            self._hash = zlib.crc32(begun, self._hash)
 
     def next(self) -> int | None:
         """Return the next token and move on; None where the text ends."""
-        if self._hash % _STOP_ODDS == 1 and not self._endless:
+        if self._rest:
+            token, *self._rest = self._rest
+            return token
+        unit = self._unit()
+        if unit is None:
             return None
-        following = self._counted() or self._word()
-        self._hash = zlib.crc32(following.encode(), self._hash)
-        self._tail = (self._tail + following)[-_TAIL:]
-        return _IDS.get(following) or ord(following)
+        self._commit(unit)
+        known = _IDS.get(unit)
+        if known is not None:
+            return known
+        token, *self._rest = _byte_tokens(unit.encode())
+        return token
+
+    def _unit(self) -> str | None:
+        """Return what follows: a word, or one character."""
+        if self._hash % _STOP_ODDS == 1 and not self.endless:
+            return None
+        if self._tail[-1:] in _COUNTING:
+            return self._counted() or self._word()
+        return self._word()
+
+    def _commit(self, unit: str) -> None:
+        self._hash = zlib.crc32(unit.encode(), self._hash)
+        self._tail = (self._tail + unit)[-_TAIL:]
 
     def _counted(self) -> str | None:
         found = _COUNT.search(self._tail)
@@ -74,6 +168,9 @@ class Writer:
         return whole[len(begun)] if whole.startswith(begun) else None
 
     def _word(self) -> str:
-        if self._hash >> 8 & 15 == 0 and self._tail[-1:].isalpha():
+        seed = self._hash
+        if seed >> 8 & 15 == 0 and self._tail[-1:].isalpha():
             return "."
-        return _PIECES[self._hash % len(_PIECES)]
+        if seed >> 12 & 15 == 0:
+            return _CHARACTERS[seed >> 16 & 3]
+        return _PIECES[seed % len(_PIECES)]
