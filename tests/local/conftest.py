@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet_kit import QUICK, Recorder, Running, Up, blueprint, write_fleet
+from fleet_kit import QUICK, Recorder, Running, ScriptLoader, Up, write_fleet
 
-from headrace.local.gateway_link import COMMAND
+from headrace.local.gateway_process import COMMAND
 from headrace.local.reserve import listening, locked
 from headrace.local.stopping import Urgency
 from headrace.local.supervisor import Supervisor
@@ -34,11 +34,12 @@ async def _running(folder: Path, mode: str, given: dict[str, Any]) -> AsyncItera
     async def live() -> int:
         display = Recorder()
         with locked(file, folder / "s") as (state, lock), listening(file, state, lock) as reserved:
+            loader = ScriptLoader()
             supervisor = Supervisor(
-                file, [blueprint(file)], reserved, display, pace=QUICK, gateway_command=command
+                loader.edition(file), reserved, display, loader, pace=QUICK, gateway_command=command
             )
             made.set_result(
-                Running(supervisor, display, reserved.address, task, folder, reserved.state)
+                Running(supervisor, display, reserved.address, task, folder, reserved.state, loader)
             )
             return await supervisor.run()
 

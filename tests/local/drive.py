@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from fleet_kit import QUICK, blueprint
+from fleet_kit import QUICK, ScriptLoader
 
 from headrace.fleet.load import load_fleet
 from headrace.local.display import PlainDisplay
@@ -16,7 +16,9 @@ from headrace.local.supervisor import Supervisor
 async def main(folder: Path) -> int:
     file = load_fleet(folder / "fleet.yaml")
     with locked(file, folder / "s") as (state, lock), listening(file, state, lock) as reserved:
-        return await Supervisor(file, [blueprint(file)], reserved, PlainDisplay(), pace=QUICK).run()
+        loader = ScriptLoader()
+        edition = loader.edition(file)
+        return await Supervisor(edition, reserved, PlainDisplay(), loader, pace=QUICK).run()
 
 
 try:

@@ -9,8 +9,10 @@ from pathlib import Path
 from headrace.engines.base import Launch, Placement, Resume
 from headrace.fleet.document import Path_
 from headrace.fleet.load import FleetFile, load_fleet
+from headrace.fleet.problems import FleetError
 from headrace.fleet.types import Deployment, Hardware
 from headrace.local.blueprint import Blueprint
+from headrace.local.edition import Edition
 from headrace.local.events import Event
 from headrace.local.replica import Pace
 from headrace.local.state import StateDir
@@ -18,7 +20,9 @@ from headrace.local.status import FleetStatus
 from headrace.local.supervisor import Supervisor
 
 SCRIPT = Path(__file__).with_name("engine_script.py")
-QUICK = Pace(watch=0.05, strikes=2, recovery=1.0, settle=0.1, short_grace=1.0)
+QUICK = Pace(
+    watch=0.05, strikes=2, health=1.0, prompt=0.5, recovery=1.0, settle=0.1, short_grace=1.0
+)
 
 FLEET = """
 fleet: test
@@ -34,7 +38,7 @@ deployments:
     lifecycle: {{startup: {startup}, drain: {drain}, grace: {grace}}}
 routes:
   chat: {{match: {{model: [chat]}}, deployment: chat}}
-gateway: {{port: {port}}}
+gateway: {{port: {port}, admin_port: 0}}
 """
 
 
@@ -54,8 +58,10 @@ class ScriptEngine:
         return iter(())
 
     def launch(self, deployment: Deployment, hardware: Hardware, placement: Placement) -> Launch:
-        del deployment, hardware
-        argv = (sys.executable, "-S", str(SCRIPT), str(placement.port), str(self.mode))
+        del hardware
+        flag = deployment.engine.flags.get("mode")
+        mode = self.mode.with_name(f"mode-{flag}") if flag else self.mode
+        argv = (sys.executable, "-S", str(SCRIPT), str(placement.port), str(mode))
         return Launch(argv, {"HEADRACE_TEST": "1"})
 
     def phase(self, line: str) -> str | None:
@@ -65,7 +71,7 @@ class ScriptEngine:
         return next((line for line in reversed(lines) if "Error" in line), "")
 
     def metric_sources(self) -> Mapping[str, Sequence[str]]:
-        return {}
+        return {"generation_tokens": ("script_tokens_total",)}
 
 
 @dataclass
@@ -105,17 +111,44 @@ def write_fleet(folder: Path, **given: object) -> FleetFile:
     return load_fleet(path)
 
 
-def blueprint(file: FleetFile) -> Blueprint:
-    deployment = file.fleet.deployments["chat"]
-    return Blueprint(
-        name="chat",
-        deployment=deployment,
-        hardware=file.fleet.hardware[deployment.hardware],
-        engine=ScriptEngine(file.path.with_name("mode")),
-        python=Path(sys.executable),
-        model_path=file.path.parent,
-        served_names=("chat",),
-    )
+class ScriptLoader:
+    """Makes editions whose engines are scripts; `full` is what it says instead of finding room."""
+
+    def __init__(self) -> None:
+        self.full = ""
+
+    def load(self, path: Path) -> Edition:
+        return self.edition(load_fleet(path))
+
+    def edition(self, file: FleetFile) -> Edition:
+        fleet = file.fleet
+        return Edition(
+            file,
+            tuple(
+                Blueprint(
+                    name=name,
+                    deployment=deployment,
+                    hardware=fleet.hardware[deployment.hardware],
+                    engine=ScriptEngine(file.path.with_name("mode")),
+                    python=Path(sys.executable),
+                    model_path=file.path.parent,
+                    served_names=tuple(
+                        alias
+                        for route in fleet.routes.values()
+                        if route.deployment == name
+                        for alias in route.match.model
+                    ),
+                )
+                for name, deployment in fleet.deployments.items()
+            ),
+        )
+
+    def check_room(
+        self, edition: Edition, surges: Sequence[Blueprint], active: Mapping[str, int]
+    ) -> None:
+        del surges, active
+        if self.full:
+            raise FleetError([edition.file.problem(("deployments", "chat"), self.full)])
 
 
 @dataclass
@@ -128,6 +161,7 @@ class Running:
     task: asyncio.Task[int]
     folder: Path
     state: StateDir
+    loader: ScriptLoader
 
     def status(self) -> FleetStatus:
         return self.supervisor.status()
@@ -139,6 +173,16 @@ class Running:
     def pids(self) -> list[int]:
         replicas = self.status().deployments[0].replicas
         return [replica.pid for replica in replicas if replica.pid]
+
+    def edited(self, *changes: tuple[str, str], to: str = "next.yaml") -> Path:
+        """Write the fleet file with parts replaced; return the new file's path."""
+        text = (self.folder / "fleet.yaml").read_text()
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        path = self.folder / to
+        path.write_text(text)
+        return path
 
     def mode(self, mode: str) -> None:
         (self.folder / "mode").write_text(mode)

@@ -13,10 +13,14 @@ import typer
 
 from headrace.cli import (
     down,
+    drill,
     emulate,
+    gateway,
+    keys,
     logs,
     prepare,
     request,
+    rollout,
     scale,
     schema,
     status,
@@ -39,12 +43,16 @@ app.command()(up.up)
 app.command()(status.status)
 app.command()(logs.logs)
 app.command()(scale.scale)
+app.command()(rollout.rollout)
 app.command()(down.down)
 app.command()(request.request)
+app.command()(drill.drill)
 app.command()(validate.validate)
 app.command()(schema.schema)
 app.command()(prepare.prepare)
 app.add_typer(weights.app, name="weights")
+app.add_typer(keys.app, name="keys")
+app.add_typer(gateway.app, name="gateway")
 app.command(context_settings=emulate.PASS_THROUGH)(emulate.emulate)
 app.command()(version.version)
 

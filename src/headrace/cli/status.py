@@ -18,13 +18,15 @@ def status(
 ) -> None:
     """Show replicas, queues, and the reason of the last scaling decision."""
     from headrace.local import client  # noqa: PLC0415 - the other verbs start faster
-    from headrace.local.display import table  # noqa: PLC0415 - as above
+    from headrace.local.display import remarks, table  # noqa: PLC0415 - as above
 
     found = asyncio.run(client.status(find_fleet(fleet)))
     if as_json:
         typer.echo(msgspec.json.encode(found))
         return
     Console().print(table(found))
+    for line in remarks(found):
+        typer.echo(line)
     for deployment in found.deployments:
         if deployment.why:
             typer.echo(f"{deployment.name}: {deployment.why}")

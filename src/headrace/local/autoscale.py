@@ -114,6 +114,12 @@ class Autoscaler:
         self._policy = replace(self._policy, paused_at=replicas)
         self.step()
 
+    def follow(self, scaling: Scaling) -> None:
+        """Go by other rules from now on; the count stays until they say otherwise."""
+        policy = policy_of(scaling) or _fixed(scaling)
+        self._policy = replace(policy, paused_at=self._policy.paused_at)
+        self.step()
+
     def hear(self, demand: Demand | None, ready: int) -> None:
         """Take the latest demand (None: unknown) and wake at once if work waits for nobody."""
         self._demand, self._ready = demand, ready

@@ -1,6 +1,7 @@
-"""Asks a fleet that is up: what `headrace status`, `scale`, `down` and `logs` call.
+"""Asks a fleet that is up: what `headrace status`, `scale`, `down`, `logs` and `gateway` call.
 
-The other end is `supervisor.py`, the messages are in `control.py`.
+The other end is `supervisor.py`, the messages are in `control.py`; `rollout_client.py` has what
+concerns rollouts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class RefusedError(LocalError):
 
 async def status(state: StateDir) -> FleetStatus:
     """Return the fleet's status; NotUpError if it is not up."""
-    reply = await _ask(state, control.GetStatus())
+    reply = await ask(state, control.GetStatus())
     if not isinstance(reply, control.StatusAnswer):
         raise RefusedError(f"an unexpected answer: {reply}")
     return reply.status
@@ -38,12 +39,20 @@ async def status(state: StateDir) -> FleetStatus:
 
 async def scale(state: StateDir, deployment: str, replicas: int | None) -> None:
     """Fix a deployment's count (None: by its rules again); NotUpError, RefusedError."""
-    await _ask(state, control.Scale(deployment, replicas))
+    await ask(state, control.Scale(deployment, replicas))
 
 
 async def wait_ready(state: StateDir) -> None:
     """Return when the fleet serves; NotUpError, RefusedError if it ended instead."""
-    await _ask(state, control.WaitReady())
+    await ask(state, control.WaitReady())
+
+
+async def replace_gateway(state: StateDir) -> control.GatewayReplaced:
+    """Replace the gateway and return when the new one serves; NotUpError, RefusedError."""
+    reply = await ask(state, control.ReplaceGateway())
+    if not isinstance(reply, control.GatewayReplaced):
+        raise RefusedError(f"an unexpected answer: {reply}")
+    return reply
 
 
 async def down(state: StateDir) -> None:
@@ -51,7 +60,7 @@ async def down(state: StateDir) -> None:
 
     Requests in flight are finished first, within their deployment's drain.
     """
-    await _ask(state, control.Down())
+    await ask(state, control.Down())
     while holder(state) is not None:  # noqa: ASYNC110 - another process sets no event here
         await asyncio.sleep(_PAUSE)
 
@@ -78,7 +87,8 @@ def _log(state: StateDir, name: str) -> Path:
     return state.logs / f"{name}.log"
 
 
-async def _ask(state: StateDir, request: control.Request) -> control.Reply:
+async def ask(state: StateDir, request: control.Request) -> control.Reply:
+    """Return the fleet's answer; NotUpError, RefusedError."""
     reader, writer = await _connect(state)
     try:
         writer.write(control.encode(request))
@@ -110,5 +120,6 @@ async def _connect(state: StateDir) -> tuple[asyncio.StreamReader, asyncio.Strea
 def _not_up(state: StateDir) -> str:
     who = holder(state)
     if who is None:
-        return "this fleet is not up; start it with `headrace up`"
+        broken = " (it ended in the middle of a rollout)" if state.rollout.exists() else ""
+        return f"this fleet is not up{broken}; start it with `headrace up`"
     return f"process {who.pid} is still preparing or ending this fleet; try again in a moment"

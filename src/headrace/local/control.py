@@ -1,4 +1,4 @@
-"""The control socket: how `headrace status`, `scale` and `down` talk to a fleet that is up.
+"""The control socket: how `headrace status`, `scale`, `rollout` … talk to a fleet that is up.
 
 One JSON line asks, one JSON line answers. The socket lies in a folder that only its user may enter,
 and the other end's user is checked all the same. `supervisor.py` answers, `client.py` asks.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.local.status import FleetStatus
+from headrace.local.status import FleetStatus, RolloutState
 
 _LIMIT = 1 << 20
 
@@ -39,6 +39,38 @@ class WaitReady(msgspec.Struct, frozen=True, tag="wait-ready"):
     """Answered when every deployment that can serve does."""
 
 
+class ReplaceGateway(msgspec.Struct, frozen=True, tag="replace-gateway"):
+    """Start another gateway and let the present one finish; answered when the new one serves."""
+
+
+class Rollout(msgspec.Struct, frozen=True, tag="rollout"):
+    """Move the fleet to a file; `watch` (seconds) replaces each deployment's own.
+
+    Answered with the plan as soon as the rollout has begun.
+    """
+
+    file: str
+    watch: float | None = None
+
+
+class UndoRollout(msgspec.Struct, frozen=True, tag="undo-rollout"):
+    """Return to the file before the rollout that is under way, or before the last one."""
+
+
+class PauseRollout(msgspec.Struct, frozen=True, tag="pause-rollout"):
+    """Take no further step."""
+
+
+class ResumeRollout(msgspec.Struct, frozen=True, tag="resume-rollout"):
+    """Go on with a rollout that was paused."""
+
+
+class FollowRollout(msgspec.Struct, frozen=True, tag="follow-rollout"):
+    """Ask for the steps after the first `after`; answered when there are any, or nothing moves."""
+
+    after: int = 0
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """It was done, or begun."""
 
@@ -49,7 +81,8 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     why: str
 
 
-Request = GetStatus | Scale | Down | WaitReady
+RolloutRequest = Rollout | UndoRollout | PauseRollout | ResumeRollout | FollowRollout
+Request = GetStatus | Scale | Down | WaitReady | ReplaceGateway | RolloutRequest
 
 
 class StatusAnswer(msgspec.Struct, frozen=True, tag="status"):
@@ -58,7 +91,28 @@ class StatusAnswer(msgspec.Struct, frozen=True, tag="status"):
     status: FleetStatus
 
 
-Reply = StatusAnswer | Done | Refused
+class GatewayReplaced(msgspec.Struct, frozen=True, tag="gateway-replaced"):
+    """`old` handed over to `new` (process ids) and finishes `requests` of its own."""
+
+    old: int | None
+    new: int
+    requests: int
+
+
+class RolloutBegun(msgspec.Struct, frozen=True, tag="rollout-begun"):
+    """The plan, a line for each change; without lines there was nothing to do."""
+
+    plan: tuple[str, ...]
+
+
+class RolloutNews(msgspec.Struct, frozen=True, tag="rollout-news"):
+    """The steps that were asked for, and where the rollout stands after them."""
+
+    lines: tuple[str, ...]
+    state: RolloutState
+
+
+Reply = StatusAnswer | GatewayReplaced | RolloutBegun | RolloutNews | Done | Refused
 Respond = Callable[[Request], Awaitable[Reply]]
 
 _decode_request = msgspec.json.Decoder(Request).decode
@@ -79,6 +133,8 @@ async def listen(path: Path, respond: Respond) -> asyncio.Server:
                 await _converse(reader, writer, respond)
         except (ConnectionError, ValueError):
             pass  # the other side went away, or sent a line without end
+        except asyncio.CancelledError:
+            pass  # the fleet has ended; Python 3.11 would report this as a defect
         finally:
             writer.close()
 

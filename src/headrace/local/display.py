@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -148,6 +148,21 @@ def table(status: FleetStatus) -> Table:
             grid.add_row(*_row(replica))
         grid.add_row(*_summary(deployment), style="dim")
     return grid
+
+
+def remarks(status: FleetStatus) -> Iterator[str]:
+    """Yield what the table has no place for: gateways, and the last rollout."""
+    if status.admin:
+        yield f"metrics: {status.admin}/metrics"
+    if status.finishing:
+        many = "gateways finish their" if status.finishing > 1 else "gateway finishes its"
+        yield f"gateway: {status.finishing} replaced {many} streams"
+    if status.rollout:
+        state, text = status.rollout.state, status.rollout.text
+        said = text if text.startswith(state) else f"{state}: {text}"
+        yield f"rollout to {status.rollout.new}: {said}"
+    if status.note:
+        yield f"note: {status.note}"
 
 
 def _row(replica: ReplicaStatus) -> tuple[str | Text, ...]:

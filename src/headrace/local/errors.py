@@ -3,9 +3,10 @@
 LocalError
   AlreadyUpError          the fleet is up (`state.py`)
   StateError              its state folder cannot be used (`state.py`)
-  PortError               its address cannot be listened on (`ports.py`)
+  PortError               an address cannot be listened on (`ports.py`)
+  AddressError            one or both of its addresses are such (`reserve.py`)
   EnvironmentFailedError  an engine's packages could not be installed (`environment.py`)
-  GatewayError            the gateway does not stay up (`gateway_link.py`)
+  GatewayError            the gateway does not stay up, or cannot be replaced (`gateway_link.py`)
   StartError              a program could not be started (`kept.py`); becomes a replica's last words
   NotUpError              nobody answers for the fleet (`client.py`)
   RefusedError            the fleet did not do what it was asked (`client.py`)

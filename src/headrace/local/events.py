@@ -26,6 +26,7 @@ Kind = Literal[
     "scaled",
     "gateway",
     "serving",
+    "rollout",
 ]
 TROUBLE: frozenset[Kind] = frozenset({"unhealthy", "wrong", "crashed", "gave-up"})
 """Kinds that a person should notice."""

@@ -1,45 +1,56 @@
-"""The gateway process as the supervisor sees it: started, told, listened to, started again.
+"""The gateway as the supervisor sees it: always one that serves, told everything, replaced at will.
 
-The listening socket outlives the gateway: it is bound once (`ports.py`) and each gateway inherits
-it, so clients that connect while one is being replaced wait instead of being refused.
-`headrace.gateway.control` has the messages.
+The listening sockets outlive the gateways: they are bound once (`reserve.py`) and each gateway
+inherits them, so clients that connect while one is being replaced wait instead of being refused.
+One that was replaced finishes the streams it has, for as long as they take; until it ends its
+demand is added to the newest one's. `gateway_process.py` is one gateway, `headrace.gateway.control`
+has the messages.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from headrace.gateway import control
-from headrace.local import logs
+from headrace.local import gateway_process, logs
 from headrace.local.errors import LocalError
 from headrace.local.events import Emit, event
+from headrace.local.gateway_demand import DemandBooks
+from headrace.local.gateway_process import COMMAND, GatewayProcess, Sockets
+from headrace.local.waiting import first
 
-COMMAND = (sys.executable, "-P", "-m", "headrace.gateway")
 _QUICK = 10.0
 """Seconds; a gateway that ends sooner counts towards giving up."""
 _TRIES = 5
 _PAUSE = 0.3
-_LONGEST_LINE = 1 << 20
+_START = 30.0
+"""Seconds that a new gateway gets to serve before the old one is kept."""
 
 
 class GatewayError(LocalError):
-    """The gateway does not stay up; the message has the end of its log."""
+    """The gateway does not stay up, or cannot be replaced; the message has the end of its log."""
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """`old` handed over to `new` (process ids) and finishes `requests` of its own."""
+
+    old: int | None
+    new: int
+    requests: int
 
 
 class GatewayLink:
-    """Keeps a gateway running; `hear` gets its messages, and None when it is gone."""
+    """Keeps a gateway serving; `hear` gets all messages, and None when nobody serves."""
 
     def __init__(
         self,
-        listening: socket.socket,
+        sockets: Sockets,
         configure: control.Configure,
         log: Path,
         hear: Callable[[control.FromGateway | None], None],
@@ -47,17 +58,29 @@ class GatewayLink:
         emit: Emit,
         command: Sequence[str] = COMMAND,
     ) -> None:
-        self._listening, self._configure, self._log = listening, configure, log
+        self._sockets, self._configure, self._log = sockets, configure, log
         self._hear, self._emit, self._command = hear, emit, command
         self._replicas: dict[str, control.Replicas] = {}
-        self._process: asyncio.subprocess.Process | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._books = DemandBooks()
+        self._living: set[GatewayProcess] = set()
+        self._newest: GatewayProcess | None = None
+        self._vacant = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._tasks: asyncio.TaskGroup | None = None
         self._draining: float | None = None
+        self._quick = 0
 
     @property
     def pid(self) -> int | None:
-        """The gateway's process id while it runs."""
-        return self._process.pid if self._process else None
+        """The process id of the gateway that serves new clients."""
+        return self._newest.pid if self._newest else None
+
+    @property
+    def finishing(self) -> int:
+        """How many replaced gateways still finish streams."""
+        return len(self._living - {self._newest})
+
+    # What the supervisor says.
 
     def tell(self, replicas: control.Replicas) -> None:
         """Pass on a deployment's replicas, now and to each later gateway."""
@@ -65,105 +88,160 @@ class GatewayLink:
             self._replicas[replicas.deployment] = replicas
             self._send(replicas)
 
-    def drain(self, timeout: float) -> None:
-        """Have the gateway finish what runs, for at most `timeout` seconds, and end.
+    def configure(self, message: control.Configure) -> None:
+        """Replace routes, deployments and keys, and drop the replicas of what is gone."""
+        self._configure = message
+        names = {one.name for one in message.deployments}
+        self._replicas = {name: one for name, one in self._replicas.items() if name in names}
+        self._send(message)
+        for replicas in self._replicas.values():  # a deployment that is new there has none yet
+            self._send(replicas)
 
-        Our copy of the socket is closed, so that new clients are refused instead of left waiting.
+    def drain(self, timeout: float) -> None:
+        """Have all gateways finish what runs, for at most `timeout` seconds, and end.
+
+        Our copies of the sockets are closed, so that new clients are refused and not left waiting.
         """
         self._draining = timeout
-        self._listening.close()
+        self._sockets.close()
         self._send(control.Drain(timeout=timeout))
 
     def kill(self) -> None:
-        """End the gateway now."""
+        """End all gateways now."""
         self._draining = 0.0
-        self._listening.close()
-        self._kill()
+        self._sockets.close()
+        for process in self._living:
+            process.kill()
+
+    async def replace(self) -> Replaced:
+        """Let a new gateway serve and the old one finish; GatewayError if the new one does not."""
+        async with self._turn:
+            if self._draining is not None:
+                raise GatewayError("the fleet is ending, so its gateway is not replaced")
+            new = await self._start()
+            await first(new.listening.wait(), new.ended.wait(), within=_START)
+            if not new.listening.is_set():
+                new.kill()
+                raise GatewayError(_no_successor(self._log))
+            old = self._newest
+            self._take(new)
+            requests = self._retire(old) if old else 0
+        return Replaced(old.pid if old else None, new.pid, requests)
 
     async def run(self) -> None:
-        """Run gateways until one was told to drain and ended; GatewayError if none stays up."""
-        quick = 0
-        while self._draining is None:
-            began = time.monotonic()
-            status = await self._one()
-            self._hear(None)
-            if self._draining is not None:
-                return
-            quick = quick + 1 if time.monotonic() - began < _QUICK else 0
-            if quick >= _TRIES:
-                raise GatewayError(_gave_up(status, self._log))
-            self._say(f"ended ({status}); starting it again, connections in flight are lost")
-            await asyncio.sleep(_PAUSE)
+        """Keep a gateway serving until all were told to drain and ended.
 
-    async def _one(self) -> int:
-        ours, theirs = socket.socketpair()
-        with theirs, logs.renew(self._log).open("ab") as log:
-            fds = (theirs.fileno(), self._listening.fileno())
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                *("--control-fd", str(fds[0]), "--listen-fd", str(fds[1])),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=fds,
-                start_new_session=True,
-            )
-        self._process = process
-        reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=_LONGEST_LINE)
-        try:
-            self._introduce()
-            await self._listen(reader)
-            return await process.wait()
-        finally:
-            self._writer.close()
-            self._process = self._writer = None
-            await _end(process)
+        GatewayError, in an exception group, if none stays up.
+        """
+        async with asyncio.TaskGroup() as self._tasks:
+            while self._draining is None:
+                async with self._turn:
+                    if self._newest is None:
+                        self._take(await self._start())
+                await self._vacant.wait()
+                if self._quick:
+                    await asyncio.sleep(_PAUSE)
 
-    def _introduce(self) -> None:
-        self._send(self._configure)
+    # From the start of a gateway to its end.
+
+    async def _start(self) -> GatewayProcess:
+        process = await gateway_process.start(self._command, self._sockets, self._log)
+        if self._tasks is None:
+            raise AssertionError("gateways run only while the link does")
+        self._living.add(process)
+        self._tasks.create_task(self._keep(process))
+        process.send(self._configure)
         for replicas in self._replicas.values():
-            self._send(replicas)
+            process.send(replicas)
         if self._draining is not None:
-            self._send(control.Drain(timeout=self._draining))
+            process.send(control.Drain(timeout=self._draining))
+        return process
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        while True:
-            try:
-                line = await reader.readline()
-                if not line:
-                    return
-                message = control.decode_from_gateway(line)
-            except ConnectionResetError:
-                return
-            except (msgspec.MsgspecError, ValueError) as error:  # ValueError: a line without end
-                self._say(f"sent something that is no message, so it is replaced: {error}")
-                self._kill()
-                return
-            self._hear(message)
+    async def _keep(self, process: GatewayProcess) -> None:
+        try:
+            how = await process.live(partial(self._heard, process))
+        finally:
+            self._living.discard(process)
+            self._books.forget(process.pid)
+        if process is self._newest:
+            self._lost(process, how)
+        else:
+            self._say(f"process {process.pid} has finished ({how})")
+            self._pass_on(self._books.deployments)
 
-    def _kill(self) -> None:
-        if self._process:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+    def _take(self, process: GatewayProcess) -> None:
+        self._newest = process
+        self._vacant.clear()
+
+    def _retire(self, old: GatewayProcess) -> int:
+        """Have a gateway finish what it has, in its own time; return how many requests that is.
+
+        Each request's own time limit bounds it.
+        """
+        old.send(control.Drain(timeout=self._configure.limits.total))
+        requests = self._books.of(old.pid)
+        has = f"{requests} in flight"
+        self._say(f"process {self.pid} serves; {old.pid} finishes what it has ({has}) and ends")
+        return requests
+
+    def _lost(self, process: GatewayProcess, how: int | str) -> None:
+        """Have another one started, unless this happens too often."""
+        self._vacate()
+        self._hear(None)
+        if self._draining is not None:
+            return
+        quick = time.monotonic() - process.began < _QUICK
+        self._quick = self._quick + 1 if quick else 0
+        if self._quick >= _TRIES:
+            raise GatewayError(_gave_up(how, self._log))
+        self._say(f"ended ({how}); starting it again, connections in flight are lost")
+
+    def _vacate(self) -> None:
+        self._newest = None
+        self._vacant.set()
+
+    # What gateways say.
+
+    def _heard(self, process: GatewayProcess, message: control.FromGateway) -> None:
+        match message:
+            case control.Demand():
+                self._books.take(process.pid, message)
+                self._pass_on({message.deployment})
+            case control.Stats():
+                if process is self._newest:
+                    self._hear(message)
+            case control.Draining():
+                if process is self._newest and self._draining is None:
+                    self._say("was told to end by a signal; another one takes over")
+                    self._vacate()
+            case control.Listening():
+                process.listening.set()
+                self._hear(message)
+            case control.Fault():
+                self._hear(message)
+
+    def _pass_on(self, deployments: set[str]) -> None:
+        for name in deployments:
+            total = self._books.total(name, self.pid)
+            if total is not None:
+                self._hear(total)
 
     def _send(self, message: control.ToGateway) -> None:
-        if self._writer and not self._writer.is_closing():
-            self._writer.write(control.encode(message))
+        for process in self._living:
+            process.send(message)
 
     def _say(self, text: str) -> None:
         self._emit(event("gateway", "gateway", text))
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Leave no gateway behind when the supervisor is cancelled."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+def _gave_up(how: int | str, log: Path) -> str:
+    return f"the gateway ended {_TRIES} times at once (status {how}); its log {_end(log)}"
 
 
-def _gave_up(status: int, log: Path) -> str:
+def _no_successor(log: Path) -> str:
+    return f"the new gateway does not serve, so the old one goes on; its log {_end(log)}"
+
+
+def _end(log: Path) -> str:
     words = "\n".join(logs.tail(log, 5))
-    return (
-        f"the gateway ended {_TRIES} times at once (status {status}); its log {log} ends:\n{words}"
-    )
+    return f"{log} ends:\n{words}"

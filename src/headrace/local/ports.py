@@ -1,6 +1,6 @@
-"""Ports: the one that clients know, and one for each replica that the system chooses.
+"""Ports: the two that others know, and one for each replica that the system chooses.
 
-The gateway's socket is bound here, before anything starts; `gateway_link.py` hands it down.
+The gateway's sockets are bound here, before anything starts; `gateway_link.py` hands them down.
 """
 
 from __future__ import annotations
@@ -16,18 +16,30 @@ _BACKLOG = 1024
 
 
 class PortError(LocalError):
-    """The address cannot be listened on; the message says why, by whom, and what to do."""
+    """The address cannot be listened on; the message says why, by whom, and what to do.
+
+    `field` is the part of the fleet file that would mend it.
+    """
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening TCP socket (port 0: the system chooses); PortError: what is in the way."""
+def listen(host: str, port: int, prefix: str = "") -> socket.socket:
+    """Return a listening TCP socket (port 0: the system chooses); PortError: what is in the way.
+
+    The address is gateway.host and gateway.port of the fleet file, with `prefix` before both.
+    """
+    host_field, port_field = f"{prefix}host", f"{prefix}port"
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except socket.gaierror as error:
-        raise PortError(f"gateway.host '{host}' is not an address of this machine") from error
+        message = f"gateway.{host_field} '{host}' is not an address of this machine"
+        raise PortError(message, host_field) from error
     except OSError as error:
-        raise PortError(_reason(error, host, port)) from error
+        raise PortError(_reason(error, host, port, prefix), port_field) from error
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -36,17 +48,17 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(server.getsockname()[1])
 
 
-def _reason(error: OSError, host: str, port: int) -> str:
+def _reason(error: OSError, host: str, port: int, prefix: str) -> str:
+    host_field, port_field = f"gateway.{prefix}host", f"gateway.{prefix}port"
     if error.errno == errno.EADDRINUSE:
         return (
-            f"port {port} on {host} is taken{_holder(port)}; stop that, or set gateway.port to "
+            f"port {port} on {host} is taken{_holder(port)}; stop that, or set {port_field} to "
             "another port (0: the system chooses)"
         )
     if error.errno == errno.EACCES:
-        return f"port {port} on {host} needs privileges; set gateway.port to 1024 or above"
-    return (
-        f"cannot listen on {host} port {port}: {error.strerror}; set gateway.host or gateway.port"
-    )
+        return f"port {port} on {host} needs privileges; set {port_field} to 1024 or above"
+    why = error.strerror
+    return f"cannot listen on {host} port {port}: {why}; set {host_field} or {port_field}"
 
 
 def _holder(port: int) -> str:

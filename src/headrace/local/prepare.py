@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from headrace.capacity.memory import replica_memory
+from headrace.engines.base import Engine
+from headrace.engines.emulated import EmulatedVllm
 from headrace.engines.environment import requirements
-from headrace.engines.vllm import Vllm
+from headrace.engines.vllm import Vllm, embeds
 from headrace.fleet.load import FleetFile
 from headrace.fleet.source import parse_source
-from headrace.fleet.types import Deployment
+from headrace.fleet.types import Deployment, Hardware, KnownPrompt
 from headrace.hardware.machine import Machine
 from headrace.local.blueprint import Blueprint
 from headrace.local.environment import Say, ensure_environment
@@ -24,15 +27,22 @@ from headrace.models.progress import Listener
 from headrace.models.pull import pull
 from headrace.models.store import Store
 
+_NO_WEIGHTS = Path("/nowhere")
+"""Where the weights of a twin are."""
+
 
 def prepare_weights(file: FleetFile, progress: Listener) -> dict[str, Path]:
     """Return the folder of each model's weights, pulled if need be, checked against the lock file.
 
-    Raises WeightsError.
+    A model that only engine twins stand in for has none. Raises WeightsError.
     """
     store, locked = Store(weights_root()), read_lock(lock_path(file.path))
     folders: dict[str, Path] = {}
+    twins = {d.model for d in file.fleet.deployments.values() if _emulated(file, d)}
+    real = {d.model for d in file.fleet.deployments.values() if not _emulated(file, d)}
     for name, model in file.fleet.models.items():
+        if name in twins - real:
+            continue
         result = pull(
             name,
             parse_source(model.weights),
@@ -53,7 +63,12 @@ def prepare_engines(file: FleetFile, say: Say) -> dict[str, Path]:
     Raises EnvironmentFailedError; what `engine_findings` found must have been mended before.
     """
     pythons: dict[str, Path] = {}
+    if any(_emulated(file, deployment) for deployment in file.fleet.deployments.values()):
+        say("engine twins: nothing real answers here")
     for name, deployment in file.fleet.deployments.items():
+        if _emulated(file, deployment):
+            pythons[name] = Path(sys.executable)
+            continue
         if deployment.engine.python is not None:
             pythons[name] = deployment.engine.python
             continue
@@ -68,6 +83,8 @@ def engine_findings(file: FleetFile) -> Iterator[Finding]:
     for name, deployment in file.fleet.deployments.items():
         path = ("deployments", name, "engine", "python")
         engine, hardware = deployment.engine, file.fleet.hardware[deployment.hardware]
+        if hardware.kind == "emulated":
+            continue
         if engine.python is not None:
             if not engine.python.is_file():
                 yield (
@@ -88,7 +105,7 @@ def machine_findings(
         if file.fleet.hardware[deployment.hardware].kind == "gpu":
             wanted = deployment.scaling.max * deployment.tensor_parallel
             yield from device_findings(name, wanted, gpus)
-        else:
+        elif not _emulated(file, deployment):
             each = _host_memory(deployment, weights.get(deployment.model, 0))
             needs.append(Need(name, each, deployment.scaling.max))
     yield from memory_findings(needs, machine.memory_available)
@@ -117,11 +134,11 @@ def blueprints(
             name=name,
             deployment=deployment,
             hardware=fleet.hardware[deployment.hardware],
-            engine=Vllm(deployment.engine.version),
+            engine=_engine(deployment, fleet.hardware[deployment.hardware]),
             python=pythons[name],
-            model_path=weights[deployment.model],
+            model_path=_NO_WEIGHTS if _emulated(file, deployment) else weights[deployment.model],
             served_names=_aliases(file, name),
-            known=fleet.models[deployment.model].known_prompt,
+            known=_known(file, deployment),
             embeds=embeds(deployment),
             cores=machine.cores,
             devices=gpus if fleet.hardware[deployment.hardware].kind == "gpu" else (),
@@ -130,13 +147,22 @@ def blueprints(
     ]
 
 
+def _emulated(file: FleetFile, deployment: Deployment) -> bool:
+    return file.fleet.hardware[deployment.hardware].kind == "emulated"
+
+
+def _engine(deployment: Deployment, hardware: Hardware) -> Engine:
+    real = Vllm(deployment.engine.version)
+    return EmulatedVllm(real) if hardware.kind == "emulated" else real
+
+
+def _known(file: FleetFile, deployment: Deployment) -> KnownPrompt | None:
+    """Return the model's own known prompt; a twin knows the default only."""
+    own = file.fleet.models[deployment.model].known_prompt
+    return None if _emulated(file, deployment) else own
+
+
 def _aliases(file: FleetFile, deployment: str) -> tuple[str, ...]:
     routes = file.fleet.routes.values()
     names = (alias for r in routes if r.deployment == deployment for alias in r.match.model)
     return tuple(dict.fromkeys(names))
-
-
-def embeds(deployment: Deployment) -> bool:
-    """Whether the deployment only embeds, as its engine flags say."""
-    flags = {name.replace("_", "-"): value for name, value in deployment.engine.flags.items()}
-    return flags.get("runner") == "pooling" or "embed" in {flags.get("convert"), flags.get("task")}

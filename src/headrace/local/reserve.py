@@ -1,34 +1,46 @@
-"""What a fleet takes before anything starts: its lock and its address.
+"""What a fleet takes before anything starts: its lock and its addresses.
 
-Both are given back by the kernel when the process ends, however it ends. `supervisor.py` serves on
+All are given back by the kernel when the process ends, however it ends. `supervisor.py` serves on
 what was reserved here.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.fleet.load import FleetFile
+from headrace.fleet.types import Gateway
 from headrace.local import ports, strays
+from headrace.local.errors import LocalError
+from headrace.local.gateway_process import Sockets
 from headrace.local.state import Holder, Lock, StateDir, acquire, state_dir
 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - recognised, not bound
 
 
+class AddressError(LocalError):
+    """The fleet cannot listen; `errors` has one reason for each of its addresses that is bad."""
+
+    def __init__(self, errors: Sequence[ports.PortError]) -> None:
+        super().__init__("; ".join(str(error) for error in errors))
+        self.errors = tuple(errors)
+
+
 @dataclass(frozen=True)
 class Reserved:
-    """A fleet's folder, lock and listening socket; `address` is what clients use."""
+    """A fleet's folder, lock and listening sockets; `address` is what clients use."""
 
     state: StateDir
     lock: Lock
-    listening: socket.socket
+    sockets: Sockets
     address: str
+    admin: str
+    """Base URL of /metrics."""
 
 
 @contextmanager
@@ -40,7 +52,7 @@ def locked(file: FleetFile, root: Path | None = None) -> Iterator[tuple[StateDir
     state = state_dir(file.fleet.fleet, file.path, root)
     lock = acquire(state)
     try:
-        lock.describe(_holder(file, ""))
+        lock.describe(holder_of(file, ""))
         strays.end(strays.find(str(state.path)))
         yield state, lock
     finally:
@@ -49,12 +61,34 @@ def locked(file: FleetFile, root: Path | None = None) -> Iterator[tuple[StateDir
 
 @contextmanager
 def listening(file: FleetFile, state: StateDir, lock: Lock) -> Iterator[Reserved]:
-    """Listen on the gateway's address; PortError says what is in the way."""
+    """Listen on the gateway's addresses; AddressError says what is in the way of each."""
     wanted = file.fleet.gateway
-    with ports.listen(wanted.host, wanted.port) as sock:
-        address = address_of(wanted.host, sock.getsockname()[1])
-        lock.describe(_holder(file, address))
-        yield Reserved(state, lock, sock, address)
+    with ExitStack() as stack:
+        sockets = _bind(wanted)
+        stack.callback(sockets.close)
+        address = address_of(wanted.host, sockets.public.getsockname()[1])
+        admin = address_of(wanted.admin_host, sockets.admin.getsockname()[1]).removesuffix("/v1")
+        lock.describe(holder_of(file, address))
+        yield Reserved(state, lock, sockets, address, admin)
+
+
+def _bind(wanted: Gateway) -> Sockets:
+    """Bind both addresses, or say what is wrong with each."""
+    places = ((wanted.host, wanted.port, ""), (wanted.admin_host, wanted.admin_port, "admin_"))
+    bound, errors = [], []
+    if (wanted.host, wanted.port) == (wanted.admin_host, wanted.admin_port) and wanted.port:
+        same = f"{wanted.port} is gateway.port too; metrics need an address of their own"
+        raise AddressError([ports.PortError(same, "admin_port")])
+    for host, port, prefix in places:
+        try:
+            bound.append(ports.listen(host, port, prefix))
+        except ports.PortError as error:
+            errors.append(error)
+    if errors:
+        for sock in bound:
+            sock.close()
+        raise AddressError(errors)
+    return Sockets(*bound)
 
 
 def address_of(host: str, port: int) -> str:
@@ -63,11 +97,12 @@ def address_of(host: str, port: int) -> str:
     return f"http://{shown}:{port}/v1"
 
 
-def _holder(file: FleetFile, address: str) -> Holder:
+def holder_of(file: FleetFile, address: str) -> Holder:
+    """Return this process as the one that serves the file."""
     return Holder(
         pid=os.getpid(),
         since=time.time(),
         fleet=file.fleet.fleet,
-        file=str(file.path),
+        file=str(file.path.absolute()),
         address=address,
     )

@@ -74,6 +74,16 @@ class StateDir:
         return self.path / "decisions.jsonl"
 
     @property
+    def rollouts(self) -> Path:
+        """Steps of rollouts, JSON lines."""
+        return self.path / "rollouts.jsonl"
+
+    @property
+    def rollout(self) -> Path:
+        """The rollout that is under way."""
+        return self.path / "rollout.json"
+
+    @property
     def requests(self) -> Path:
         """The gateway's request records, JSON lines."""
         return self.path / "requests.jsonl"

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from headrace.local.states import State
@@ -67,8 +69,24 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
         return self.ready >= max(self.min, min(self.desired, 1))
 
 
+RolloutState = Literal["running", "paused", "returning", "done", "returned", "undone"]
+
+
+class RolloutStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The last rollout: from which file to which, how far it is, and its latest step in words."""
+
+    old: str
+    new: str
+    state: RolloutState
+    text: str
+
+
 class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole fleet; `gateway_pid` is None while the gateway is being restarted."""
+    """The whole fleet; `gateway_pid` is None while the gateway is being restarted.
+
+    `admin` is where /metrics is; `finishing` counts replaced gateways that still finish streams;
+    `note` is something that happened before this start.
+    """
 
     fleet: str
     file: str
@@ -79,6 +97,10 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     stopping: bool
     gateway_pid: int | None
     deployments: tuple[DeploymentStatus, ...]
+    admin: str = ""
+    finishing: int = 0
+    rollout: RolloutStatus | None = None
+    note: str = ""
 
     @property
     def settled(self) -> bool:

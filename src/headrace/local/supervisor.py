@@ -1,8 +1,8 @@
 """A fleet on one machine, from `headrace up` to its end: owns the gateway, all replicas, the clock.
 
-It connects the parts and decides nothing: demand goes from `gateway_link.py` to `autoscale.py`,
-counts from there to `replicaset.py`, replicas from there back to the gateway. Ending is in order:
-the gateway finishes what runs, then the engines stop, then the folder is tidied.
+It connects the parts and decides nothing: `gateway_link.py` has the gateway, `deployments.py` the
+replicas and the rules that scale them, `rollouts.py` moves both to another file. Ending is in
+order: the gateway finishes what runs, then the engines stop, then the folder is tidied.
 """
 
 from __future__ import annotations
@@ -11,29 +11,33 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
-from functools import partial
 
 import httpx
 
-from headrace.fleet.load import FleetFile
+from headrace.fleet.problems import FleetError
 from headrace.gateway import control as gateway
 from headrace.local import control
-from headrace.local.autoscale import Autoscaler
 from headrace.local.blueprint import Blueprint
 from headrace.local.closing import end, signals
+from headrace.local.deployments import Deployments
 from headrace.local.display import Display
+from headrace.local.edition import Edition
+from headrace.local.errors import LocalError
 from headrace.local.events import Event, Journal, event
 from headrace.local.gateway_config import configuration
-from headrace.local.gateway_link import COMMAND, GatewayLink
+from headrace.local.gateway_link import GatewayLink
+from headrace.local.gateway_process import COMMAND
+from headrace.local.key_file import KeyFile, key_file, key_path
 from headrace.local.replica import Pace, Site
-from headrace.local.replicaset import ReplicaSet
-from headrace.local.reserve import Reserved
+from headrace.local.reserve import Reserved, holder_of
+from headrace.local.rollouts import Loads, Rollouts, interrupted
 from headrace.local.status import FleetStatus
 from headrace.local.stopping import Patience, Urgency
 from headrace.local.waiting import cancel, first
-from headrace.scaling.decide import Decision
 
 _TICK = 1.0
+_KEYS_EVERY = 2.0
+"""Seconds between two looks at the file of API keys."""
 FAILED = 1
 """Exit status when no deployment could ever serve."""
 
@@ -43,33 +47,43 @@ class Supervisor:
 
     def __init__(
         self,
-        file: FleetFile,
-        blueprints: Sequence[Blueprint],
+        edition: Edition,
         reserved: Reserved,
         display: Display,
+        loader: Loads,
         *,
         pace: Pace | None = None,
         gateway_command: Sequence[str] = COMMAND,
     ) -> None:
-        self._file, self._blueprints, self._reserved = file, blueprints, reserved
+        """Read the API keys: FleetError if they cannot be used."""
+        self._reserved, self._state = reserved, reserved.state
         self._display, self._pace = display, pace or Pace()
-        self._state = reserved.state
         self._events = Journal(self._state.events)
-        self._decisions = Journal(self._state.decisions)
         self._patience = Patience()
         self._since = time.time()
-        self._sets: dict[str, ReplicaSet] = {}
-        self._scalers: dict[str, Autoscaler] = {}
+        self._rollouts = Rollouts(edition, loader, self._state, self._emit)
+        self._keys = key_file(edition.file)
+        self._removed: Sequence[Blueprint] = ()
+        self._deployments: Deployments | None = None
         self._serving = asyncio.Event()
         self._link = self._make_link(gateway_command)
         self._failed = False
+        self._note = interrupted(self._state)
+
+    @property
+    def _edition(self) -> Edition:
+        return self._rollouts.edition
+
+    @property
+    def _fleet(self) -> str:
+        return self._edition.file.fleet.fleet
 
     def hurry(self, urgency: Urgency | None = None) -> None:
         """End the fleet; each call without an urgency is less patient than the one before."""
         if urgency is None:
             urgency = Urgency(min(self._patience.urgency + 1, Urgency.KILL))
         if urgency > self._patience.urgency:
-            self._emit(event("stopping", self._file.fleet.fleet, _FAREWELL[urgency]))
+            self._emit(event("stopping", self._fleet, _FAREWELL[urgency]))
         self._patience.lose(urgency)
 
     async def run(self) -> int:
@@ -77,6 +91,10 @@ class Supervisor:
 
         GatewayError if the gateway does not stay up.
         """
+        if self._note:
+            self._emit(
+                event("rollout", self._fleet, f"{self._note}; this is the file it was given")
+            )
         limits = httpx.Limits(max_keepalive_connections=0)  # engines close idle connections
         async with httpx.AsyncClient(trust_env=False, limits=limits) as client:
             with signals(self.hurry):
@@ -93,125 +111,147 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as tasks:
                 linking = tasks.create_task(self._link.run())
+                deployments = self._open(site, tasks)
                 others = [
                     tasks.create_task(self._tick()),
+                    tasks.create_task(self._watch_keys()),
                     tasks.create_task(self._display.run(self.status)),
                 ]
-                others += [
-                    tasks.create_task(self._deploy(blueprint, site, tasks))
-                    for blueprint in self._blueprints
-                ]
                 await self._patience.lost(Urgency.DRAIN)
+                await self._rollouts.close()
+                await deployments.rest()
                 await cancel(*others)
-                await end(self._link, linking, list(self._sets.values()), self._patience)
+                await end(self._link, linking, deployments.sets, self._patience)
         except BaseExceptionGroup as group:
             raise _first(group) from None  # one failure ends all of it; the first says why
 
-    async def _deploy(self, blueprint: Blueprint, site: Site, tasks: asyncio.TaskGroup) -> None:
-        name, scaling = blueprint.name, blueprint.deployment.scaling
-        replicas = ReplicaSet(blueprint, site, tasks, partial(self._changed, name))
-        self._sets[name] = replicas
-        scaler = Autoscaler(name, scaling, partial(self._scaled, name), self._decisions)
-        self._scalers[name] = scaler
-        replicas.scale(scaler.desired)
-        await scaler.run()
+    def _open(self, site: Site, tasks: asyncio.TaskGroup) -> Deployments:
+        deployments = Deployments(site, tasks, Journal(self._state.decisions), self._changed)
+        for blueprint in self._edition.blueprints:
+            deployments.add(blueprint)
+        self._rollouts.open(deployments, self._switch, tasks)
+        self._deployments = deployments
+        return deployments
 
     # What flows between the parts.
 
     def _make_link(self, command: Sequence[str]) -> GatewayLink:
         return GatewayLink(
-            self._reserved.listening,
-            configuration(self._file, self._blueprints, str(self._state.requests)),
+            self._reserved.sockets,
+            self._configuration(),
             self._state.logs / "gateway.log",
             self._hear,
             emit=self._emit,
             command=command,
         )
 
+    def _configuration(self) -> gateway.Configure:
+        records = str(self._state.requests)
+        return configuration(self._edition, records, self._keys.keys, self._removed)
+
     def _hear(self, message: gateway.FromGateway | None) -> None:
         match message:
-            case gateway.Demand():
-                self._demand(message)
-            case gateway.Fault():
-                if message.deployment in self._sets:
-                    self._sets[message.deployment].suspect(message.replica, message.what)
+            case gateway.Demand() | gateway.Stats() | gateway.Fault():
+                if self._deployments:
+                    self._deployments.hear(message)
             case gateway.Listening():
-                self._emit(event("gateway", "gateway", f"listens on {self._reserved.address}"))
+                text = f"listens on {self._reserved.address}, metrics on {self._reserved.admin}"
+                self._emit(event("gateway", "gateway", text))
             case None:
-                for name, replicas in self._sets.items():
-                    replicas.demand = None
-                    self._scalers[name].hear(None, replicas.ready)
+                if self._deployments:
+                    self._deployments.deaf()
 
-    def _demand(self, demand: gateway.Demand) -> None:
-        replicas = self._sets.get(demand.deployment)
-        if replicas:
-            replicas.hear(demand)
-            self._scalers[demand.deployment].hear(demand, replicas.ready)
-
-    def _scaled(self, name: str, decision: Decision) -> None:
-        text = f"{decision.before} -> {decision.desired} replicas: {decision.reason}"
-        self._emit(event("scaled", name, text))
-        self._sets[name].scale(decision.desired)
-
-    def _changed(self, name: str, message: gateway.Replicas) -> None:
+    def _changed(self, message: gateway.Replicas) -> None:
         self._link.tell(message)
-        replicas, scaler = self._sets.get(name), self._scalers.get(name)
-        if replicas and scaler:
-            scaler.hear(replicas.demand, replicas.ready)
         self._look()
+
+    def _switch(self, edition: Edition, removed: Sequence[Blueprint]) -> None:
+        """Serve an edition's routes; `removed` deployments finish what they have."""
+        if key_path(edition.file) != self._keys.path:
+            self._keys = self._other_keys(edition)
+        self._removed = removed
+        self._link.configure(self._configuration())
+        self._reserved.lock.describe(holder_of(edition.file, self._reserved.address))
+
+    def _other_keys(self, edition: Edition) -> KeyFile:
+        try:
+            return key_file(edition.file)
+        except FleetError as error:
+            self._emit(event("note", "gateway", f"the keys stay as they were: {error}"))
+            return self._keys
 
     def _look(self) -> None:
         """Say once that the fleet serves, and end if it never can."""
-        if self._patience.urgency or len(self._scalers) < len(self._blueprints):
+        if self._patience.urgency or self._deployments is None:
             return
         if not self._serving.is_set() and self.status().settled:
             self._serving.set()
-            self._emit(event("serving", self._file.fleet.fleet, "serves"))
+            self._emit(event("serving", self._fleet, "serves"))
             self._display.serving(self.status())
-        sets = self._sets.values()
-        if all(one.restarts.given_up and not one.ever_ready for one in sets):
+        sets = self._deployments.sets
+        if all(one.given_up and not one.ever_ready for one in sets):
             self._failed = True
             self.hurry(Urgency.DRAIN)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK)
-            for replicas in self._sets.values():
+            for replicas in self._deployments.sets if self._deployments else ():
                 replicas.calm()
             self._look()
+
+    async def _watch_keys(self) -> None:
+        while True:
+            await asyncio.sleep(_KEYS_EVERY)
+            if self._keys.changed():
+                self._read_keys()
+
+    def _read_keys(self) -> None:
+        try:
+            self._keys.read()
+        except FleetError as error:
+            self._emit(event("note", "gateway", f"the API keys stay as they were: {error}"))
+            return
+        self._link.configure(self._configuration())
+        count = len(self._keys.keys or ())
+        self._emit(event("gateway", "gateway", f"the API keys were read again: {count}"))
 
     def _emit(self, happened: Event) -> None:
         self._events.write(happened)
         self._display.show(happened)
 
-    # Answers to `headrace status`, `scale` and `down`.
+    # Answers to `headrace status`, `scale`, `rollout` and others.
 
     async def _respond(self, request: control.Request) -> control.Reply:
         match request:
             case control.GetStatus():
                 return control.StatusAnswer(self.status())
-            case control.Scale():
-                return self._scale(request)
             case control.Down():
                 self.hurry(Urgency.DRAIN)
                 return control.Done()
             case control.WaitReady():
                 return await self._wait_ready()
+            case _ if self._patience.urgency or self._deployments is None:
+                return control.Refused("the fleet is ending, or has not begun yet")
+        try:
+            return await self._act(request, self._deployments)
+        except LocalError as error:
+            return control.Refused(str(error))
 
-    def _scale(self, request: control.Scale) -> control.Reply:
-        scaler = self._scalers.get(request.deployment)
-        if scaler is None:
-            known = ", ".join(self._scalers)
-            return control.Refused(f"no deployment is named '{request.deployment}'; known: {known}")
-        highest = self._sets[request.deployment].blueprint.deployment.scaling.max
-        if request.replicas is not None and not 0 <= request.replicas <= highest:
-            return control.Refused(
-                f"{request.replicas} replicas are outside 0 to {highest}; {highest} is "
-                f"deployments.{request.deployment}.scaling.max in the fleet file"
-            )
-        scaler.pause(request.replicas)
-        self._sets[request.deployment].retry()
-        return control.Done()
+    async def _act(
+        self,
+        request: control.Scale | control.ReplaceGateway | control.RolloutRequest,
+        deployments: Deployments,
+    ) -> control.Reply:
+        match request:
+            case control.Scale():
+                deployments.scale(request.deployment, request.replicas)
+                return control.Done()
+            case control.ReplaceGateway():
+                done = await self._link.replace()
+                return control.GatewayReplaced(done.old, done.new, done.requests)
+            case _:
+                return await self._rollouts.respond(request)
 
     async def _wait_ready(self) -> control.Reply:
         await first(self._serving.wait(), self._patience.lost(Urgency.DRAIN))
@@ -220,18 +260,19 @@ class Supervisor:
     def status(self) -> FleetStatus:
         """Return the fleet as it is now."""
         return FleetStatus(
-            fleet=self._file.fleet.fleet,
-            file=str(self._file.path),
+            fleet=self._fleet,
+            file=str(self._edition.path),
             pid=os.getpid(),
             since=self._since,
             uptime=time.time() - self._since,
             address=self._reserved.address,
+            admin=self._reserved.admin,
             stopping=self._patience.urgency > Urgency.NONE,
             gateway_pid=self._link.pid,
-            deployments=tuple(
-                self._sets[name].snapshot(why=scaler.why, paused=scaler.paused)
-                for name, scaler in self._scalers.items()
-            ),
+            finishing=self._link.finishing,
+            rollout=self._rollouts.status,
+            note=self._note,
+            deployments=self._deployments.statuses() if self._deployments else (),
         )
 
 

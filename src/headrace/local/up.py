@@ -16,12 +16,13 @@ from headrace.hardware.machine import Machine, read_machine
 from headrace.local import prepare
 from headrace.local.blueprint import Blueprint
 from headrace.local.display import Display
+from headrace.local.edition import Edition
 from headrace.local.errors import LocalError
 from headrace.local.events import event
 from headrace.local.gpus import read_gpus
-from headrace.local.ports import PortError
 from headrace.local.preflight import Finding
-from headrace.local.reserve import Reserved, listening, locked
+from headrace.local.reserve import AddressError, Reserved, listening, locked
+from headrace.local.rollout_load import Loader
 from headrace.local.supervisor import Supervisor
 from headrace.models.progress import Listener
 
@@ -46,13 +47,15 @@ def up(file: FleetFile, display: Display, bars: Bars) -> int:
         reserved: Reserved | None = None
         try:
             reserved = stack.enter_context(listening(file, state, lock))
-        except PortError as error:
-            findings.append((("gateway", "port"), str(error)))
+        except AddressError as bad:
+            findings += [(("gateway", error.field), str(error)) for error in bad.errors]
         raise_problems(file.problem(path, message) for path, message in findings)
         if reserved is None:
             raise LocalError("the address was not reserved")
         prints = _prepare(file, machine, gpus, display, bars)
-        return asyncio.run(Supervisor(file, prints, reserved, display).run())
+        edition = Edition(file, tuple(prints))
+        supervisor = Supervisor(edition, reserved, display, Loader(gpus, read_machine))
+        return asyncio.run(supervisor.run())
 
 
 def _findings(file: FleetFile, machine: Machine, gpus: tuple[str, ...]) -> Iterator[Finding]:

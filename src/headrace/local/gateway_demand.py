@@ -1,0 +1,66 @@
+"""What all living gateways together have to do: while one replaces another there are two or more.
+
+A replica that drains must wait for the streams of the old gateway too, and scaling must see all
+work. `gateway_link.py` keeps these books.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from headrace.gateway.control import Demand
+
+
+class DemandBooks:
+    """The last demand of each deployment by gateway (its process id)."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, dict[str, Demand]] = {}
+        self._arrived: Counter[str] = Counter()
+
+    def take(self, gateway: int, demand: Demand) -> None:
+        """Note what a gateway says."""
+        self._last.setdefault(gateway, {})[demand.deployment] = demand
+
+    def forget(self, gateway: int) -> None:
+        """Take a gateway that ended out of all sums; what has arrived there has arrived."""
+        for name, demand in self._last.pop(gateway, {}).items():
+            self._arrived[name] += demand.arrived
+
+    def total(self, deployment: str, newest: int | None) -> Demand | None:
+        """Return the sum over all gateways; None while the newest has said nothing yet.
+
+        Its clients are not known then, and zero would be a lie that stops replicas.
+        """
+        if newest is None or deployment not in self._last.get(newest, {}):
+            return None
+        told = [one[deployment] for one in self._last.values() if deployment in one]
+        return _sum(deployment, told, self._arrived[deployment])
+
+    def of(self, gateway: int) -> int:
+        """Return the requests that a gateway holds, queues or runs."""
+        told = self._last.get(gateway, {}).values()
+        return sum(one.held + one.queued + one.running for one in told)
+
+    @property
+    def deployments(self) -> set[str]:
+        """All deployments that a living gateway has spoken of."""
+        return {name for one in self._last.values() for name in one}
+
+
+def _sum(deployment: str, told: Iterable[Demand], arrived: int) -> Demand:
+    replicas: Counter[str] = Counter()
+    held = queued = running = 0
+    for one in told:
+        held, queued, running = held + one.held, queued + one.queued, running + one.running
+        arrived += one.arrived
+        replicas.update(one.replicas)
+    return Demand(
+        deployment=deployment,
+        held=held,
+        queued=queued,
+        running=running,
+        arrived=arrived,
+        replicas=dict(replicas),
+    )

@@ -1,0 +1,55 @@
+"""The file of API keys while a fleet is up: read again whenever it is written.
+
+A file that cannot be used keeps the keys that were read before: nobody is let in by a mistake, and
+nobody is shut out. `headrace.gateway.keys` has the format; `supervisor.py` looks every two seconds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headrace.fleet.load import FleetFile
+from headrace.gateway.control import Key
+from headrace.gateway.keys import read_keys
+
+_Stamp = tuple[int, int, int]
+
+
+class KeyFile:
+    """The keys of one file; `keys` is None where nobody is asked for one."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.keys: tuple[Key, ...] | None = None
+        self._stamp: _Stamp | None = None
+
+    def read(self) -> None:
+        """Read the file; FleetError if it cannot be used."""
+        self._stamp = self._look()
+        self.keys = read_keys(self.path) if self.path else None
+
+    def changed(self) -> bool:
+        """Whether the file was written, replaced or removed since it was last read."""
+        return self._look() != self._stamp
+
+    def _look(self) -> _Stamp | None:
+        if self.path is None:
+            return None
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def key_path(file: FleetFile) -> Path | None:
+    """Return the key file that a fleet file names; a relative path is beside that file."""
+    keys = file.fleet.gateway.keys
+    return None if keys is None else file.path.parent / keys
+
+
+def key_file(file: FleetFile) -> KeyFile:
+    """Return the keys of a fleet, read; FleetError if they cannot be used."""
+    made = KeyFile(key_path(file))
+    made.read()
+    return made
