@@ -24,7 +24,9 @@ PROMPT = [{"role": "user", "content": "?"}]
 PROMPT_TOKENS = 7
 ROLE = token("").replace(b'{"content":""}', b'{"role":"assistant","content":""}')
 
-words = st.sampled_from(["one", " two", "é", " 🌍", '"', "\\", " \u2028", "x", "{}", "data: [DONE]"])
+words = st.sampled_from(
+    ["one", " two", "é", " 🌍", '"', "\\", " \u2028", "x", "{}", "data: [DONE]"]
+)
 spaces = st.sampled_from([" ", "\n", "\n\n", "\t"])
 # A character of several tokens: all but the last have no text.
 split = st.sampled_from([("", "語"), ("", "", "🌊")])
@@ -64,7 +66,9 @@ def events(tokens: list[str], prompt: int, *, finish: str) -> list[bytes]:
     return [ROLE, *body, usage_event(prompt, len(tokens)), DONE]
 
 
-def tell(tokens: list[str], broken_after: list[int], *, usage: bool, limit: int | None) -> list[Any]:
+def tell(
+    tokens: list[str], broken_after: list[int], *, usage: bool, limit: int | None
+) -> list[Any]:
     """Run a stream with its breaks; return the events the client gets."""
     engine, transcript, sent = Deterministic(tokens), Transcript(), []
     body: dict[str, Any] = {"model": "m", "stream": True, "messages": PROMPT}
@@ -112,4 +116,7 @@ def test_nothing_is_lost_or_doubled(
     assert {event["id"] for event in got} == {"chatcmpl-1"}
     if usage:
         counts = got[-1]["usage"]
-        assert (counts["prompt_tokens"], counts["completion_tokens"]) == (PROMPT_TOKENS, len(tokens))
+        assert (counts["prompt_tokens"], counts["completion_tokens"]) == (
+            PROMPT_TOKENS,
+            len(tokens),
+        )

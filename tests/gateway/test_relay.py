@@ -26,7 +26,9 @@ class Sink:
     def __init__(self) -> None:
         self.writes: list[bytes] = []
 
-    def relay(self, *, chunked: bool = True, withhold: bool = True, strip: bool = False) -> EventRelay:
+    def relay(
+        self, *, chunked: bool = True, withhold: bool = True, strip: bool = False
+    ) -> EventRelay:
         return EventRelay(
             parse_answer(STREAM_HEAD), self.writes.append, Transcript(),
             chunked=chunked, start=lambda: b"", withhold=withhold, strip=strip, plain=True,

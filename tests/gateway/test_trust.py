@@ -161,4 +161,5 @@ async def test_a_begun_request_goes_before_those_that_have_not() -> None:
         lane.retry(first, place(it, one), blame=True, begun=True)
         it.replicas(two, room=1)
         assert bound == ["a", "a"]
+        assert first.patient_from > first.arrived
         lane.queue.abandon(monotonic())

@@ -90,13 +90,6 @@ def waited_too_long(deployment: str, waited: float, hint: str, retry_after: int)
     return _unavailable("waited_too_long", message, retry_after)
 
 
-def draining(retry_after: int = 1) -> Failure:
-    """503: this gateway is shutting down."""
-    return _unavailable(
-        "draining", "This gateway is shutting down and takes no new requests.", retry_after
-    )
-
-
 def removed(deployment: str) -> Failure:
     """503: the deployment was taken away while the request waited."""
     return _unavailable("removed", f"{deployment} was removed while the request waited.", 5)

@@ -313,6 +313,8 @@ class Exchange:
         return ""
 
     def _give_up(self, what: str, why: str, obstacle: str) -> None:
+        if self._lane is not None and self._lane.suspicion:
+            what = f"{what} (no replica is trusted at present: {self._lane.suspicion})"
         if obstacle:
             failure = errors.upstream("not_continued", f"{what}. Not continued: {obstacle}.")
         else:
