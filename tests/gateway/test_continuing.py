@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import DONE, PLAIN, STREAM, Asked, Engine, Rig, Wire, engine, rig, token, usage_event
+from harness import (
+    DONE,
+    PLAIN,
+    STREAM,
+    Asked,
+    Engine,
+    Rig,
+    Wire,
+    engine,
+    rig,
+    token,
+    until,
+    usage_event,
+)
 
 STOP = ',"stop_reason":null'
 ERROR = b'data: {"error":{"message":"EngineCore encountered an issue","code":500}}\n\n'
@@ -414,3 +429,24 @@ async def test_a_refusal_to_continue_is_told(tmp_path: Path) -> None:
         (event,) = await rest(wire)
         assert "too long" in json.loads(event[5:])["error"]["message"]
         assert it.records_written()[0]["outcome"] == "engine_refused"
+
+
+@pytest.mark.parametrize("broken", [True, False])
+async def test_a_finished_request_is_freed_without_the_garbage_collector(broken: bool) -> None:
+    async with engine() as one, engine() as two, rig() as it:
+        it.replicas(one, two)
+        wire, asked = await begin(it, one, [role(), token(" a")])
+        (client,) = it.gateway.clients
+        exchange = weakref.ref(client.exchange)
+        gc.disable()
+        try:
+            if broken:
+                asked.writer.close()
+                asked = await two.next()
+                asked.start_stream()
+            asked.send_chunk(token(" b", "stop"))
+            asked.end_stream()
+            assert (await rest(wire))[-1] == DONE
+            await until(lambda: exchange() is None)
+        finally:
+            gc.enable()

@@ -29,6 +29,7 @@ class Account:
     peek: Peek | None = None
     match: Match | None = None
     ticket: Ticket[Exchange] | None = None
+    waited: tuple[float, float] = (0.0, 0.0)
     replica: str | None = None
     attempts: Attempts = field(default_factory=Attempts)
     status: int = 0
@@ -63,7 +64,9 @@ class Account:
     @property
     def waits(self) -> tuple[float, float]:
         """Seconds held and queued."""
-        return (self.ticket.held, self.ticket.queued) if self.ticket is not None else (0.0, 0.0)
+        if self.ticket is not None:
+            self.waited = (self.ticket.held, self.ticket.queued)
+        return self.waited
 
     def take(self, relay: Relay) -> None:
         """Add what went through a relay that is done with."""
@@ -93,8 +96,12 @@ class Account:
         return round((self.last - self.first) / (tokens - 1), 6)
 
     def record(self, outcome: str, error: str | None) -> Record:
-        """Close the books."""
+        """Close the books.
+
+        The ticket holds the exchange that holds this: without it, all is freed at once.
+        """
         held, queued = self.waits
+        self.ticket = None
         duration = monotonic() - self.arrived
         completion, source = self.tokens
         return Record(
