@@ -59,12 +59,13 @@ class Dechunker:
         self.extra = 0
         self._partial = b""
         self._left = 0
-        self._line = self._size_line
+        # A function, not a method of this object: that would be a cycle for each stream.
+        self._line = Dechunker._size_line
 
     @property
     def between_chunks(self) -> bool:
         """Whether the next byte begins a chunk."""
-        return not self._left and not self._partial and self._line == self._size_line
+        return not self._left and not self._partial and self._line is Dechunker._size_line
 
     def feed(self, data: bytes) -> bytes:
         """Return the payload in `data`; raises FramingError."""
@@ -90,7 +91,7 @@ class Dechunker:
         if line_end < 0:
             self._partial = data[position:]
             return len(data)
-        self._line(data[position:line_end])
+        self._line(self, data[position:line_end])
         return line_end + 2
 
     def _size_line(self, line: bytes) -> None:
@@ -98,12 +99,12 @@ class Dechunker:
         if size < 0:
             raise FramingError("a chunk size is not a hexadecimal number")
         self._left = size
-        self._line = self._end_line if size else self._trailer_line
+        self._line = Dechunker._end_line if size else Dechunker._trailer_line
 
     def _end_line(self, line: bytes) -> None:
         if line:
             raise FramingError("a chunk is longer than its size says")
-        self._line = self._size_line
+        self._line = Dechunker._size_line
 
     def _trailer_line(self, line: bytes) -> None:
         self.done = not line

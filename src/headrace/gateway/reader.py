@@ -94,6 +94,11 @@ class RequestReader:
         found, self._found = self._found, []
         return found
 
+    def forget(self) -> None:
+        """Let the parser go, which holds this reader: for a connection that is no more."""
+        self.close()
+        del self._parser
+
     def close(self) -> None:
         """Give back what an unfinished request holds."""
         self.ended = True

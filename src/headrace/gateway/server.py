@@ -92,7 +92,7 @@ class Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
         """Stop all work for this client."""
         self._forget_waiting()
-        self._reader.close()
+        self._reader.forget()
         self._gateway.left(self)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
