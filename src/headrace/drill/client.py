@@ -7,6 +7,7 @@ An asyncio protocol, because a thousand of them share one core with the fleet th
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from time import monotonic
 
@@ -14,6 +15,7 @@ from headrace.drill.asks import Ask
 from headrace.drill.reading import Chunk, read
 from headrace.drill.seen import End, Seen
 
+_REPLICA = re.compile(rb"\r\nx-headrace-replica: ([^\r]+)\r\n", re.IGNORECASE)
 _LOOKS = 8
 """How often, within its patience, a client looks whether anything came."""
 
@@ -58,6 +60,12 @@ class Stream(asyncio.Protocol):
     def events(self) -> int:
         """How many pieces came, the head included."""
         return len(self.chunks)
+
+    @property
+    def replica(self) -> str | None:
+        """Which replica its head names; None while it has none, or names none."""
+        named = _REPLICA.search(self.chunks[0][1]) if self.chunks else None
+        return named[1].decode() if named else None
 
     @property
     def latest(self) -> float:

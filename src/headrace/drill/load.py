@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -69,7 +70,18 @@ class Load:
 
     def share(self) -> float:
         """Return how far the streams in flight are, 0 to 1, on average; 0 if there is none."""
-        running = [one for one in self.flight.values() if one.ask.stream]
-        if not running:
-            return 0.0
-        return sum(min(1.0, one.events / one.ask.tokens) for one in running) / len(running)
+        shares = [_share(one) for one in self._running()]
+        return sum(shares) / len(shares) if shares else 0.0
+
+    def well_under_way(self, share: float) -> Counter[str]:
+        """Return how many streams of each replica are past `share` (0 to 1) of their answers."""
+        return Counter(
+            one.replica for one in self._running() if one.replica and _share(one) > share
+        )
+
+    def _running(self) -> list[Stream]:
+        return [one for one in self.flight.values() if one.ask.stream]
+
+
+def _share(stream: Stream) -> float:
+    return min(1.0, stream.events / stream.ask.tokens)

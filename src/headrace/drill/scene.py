@@ -25,6 +25,8 @@ from headrace.local.status import FleetStatus, ReplicaStatus
 LEAST = 2
 """Ready replicas that a drill needs: one to harm, one to go on."""
 _MIDWAY = 0.25
+_TOLD = 0.05
+"""Share of its answer after which a stream's break is a continuation and not a mere retry."""
 _LOOK = 0.02
 _PATIENCE = 180.0
 """Seconds to wait for streams to be well under way."""
@@ -78,9 +80,9 @@ class Scene:
             await asyncio.sleep(_LOOK)
 
     async def busiest(self, *, older: float = 0.0) -> Chosen:
-        """Return the ready replica with most in flight, of those older than `older` seconds.
+        """Return the ready replica with most streams that have begun to speak, then in flight.
 
-        LocalError if it would be the last one that is ready.
+        Only of those older than `older` seconds; LocalError if it would be the last one ready.
         """
         status, ready = await self.status()
         if len(ready) < LEAST:
@@ -88,7 +90,8 @@ class Scene:
         old = [one for one in ready if one.age >= older]
         if not old:
             raise LocalError("all ready replicas are new")
-        replica = max(old, key=lambda one: one.in_flight)
+        speaking = self.load.well_under_way(_TOLD)
+        replica = max(old, key=lambda one: (speaking[one.id], one.in_flight))
         assert replica.pid is not None  # noqa: S101 - `status` returns only those with one
         return Chosen(replica, processes.engine(replica.pid, status.pid))
 
