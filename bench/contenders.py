@@ -18,7 +18,8 @@ import msgspec
 
 from bench import router_install
 from bench.processes import free_port
-from headrace.gateway.control import Configure, Deployment, Replica, Replicas, Route
+from headrace.gateway.control import Configure, Deployment, Replica, Replicas, Store
+from headrace.routing.route import Route, Rule, Variant
 
 Command = Callable[[int, Sequence[int], Path], list[str]]
 """From the port to listen on, the back ends' ports and a folder for files to the command line."""
@@ -69,9 +70,11 @@ def _find_router(folder: Path, say: Callable[[str], None]) -> Contender:
 def _headrace(listen: int, backends: Sequence[int], folder: Path) -> list[str]:
     messages = [
         Configure(
-            routes=(Route(name="bench", models=("bench",), deployment="bench"),),
+            routes=(
+                Route(name="b", rule=Rule(models=("bench",)), variants=(Variant("bench", 1),)),
+            ),
             deployments=(Deployment(name="bench", queue_limit=10_000, max_wait=60.0),),
-            records=str(folder / "records.jsonl"),
+            store=Store(path=str(folder / "records.db")),
         ),
         Replicas(
             deployment="bench",

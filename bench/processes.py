@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import select
@@ -151,6 +152,20 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def until_it_listens(port: int) -> None:
+    """Return when a process of this machine takes connections there; TimeoutError after 30 s."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
+
 
 
 _QUESTION = b'{"model":"bench","max_tokens":2,"messages":[{"role":"user","content":"?"}]}'

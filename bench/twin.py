@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import socket
 import sys
 from collections.abc import Sequence
 
 import uvloop
 
+from bench.processes import free_port, until_it_listens
 from bench.usage import cpu_seconds
 
 _PACE = ("--ttft", "0.1", "--slots", "100000", "--max-model-len", "100000")
@@ -23,18 +23,12 @@ _PACE = ("--ttft", "0.1", "--slots", "100000", "--max-model-len", "100000")
 
 def _parser() -> argparse.ArgumentParser:
     line = argparse.ArgumentParser(prog="python -m bench.twin")
-    line.add_argument("--engine", default="vllm", help="old: the twin has no --engine")
+    line.add_argument("--engine", default="vllm")
     line.add_argument("--streams", type=int, default=200)
     line.add_argument("--tokens", type=int, default=200)
     line.add_argument("--tpot", type=float, default=0.02)
     line.add_argument("--ids", action="store_true", help="ask for token ids, too")
     return line
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _request(given: argparse.Namespace, number: int) -> bytes:
@@ -63,26 +57,14 @@ async def _stream(port: int, request: bytes) -> int:
     return events
 
 
-async def _ready(port: int) -> None:
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return
-
-
 async def _measure(given: argparse.Namespace) -> None:
-    port = _free_port()
-    engine = () if given.engine == "old" else ("--engine", given.engine)
-    flags = (*engine, "--port", str(port), "--tpot", str(given.tpot), *_PACE)
+    port = free_port()
+    flags = ("--engine", given.engine, "--port", str(port), "--tpot", str(given.tpot), *_PACE)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "headrace.emulation", *flags, stdout=asyncio.subprocess.DEVNULL
     )
     try:
-        await _ready(port)
+        await until_it_listens(port)
         before = cpu_seconds(process.pid)
         requests = (_request(given, number) for number in range(given.streams))
         counts = await asyncio.gather(*(_stream(port, request) for request in requests))

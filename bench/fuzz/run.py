@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import signal
 import sys
 import time
@@ -20,10 +19,11 @@ from bench.fuzz.engine import Engine
 from bench.fuzz.generated import api_inputs, json_inputs
 from bench.fuzz.inputs import Input, Maker
 from bench.fuzz.watch import Sample, Watch, leaks
-from bench.processes import ROOT, free_port
-from headrace.gateway import control
+from bench.processes import ROOT, free_port, until_it_listens
+from headrace.gateway import control, history
 from headrace.gateway.keys import add_key, read_keys
 from headrace.gateway.openapi import describe
+from headrace.routing.route import Route, Rule, Variant
 
 _PART = 5000  # inputs of one round; between rounds the gateway falls idle and is looked at
 
@@ -103,7 +103,7 @@ async def _gateway(
             cwd=ROOT,
         )
     try:
-        await _until_it_listens(port)
+        await until_it_listens(port)
         yield process, port, admin
     finally:
         if process.returncode is None:
@@ -114,29 +114,19 @@ async def _gateway(
 def _messages(folder: Path, backend: int) -> list[control.ToGateway]:
     return [
         control.Configure(
-            routes=(control.Route(name="r", models=("m", "m-alias"), deployment="d"),),
+            routes=(
+                Route(name="r", rule=Rule(models=("m", "m-alias")), variants=(Variant("d", 1),)),
+            ),
             deployments=(control.Deployment(name="d", queue_limit=1000, max_wait=10),),
             limits=control.Limits(max_body=256 * 1024, read_timeout=2, keepalive=2),
             keys=read_keys(folder / "keys.yaml"),
-            records=str(folder / "records.jsonl"),
+            store=control.Store(path=str(folder / "records.db")),
         ),
         control.Replicas(
             deployment="d",
             replicas=(control.Replica(id="d-1", host="127.0.0.1", port=backend, room=64),),
         ),
     ]
-
-
-async def _until_it_listens(port: int) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return
 
 
 def _last_words(process: asyncio.subprocess.Process, folder: Path, key: str) -> Iterator[str]:
@@ -146,8 +136,8 @@ def _last_words(process: asyncio.subprocess.Process, folder: Path, key: str) -> 
         yield f"the gateway said: {words[:2000]}"
     if process.returncode != 0:
         yield f"the gateway ended with {process.returncode}"
-    records = (folder / "records.jsonl").read_bytes().decode()
-    if key in records or key in words:
-        yield "the key is in the request log or the log"
-    for line in records.rstrip("\n").split("\n"):
-        json.loads(line)  # a model's name may have any character, and none may end a line
+    if key.encode() in (folder / "records.db").read_bytes() or key in words:
+        yield "the key is in the records or the log"
+    everything = history.Wanted(limit=10_000_000)
+    for found in history.select(folder / "records.db", everything):
+        msgspec.json.decode(found.raw)  # a model's name may have any character

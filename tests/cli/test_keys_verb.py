@@ -39,6 +39,24 @@ def test_a_key_is_shown_once(tmp_path: Path) -> None:
     assert gone.stderr == "headrace: keys.yaml: has no key named 'search'\n"
 
 
+def test_limits_are_written_and_listed(tmp_path: Path) -> None:
+    made = headrace(
+        "keys", "new", "search", "--tenant", "acme", "--requests-per-minute", "60",
+        "--tokens-per-minute", "9000", "--concurrency", "4", "--max-prompt", "800",
+        "--max-output", "50", "--count-only", folder=tmp_path,
+    )  # fmt: skip
+    assert made.returncode == 0
+    assert headrace("keys", "new", "plain", folder=tmp_path).returncode == 0
+    first, second = headrace("keys", "list", folder=tmp_path).stdout.splitlines()
+    assert first.endswith(
+        "tenant acme, 60 requests/min, 9000 tokens/min, 4 at once in all gateways, "
+        "800 tokens a prompt, 50 tokens an answer, only counted"
+    )
+    assert second.endswith("no bound")
+    for option in ("--count-only", "--concurrency=0"):
+        assert headrace("keys", "new", "odd", option, folder=tmp_path).returncode == 2
+
+
 def test_validate_warns_of_a_gateway_that_is_open_to_everybody(tmp_path: Path) -> None:
     text = EXAMPLE.read_text()
     assert text.count("host: 127.0.0.1") == 1

@@ -1,11 +1,14 @@
 """The twin's text: known sequences go on, and any continuation is the same continuation."""
 
+import re
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.emulation.stopping import Shown
-from headrace.emulation.text import Detokenizer, Writer, decode, encode, joined, piece
+from headrace.emulation.text import _VOCABULARY, Detokenizer, Writer, decode, encode, joined, piece
 
 
 def written(text: str | bytes, count: int) -> list[int]:
@@ -142,3 +145,39 @@ def test_what_is_shown_is_the_text_up_to_the_first_stop(text: str, stops: list[s
         assert shown == text
     else:
         assert text.startswith(shown + stopped)
+
+
+def slowly_encoded(text: str) -> list[int]:
+    """The tokenizer as its docstring has it: known words with their space, else byte by byte."""
+    ids: list[int] = []
+    at = 0
+    while at < len(text):
+        found = re.match(" [a-z]+", text[at:])
+        known = found and next(
+            (i for i, one in enumerate(_VOCABULARY) if one == found[0].encode()), None
+        )
+        data = text[at].encode("utf-8", "replace")
+        if found and known:
+            ids.append(known)
+        elif data.startswith(b"\xf0\x9f"):
+            ids += [256, *data[2:]]
+        else:
+            ids += data
+        at += len(found[0]) if found and known else 1
+    return ids
+
+
+@given(
+    st.lists(st.sampled_from([*"aZ1 \n.é水💧🚀\ud800", " the", " water", " a", "the", "s"])).map(
+        "".join
+    )
+)
+def test_tokens_are_words_and_bytes(text: str) -> None:
+    assert encode(text) == slowly_encoded(text)
+    assert joined(encode(text)) == text.encode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("ids", [[-1], [5, 10_000], ["5"], [None], [1.5], [[1]], [5, {}]])
+def test_what_is_no_token_is_refused(ids: list[Any]) -> None:
+    with pytest.raises(ValueError, match="is not a token of the twin"):
+        joined(ids)

@@ -1,12 +1,13 @@
 """A twin in place of vLLM: another command, everything else as the engine it stands in for."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headrace.engines.base import Placement, Resume
+from headrace.engines.base import LoraAdapter, Placement, Resume
 from headrace.engines.emulated import FAULTS, EmulatedVllm
 from headrace.engines.vllm import Vllm
 from headrace.fleet.types import Deployment, Hardware
@@ -34,11 +35,21 @@ def test_the_command_of_a_twin() -> None:
     assert list(launch.argv) == [
         *(sys.executable, "-m", "headrace.emulation", "--engine", "vllm"),
         *("--engine-version", "0.32.0", "--host", "127.0.0.1", "--port", "4711"),
-        *("--model", "chat", "chat-large", "--ttft", "0.15", "--tpot", "0.02", "--startup", "2"),
+        *("--model", "chat", "chat-large", "--ttft", "0.15", "--tpot", "0.02"),
+        *("--prefill", "0", "--kv-tokens", "46592", "--enable-prompt-tokens-details"),
+        *("--startup", "2"),
         *("--slots", "8", "--max-model-len", "4096", "--shutdown-timeout", "2"),
     ]
     assert launch.env == {}
     assert launch.reasons["--slots"] == "max_num_seqs"
+
+
+def test_a_twin_is_told_its_adapters_by_name() -> None:
+    adapters = (LoraAdapter("pirate", Path("/nowhere"), 8), LoraAdapter("poet", Path("/x"), 8))
+    place = replace(PLACEMENT, adapters=adapters)
+    argv = EmulatedVllm(Vllm("0.32.0")).launch(deployment(), HARDWARE, place).argv
+    found = [argv[at + 1] for at, flag in enumerate(argv) if flag == "--adapter"]
+    assert found == ["pirate", "poet"]
 
 
 def test_a_version_that_cannot_drain_is_not_told_to() -> None:

@@ -106,9 +106,17 @@ def test_scaling_contradictions(tmp_path: Path) -> None:
     assert "can never wake it" in problems_of(tmp_path, text)[0]
 
 
-def test_an_alias_belongs_to_one_route(tmp_path: Path) -> None:
+def test_two_routes_may_claim_an_alias_if_the_first_leaves_something(tmp_path: Path) -> None:
     second = GOOD + "  again:\n    match: {model: [small]}\n    deployment: chat\n"
-    assert "already goes to route 'all'" in problems_of(tmp_path, second)[0]
+    assert problems_of(tmp_path, second) == [
+        (
+            "21: routes.again.match: no request comes here: 'all' before takes all that match; put "
+            "this route first, or remove it"
+        )
+    ]
+    file = tmp_path / "fleet.yaml"
+    file.write_text(second.replace("model: [small]", "model: [small], stream: true", 1))
+    assert list(load_fleet(file).fleet.routes) == ["all", "again"]
 
 
 def test_a_deployment_without_a_route_is_a_mistake(tmp_path: Path) -> None:

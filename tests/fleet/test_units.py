@@ -7,7 +7,7 @@ from headrace.fleet.units import format_duration, format_size, parse_duration, p
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("250ms", 0.25), ("90s", 90.0), ("5m", 300.0), ("1h", 3600.0), ("1.5s", 1.5)],
+    [("250ms", 0.25), ("90s", 90.0), ("5m", 300.0), ("1h", 3600.0), ("1d", 86400.0), ("1.5s", 1.5)],
 )
 def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
@@ -21,7 +21,7 @@ def test_sizes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["90", 90, "90 s", "-1s", "s", "", None, "1d", "1e3s", "90s\n", "\u0663s"]
+    "text", ["90", 90, "90 s", "-1s", "s", "", None, "1w", "1e3s", "90s\n", "\u0663s"]
 )
 def test_what_is_no_duration(text: object) -> None:
     with pytest.raises(ValueError, match="duration with its unit"):

@@ -8,6 +8,7 @@ from typing import Any
 from harness import Rig
 
 from headrace.gateway import control
+from headrace.routing.route import Route, Rule, Variant
 
 SECRET = "hr-distinctive-7Hq2vXw9"  # noqa: S105  of this test only
 
@@ -21,10 +22,12 @@ def guard(it: Rig, *keys: control.Key, anybody: bool = False, **limits: Any) -> 
     """Configure the rig's gateway again; replicas stay as they are."""
     it.gateway.configure(
         control.Configure(
-            routes=(control.Route(name="r", models=("m", "m-alias"), deployment="d"),),
+            routes=(
+                Route(name="r", rule=Rule(models=("m", "m-alias")), variants=(Variant("d", 1),)),
+            ),
             deployments=(control.Deployment(name="d", queue_limit=100, max_wait=60.0),),
             limits=control.Limits(**limits),
             keys=None if anybody else keys,
-            records=str(it.records) if it.records else None,
+            store=control.Store(path=str(it.records)) if it.records else None,
         )
     )

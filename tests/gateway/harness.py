@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headrace.gateway import control
+import msgspec
+
+from headrace.gateway import control, history
 from headrace.gateway.gateway import Gateway, Timing
 from headrace.gateway.server import Client
+from headrace.routing.route import Route, Rule, Variant
 
 PATIENCE = 10.0
 
@@ -91,6 +94,8 @@ class Engine:
     connections: int = 0
     refuse: bool = False
     """Close every connection before the first byte of an answer."""
+    echo: bool = False
+    """Answer every request at once, instead of leaving it to the test."""
 
     async def next(self) -> Asked:
         return await soon(self.asked.get())
@@ -108,7 +113,10 @@ class Engine:
                 if self.refuse:
                     break
                 asked = Asked(head.strip(), body, reader, writer)
-                self.asked.put_nowait(asked)
+                if self.echo:
+                    asked.answer_json({"choices": []})
+                else:
+                    self.asked.put_nowait(asked)
                 await until(asked.over)
 
 
@@ -172,13 +180,16 @@ class Rig:
     def demand(self) -> control.Demand:
         return self.lane().demand()
 
+    def demand_of(self, deployment: str) -> control.Demand:
+        return self.gateway._lanes[deployment].demand()
+
     def faults(self) -> list[control.Fault]:
         return [message for message in self.told if isinstance(message, control.Fault)]
 
-    def records_written(self) -> list[dict[str, Any]]:
+    def records_written(self, *, shadow: bool = False) -> list[dict[str, Any]]:
         self.gateway.log.flush()
         assert self.records is not None
-        return [json.loads(line) for line in self.records.read_text().splitlines()]
+        return stored(self.records, shadow=shadow)
 
     async def connect(self, limit: int = 2**26) -> Wire:
         wire = Wire(*await asyncio.open_connection("127.0.0.1", self.port, limit=limit))
@@ -189,6 +200,12 @@ class Rig:
         wire = await self.connect()
         wire.post(body, path, **headers)
         return wire
+
+
+def stored(path: Path, *, shadow: bool = False) -> list[dict[str, Any]]:
+    """Every record in a gateway's store, in the order of their writing; or of copies alone."""
+    found = history.select(path, history.Wanted(limit=10_000, shadow=shadow))
+    return [msgspec.to_builtins(one.record) for one in sorted(found)]
 
 
 @contextlib.asynccontextmanager
@@ -208,10 +225,10 @@ async def rig(
     gateway.configure(
         control.Configure(
             routes=(
-                control.Route(
+                Route(
                     name="r",
-                    models=("m", "m-alias"),
-                    deployment="d",
+                    rule=Rule(models=("m", "m-alias")),
+                    variants=(Variant("d", 1),),
                     continuation=continuation,
                     silence=silence,
                 ),
@@ -222,7 +239,7 @@ async def rig(
                 ),
             ),
             limits=control.Limits(**limits),
-            records=str(records) if records else None,
+            store=control.Store(path=str(records)) if records else None,
         )
     )
     loop = asyncio.get_running_loop()

@@ -15,6 +15,7 @@ from harness import PLAIN, Wire, engine, soon
 
 from headrace.gateway import control
 from headrace.gateway.__main__ import main
+from headrace.routing.route import Route, Rule, Variant
 
 
 @dataclass
@@ -69,7 +70,9 @@ async def test_it_is_there_before_the_first_client_and_until_the_drain() -> None
         it.control.write(
             control.encode(
                 control.Configure(
-                    routes=(control.Route(name="r", models=("m",), deployment="d"),),
+                    routes=(
+                        Route(name="r", rule=Rule(models=("m",)), variants=(Variant("d", 1),)),
+                    ),
                     deployments=(control.Deployment(name="d", queue_limit=9, max_wait=9),),
                 )
             )

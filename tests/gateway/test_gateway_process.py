@@ -16,9 +16,10 @@ from pathlib import Path
 import msgspec
 import openai
 import pytest
-from harness import PLAIN, STREAM, Engine, Wire, engine, soon, token, usage_event
+from harness import PLAIN, STREAM, Engine, Wire, engine, soon, stored, token, usage_event
 
 from headrace.gateway import control
+from headrace.routing.route import Route, Rule, Variant
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Child:
 
 
 CONFIGURE = control.Configure(
-    routes=(control.Route(name="r", models=("m",), deployment="d"),),
+    routes=(Route(name="r", rule=Rule(models=("m",)), variants=(Variant("d", 1),)),),
     deployments=(control.Deployment(name="d", queue_limit=10, max_wait=30),),
 )
 
@@ -185,7 +186,7 @@ async def test_an_idle_connection_may_ask_once_more_when_a_drain_begins() -> Non
 @contextlib.asynccontextmanager
 async def static(tmp_path: Path, *engines: Engine) -> AsyncIterator[int]:
     messages = [CONFIGURE, replicas(*engines)]
-    configure = json.loads(control.encode(messages[0])) | {"records": str(tmp_path / "log")}
+    configure = json.loads(control.encode(messages[0])) | {"store": {"path": str(tmp_path / "log")}}
     file = tmp_path / "static.json"
     file.write_bytes(msgspec.json.encode([configure, messages[1]]))
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -238,7 +239,7 @@ async def test_the_official_client(tmp_path: Path) -> None:
 
             with pytest.raises(openai.NotFoundError, match="not served here"):
                 await client.chat.completions.create(model="x", messages=messages)
-    records = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    records = stored(tmp_path / "log")
     assert [record["outcome"] for record in records] == ["ok", "ok", "refused"]
     assert records[1]["completion_tokens"] == 3
 

@@ -13,6 +13,7 @@ from guarded import SECRET, key
 from harness import PLAIN, Wire, engine, soon
 
 from headrace.gateway import control
+from headrace.routing.route import Route, Rule, Variant
 
 OTHER = "hr-unknown-Zk41mQp8"
 """A key that the gateway does not know: it may be one of somebody else's service."""
@@ -79,7 +80,7 @@ async def test_a_key_leaves_no_trace(tmp_path: Path, secret: str) -> None:
         answering.cancel()
         process.terminate()
         out, err = await soon(process.communicate())
-    records = (tmp_path / "records.jsonl").read_bytes()
+    records = (tmp_path / "records.db").read_bytes()  # folded back: it has all there was
     assert b"headrace_requests_total" in metrics
     assert public.startswith(b"HTTP/1.1 404 ")
     assert bool(heads) == (secret == SECRET)
@@ -92,10 +93,10 @@ async def test_a_key_leaves_no_trace(tmp_path: Path, secret: str) -> None:
 def _messages(engine_port: int, tmp_path: Path) -> list[control.ToGateway]:
     return [
         control.Configure(
-            routes=(control.Route(name="r", models=("m",), deployment="d"),),
+            routes=(Route(name="r", rule=Rule(models=("m",)), variants=(Variant("d", 1),)),),
             deployments=(control.Deployment(name="d", queue_limit=10, max_wait=30),),
             keys=(key("one", SECRET),),
-            records=str(tmp_path / "records.jsonl"),
+            store=control.Store(path=str(tmp_path / "records.db")),
         ),
         control.Replicas(
             deployment="d",

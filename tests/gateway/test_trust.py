@@ -12,6 +12,8 @@ from msgspec import structs
 
 from headrace.gateway import control
 from headrace.routing.choose import Place
+from headrace.routing.ticket import Want
+from headrace.routing.work import Work
 
 
 def place(it: Rig, one: Engine) -> Place:
@@ -153,12 +155,13 @@ async def test_a_begun_request_goes_before_those_that_have_not() -> None:
 
         def wait(name: str) -> Any:
             exchange = SimpleNamespace(bind=lambda *_: bound.append(name))
-            return lane.queue.submit(exchange, monotonic())
+            want = Want("r", "somebody", "normal", Work(1, 1))
+            return lane.queue.submit(exchange, monotonic(), want).ticket
 
         first, *_ = [wait(name) for name in "abc"]
         lane.reconfigure(lane.config)
         assert bound == ["a"]
-        lane.retry(first, place(it, one), blame=True, begun=True)
+        lane.retry(first, blame=True, begun=True)
         it.replicas(two, room=1)
         assert bound == ["a", "a"]
         assert first.patient_from > first.arrived

@@ -11,7 +11,7 @@ from headrace.fleet.document import Path_
 from headrace.fleet.load import FleetFile, load_fleet
 from headrace.fleet.problems import FleetError
 from headrace.fleet.types import Deployment, Hardware
-from headrace.local.blueprint import Blueprint
+from headrace.local.blueprint import Blueprint, aliases
 from headrace.local.edition import Edition
 from headrace.local.events import Event
 from headrace.local.replica import Pace
@@ -66,6 +66,9 @@ class ScriptEngine:
 
     def phase(self, line: str) -> str | None:
         return line.removeprefix("PHASE ") if line.startswith("PHASE ") else None
+
+    def kv_tokens(self, line: str) -> int | None:
+        return int(line.removeprefix("CACHE ")) if line.startswith("CACHE ") else None
 
     def last_words(self, lines: Sequence[str]) -> str:
         return next((line for line in reversed(lines) if "Error" in line), "")
@@ -132,12 +135,7 @@ class ScriptLoader:
                     engine=ScriptEngine(file.path.with_name("mode")),
                     python=Path(sys.executable),
                     model_path=file.path.parent,
-                    served_names=tuple(
-                        alias
-                        for route in fleet.routes.values()
-                        if route.deployment == name
-                        for alias in route.match.model
-                    ),
+                    aliases=aliases(fleet, name),
                 )
                 for name, deployment in fleet.deployments.items()
             ),

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from headrace.fleet.types import RatePolicy, Scaling, ScalingDirection, Trigger
@@ -52,6 +53,23 @@ def scaling(low: int, high: int, **more: object) -> Scaling:
     given = {"min": low, "max": high, "initial": low, "polling_interval": "5s", "sync_period": "5s"}
     triggers = [{"signal": "waiting", "target": 5}]
     return Scaling.model_validate({**given, "cooldown": "10s", "triggers": triggers, **more})
+
+
+def test_a_trigger_of_a_route_sees_its_work_only_and_the_log_names_it(tmp_path: Path) -> None:
+    triggers = [{"signal": "demand", "target": 5, "route": "docs"}]
+    bench = Bench(tmp_path, scaling(1, 4, triggers=triggers))
+    busy = msgspec.structs.replace(demand(30, 6), routes={"chat": (28, 6), "docs": (2, 0)})
+    bench.scaler.hear(busy, 1)
+    bench.scaler.step()
+    assert bench.scaler.desired == 1
+    bench.now += 5
+    bench.scaler.hear(msgspec.structs.replace(busy, routes={"docs": (7, 3)}), 1)
+    bench.scaler.step()
+    assert bench.scaler.desired == 2
+    last = bench.log()[-1]
+    assert last["reason"] == "10 demand of route docs / target 5 per replica = 2 replicas"
+    assert isinstance(last["inputs"], dict)
+    assert last["inputs"]["routes"] == {"docs": [7, 3]}
 
 
 def test_the_files_scaling_becomes_the_policy_of_the_same_numbers() -> None:

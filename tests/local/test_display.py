@@ -50,6 +50,14 @@ def deployment(*replicas: ReplicaStatus, **given: Any) -> DeploymentStatus:
     return DeploymentStatus(**(values | given))
 
 
+def test_work_by_route_is_told_where_there_are_several() -> None:
+    one = deployment(routes={"chat": (1, 2)})
+    assert not [line for line in display.remarks(fleet(one)) if line.startswith("route")]
+    other = deployment(name="big", routes={"docs": (3, 0), "chat": (1, 1)})
+    told = [line for line in display.remarks(fleet(one, other)) if line.startswith("route")]
+    assert told == ["route chat: 2 waiting, 3 running", "route docs: 3 waiting, 0 running"]
+
+
 def fleet(*deployments: DeploymentStatus, gateway: int | None = 7) -> FleetStatus:
     return FleetStatus(
         fleet="laptop",

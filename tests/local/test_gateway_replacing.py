@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import psutil
 import pytest
 from fleet_kit import Running, Up, until
@@ -191,6 +192,15 @@ async def test_a_gateway_listens_only_when_it_knows_its_routes(
         await until(lambda: service._server is not None)
         service.drain(0.0)
         await life
+
+
+def test_the_work_of_routes_is_summed_over_gateways_too() -> None:
+    books = DemandBooks()
+    books.take(1, msgspec.structs.replace(demand(3), routes={"chat": (1, 2), "docs": (2, 1)}))
+    books.take(2, msgspec.structs.replace(demand(4), routes={"chat": (3, 4)}))
+    total = books.total("chat", 2)
+    assert total
+    assert total.routes == {"chat": (4, 6), "docs": (2, 1)}
 
 
 def demand(running: int, arrived: int = 0, **replicas: int) -> gateway.Demand:

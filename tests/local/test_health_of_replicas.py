@@ -125,9 +125,8 @@ def test_what_the_gateway_is_told(
     known = views.Known(restarts=Restarts(), crashes=0, last_words="", startup=None, starts={})
 
     def made(name: str, state: State, was_ready: bool) -> SimpleNamespace:
-        return SimpleNamespace(
-            id=name, port=1, state=state, was_ready=was_ready, blueprint=blueprint, since=0.0
-        )
+        seen = {"id": name, "port": 1, "state": state, "was_ready": was_ready, "since": 0.0}
+        return SimpleNamespace(**seen, blueprint=blueprint, kv_tokens=None)
 
     one, other = made("one", state, was_ready), made("other", State.READY, was_ready=True)
     told = views.for_gateway(blueprint, known, [one])

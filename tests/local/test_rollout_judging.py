@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.fleet.types import Rollout, Slo
+from headrace.fleet.routes import Slo
+from headrace.fleet.types import Rollout
 from headrace.gateway.control import ReplicaStats
 from headrace.local.rollout_judge import Sample, comparison, failing, pooled, slower
 

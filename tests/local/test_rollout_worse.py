@@ -67,7 +67,7 @@ async def test_slower_replicas_that_keep_the_promise_are_kept(up: Up, tmp_path: 
         ended, lines = await roll(running, file, watch=3.0)
     assert ended == "done"
     assert any("chat-2 passed: TTFT p95 " in line for line in lines), lines
-    assert "the gateway is switched: route chat: changed" in lines
+    assert "the gateway is switched: route chat: slo.ttft none -> 5" in lines
     assert asked.bad == []
 
 

@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import openai
 import psutil
 import pytest
 from fleet_process import START, RunningFleet, start_fleet, write_fleet
+
+from headrace.gateway import history
 
 COUNT = "1, 2, 3, 4, 5, 6,"
 ESSAY = "Write a detailed essay about the history of computing, with key dates and people."
@@ -44,9 +47,10 @@ class Served:
         return next(one for one in self.records() if one["id"] == request)
 
     def records(self) -> list[dict[str, Any]]:
-        """Every record in the fleet's request log."""
-        log = next(self.state.glob("*/requests.jsonl"))
-        return [json.loads(line) for line in log.read_text().splitlines()]
+        """Every record in the fleet's store."""
+        store = next(self.state.glob("*/requests.db"))
+        found = history.select(store, history.Wanted(limit=10_000))
+        return [msgspec.to_builtins(one.record) for one in sorted(found)]
 
 
 def _deployment(state: Path) -> dict[str, Any]:

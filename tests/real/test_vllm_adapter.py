@@ -16,7 +16,7 @@ import pytest
 
 from headrace.capacity.kv import CPU_BLOCK, Attention, kv_cache
 from headrace.capacity.memory import replica_memory
-from headrace.engines.base import Placement
+from headrace.engines.base import LoraAdapter, Placement
 from headrace.engines.known_prompt import judge, probe_request
 from headrace.engines.metrics import read_metrics
 from headrace.engines.vllm import Vllm
@@ -59,14 +59,19 @@ class Running:
         return self.log.read_text(errors="replace").splitlines()
 
 
-def start(python: Path, model: Path, folder: Path, wanted: Deployment) -> Running:
+def start(
+    python: Path,
+    model: Path,
+    folder: Path,
+    wanted: Deployment,
+    adapters: tuple[LoraAdapter, ...] = (),
+) -> Running:
     vllm, hardware, port = Vllm("0.32.0"), Hardware(kind="cpu"), free_port()
     assert list(vllm.problems(wanted, hardware)) == []
     names = ("smollm2", "smollm2-135m")
     cores = read_machine().cores
-    launch = vllm.launch(
-        wanted, hardware, Placement(python, model, names, "127.0.0.1", port, cores)
-    )
+    place = Placement(python, model, names, "127.0.0.1", port, cores, adapters)
+    launch = vllm.launch(wanted, hardware, place)
     log = folder / "engine.log"
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from headrace.routing import choose as choosing
 from headrace.routing import suspicion
-from headrace.routing.choose import Place, choose
+from headrace.routing.choose import Place
 from headrace.routing.health import Health, Standing
 from headrace.routing.window import SAMPLES, Series, Window, quantile
+from headrace.routing.work import NO_WORK
 
 
 def places(count: int = 2, room: int = 8) -> list[Place]:
     """Return replicas without jitter."""
     return [Place(f"r{n}", room, health=Health(chance=lambda: 0.0)) for n in range(count)]
+
+
+def choose(among: list[Place], now: float) -> Place | None:
+    choice = choosing.choose(among, NO_WORK, now)
+    return None if choice is None else choice.place
 
 
 def end(place: Place, among: list[Place], now: float, *, ok: bool, what: str = "") -> bool:

@@ -9,10 +9,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from headrace.routing import suspicion
 from headrace.routing.choose import Place, choose
 from headrace.routing.health import Health, Standing
-from headrace.routing.queue import Ticket, WorkQueue
+from headrace.routing.queue import WorkQueue
+from headrace.routing.ticket import Ticket, Want
 from headrace.routing.window import SAMPLES
+from headrace.routing.work import NO_WORK
 
 NAMES = "abc"
+WANT = Want("chat", "somebody", "normal", NO_WORK)
 TTFTS = st.sampled_from([0.1, 1.0, 3.0, 50.0])
 
 
@@ -34,7 +37,7 @@ class AnyFate(RuleBasedStateMachine):
 
     def fill(self) -> None:
         for number in range(3 - self.queue.waiting):
-            self.queue.submit(number, self.now)
+            self.queue.submit(number, self.now, WANT)
         assigning = self.queue.assign(self.now)
         while True:
             before = {place: place.health.standing for place in self.queue.places.values()}
@@ -76,10 +79,10 @@ class AnyFate(RuleBasedStateMachine):
     @precondition(lambda self: self.running)
     @rule(which=st.integers(0, 99), fate=st.sampled_from(["ok", "failed", "client left"]))
     def end(self, which: int, fate: str) -> None:
-        _, place, _ = self.running.pop(which % len(self.running))
+        ticket, place, _ = self.running.pop(which % len(self.running))
         if fate != "client left" and self.queue.places.get(place.id) is place:
             suspicion.ended(place, self.queue.places.values(), self.now, ok=fate == "ok")
-        self.queue.release(place)
+        self.queue.release(ticket)
         self.fill()
 
     @rule(
@@ -101,7 +104,7 @@ class AnyFate(RuleBasedStateMachine):
         """Even with nothing in flight anywhere, the next request has a place."""
         trusted = [place for place in self.ready if place.health.trusted]
         if any(place.running == 0 for place in trusted or self.ready):
-            assert choose(self.queue.places.values(), self.now) is not None
+            assert choose(self.queue.places.values(), NO_WORK, self.now) is not None
 
     @invariant()
     def suspicion_is_told(self) -> None:

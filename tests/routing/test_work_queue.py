@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from headrace.routing.choose import Place, choose
-from headrace.routing.queue import Ticket, WorkQueue
+from headrace.routing.queue import WorkQueue
+from headrace.routing.ticket import Ticket, Want
+from headrace.routing.work import NO_WORK
+
+WANT = Want("chat", "somebody", "normal", NO_WORK)
 
 
 def assigned(queue: WorkQueue[str], now: float) -> list[tuple[str, str]]:
@@ -17,7 +21,7 @@ def assigned(queue: WorkQueue[str], now: float) -> list[tuple[str, str]]:
 def test_nothing_is_bound_before_there_is_room() -> None:
     queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=60)
     for name in "abc":
-        assert queue.submit(name, 0.0)
+        queue.submit(name, 0.0, WANT)
     assert (queue.held, queue.queued, queue.running) == (3, 0, 0)
     queue.set_places([("one", 2, True)], 1.0)
     assert assigned(queue, 1.0) == [("a", "one"), ("b", "one")]
@@ -29,7 +33,7 @@ def test_nothing_is_bound_before_there_is_room() -> None:
 def test_waits_are_told_apart() -> None:
     """Ready at 3, gone from 5 to 9, room at 11: held 3 + 4, queued 2 + 2."""
     queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=60)
-    ticket = queue.submit("a", 0.0)
+    ticket = queue.submit("a", 0.0, WANT).ticket
     assert ticket is not None
     queue.set_places([("one", 0, True)], 3.0)
     queue.set_places([("one", 0, False)], 5.0)
@@ -41,11 +45,11 @@ def test_waits_are_told_apart() -> None:
 
 def test_a_second_wait_adds_to_the_first() -> None:
     queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=60)
-    ticket = queue.submit("a", 0.0)
+    ticket = queue.submit("a", 0.0, WANT).ticket
     assert ticket is not None
     queue.set_places([("one", 1, True)], 2.0)
     ((_, place),) = queue.assign(2.0)
-    queue.release(place)
+    queue.release(ticket)
     queue.skip(place, 6.0)
     queue.resubmit(ticket, 5.0)
     assert assigned(queue, 5.9) == []
@@ -57,13 +61,12 @@ def test_a_second_wait_adds_to_the_first() -> None:
 def test_a_failed_request_goes_back_before_younger_ones() -> None:
     queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=60)
     queue.set_places([("one", 2, True)], 0.0)
-    queue.submit("a", 0.0)
-    queue.submit("b", 1.0)
+    queue.submit("a", 0.0, WANT)
+    queue.submit("b", 1.0, WANT)
     tickets = [ticket for ticket, _ in queue.assign(1.0)]
-    queue.submit("c", 2.0)
-    place = queue.places["one"]
-    for ticket in tickets:  # the older comes back first
-        queue.release(place)
+    queue.submit("c", 2.0, WANT)
+    for ticket in reversed(tickets):  # the older comes back last
+        queue.release(ticket)
         queue.resubmit(ticket, 3.0)
     assert [item for item, _ in assigned(queue, 3.0)] == ["a", "b"]
 
@@ -71,20 +74,20 @@ def test_a_failed_request_goes_back_before_younger_ones() -> None:
 def test_a_begun_request_goes_first_and_its_patience_begins_anew() -> None:
     queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=5)
     queue.set_places([("one", 2, True)], 0.0)
-    queue.submit("old", 0.0)
-    queue.submit("older", 0.0)
+    queue.submit("old", 0.0, WANT)
+    queue.submit("older", 0.0, WANT)
     tickets = [ticket for ticket, _ in queue.assign(0.0)]
     queue.set_places([], 3.0)
-    queue.submit("new", 3.0)
+    queue.submit("new", 3.0, WANT)
     for at, ticket in zip((7.0, 9.0), tickets, strict=True):
         queue.resubmit(ticket, at, deadline_from=at)
     assert queue.next_event(9.0) == 8.0  # "new" came at 3
     assert [ticket.item for ticket in queue.expired(11.9)] == ["new"]
     assert [ticket.item for ticket in queue.expired(12.0)] == ["old"]
-    queue.submit("newer", 12.0)
+    queue.submit("newer", 12.0, WANT)
     queue.set_places([("two", 1, True)], 12.0)
     assert assigned(queue, 12.0) == [("older", "two")]
-    queue.places["two"].running = 0
+    queue.release(tickets[1])
     queue.resubmit(tickets[1], 13.0)  # once begun, always before those that have not
     assert queue.next_event(13.0) == 14.0
     assert assigned(queue, 13.0) == [("older", "two")]
@@ -93,11 +96,11 @@ def test_a_begun_request_goes_first_and_its_patience_begins_anew() -> None:
 def test_a_renewed_replica_owes_nothing_to_the_old_process() -> None:
     queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=5)
     queue.set_places([("one", 1, True)], 0.0)
-    queue.submit("a", 0.0)
-    ((_, old),) = queue.assign(0.0)
+    queue.submit("a", 0.0, WANT)
+    ((old, _),) = queue.assign(0.0)
     queue.renew("one", 1.0)
     queue.set_places([("one", 1, True)], 1.0)
-    queue.submit("b", 1.0)
+    queue.submit("b", 1.0, WANT)
     assert assigned(queue, 1.0) == [("b", "one")]
     queue.release(old)
     assert queue.places["one"].running == 1
@@ -107,32 +110,33 @@ def test_an_ejected_replica_is_tried_when_its_time_has_come() -> None:
     queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=60)
     queue.set_places([("one", 1, True), ("two", 1, True)], 0.0)
     queue.places["one"].health.eject("why", 0.0)
-    queue.submit("a", 0.0)
-    queue.submit("b", 0.0)
+    queue.submit("a", 0.0, WANT)
+    queue.submit("b", 0.0, WANT)
     assert assigned(queue, 0.0) == [("a", "two")]
     back = queue.next_event(0.0)
     assert back == queue.places["one"].health.until
-    assert assigned(queue, back) == [("b", "one")]
-    queue.submit("c", back)
+    ((probe, place),) = queue.assign(back)
+    assert (probe.item, place.id) == ("b", "one")
+    queue.submit("c", back, WANT)
     queue.places["one"].room = 2
     assert assigned(queue, back) == []  # one probe at a time
-    queue.release(queue.places["one"])  # its client hung up
+    queue.release(probe)  # its client hung up
     assert assigned(queue, back) == [("c", "one")]
 
 
 def test_a_full_queue_still_takes_what_can_run_at_once() -> None:
     queue: WorkQueue[str] = WorkQueue(limit=0, max_wait=60)
-    assert queue.submit("a", 0.0) is None
+    assert queue.submit("a", 0.0, WANT).refused == "queue"
     queue.set_places([("one", 1, True)], 0.0)
-    assert queue.submit("b", 0.0) is not None
+    assert queue.submit("b", 0.0, WANT).ticket is not None
     assert assigned(queue, 0.0) == [("b", "one")]
-    assert queue.submit("c", 0.0) is None
+    assert queue.submit("c", 0.0, WANT).ticket is None
 
 
 def test_those_who_waited_too_long_are_taken_out() -> None:
     queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=5)
     for at, name in enumerate("abc"):
-        queue.submit(name, float(at))
+        queue.submit(name, float(at), WANT)
     assert queue.next_event(2.0) == 5.0
     assert [ticket.item for ticket in queue.expired(4.9)] == []
     assert [ticket.item for ticket in queue.expired(6.0)] == ["a", "b"]
@@ -142,12 +146,12 @@ def test_those_who_waited_too_long_are_taken_out() -> None:
 def test_a_replica_that_is_gone_stays_until_it_is_empty() -> None:
     queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=5)
     queue.set_places([("one", 1, True)], 0.0)
-    queue.submit("a", 0.0)
-    ((_, place),) = queue.assign(0.0)
+    queue.submit("a", 0.0, WANT)
+    ((ticket, _),) = queue.assign(0.0)
     queue.set_places([], 1.0)
     assert queue.running == 1
     assert not queue.any_ready
-    queue.release(place)
+    queue.release(ticket)
     assert queue.places == {}
 
 
@@ -159,13 +163,13 @@ def test_the_least_loaded_ready_replica_is_chosen() -> None:
         Place("skipped", room=9, skip_until=10.0),
         Place("free", room=9, running=2),
     ]
-    chosen = choose(places, now=9.0)
+    chosen = choose(places, NO_WORK, now=9.0)
     assert chosen is not None
-    assert chosen.id == "free"
-    later = choose(places, now=10.0)
+    assert chosen.place.id == "free"
+    later = choose(places, NO_WORK, now=10.0)
     assert later is not None
-    assert later.id == "skipped"
-    assert choose([], 0.0) is None
+    assert later.place.id == "skipped"
+    assert choose([], NO_WORK, 0.0) is None
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -193,7 +197,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def arrive(self) -> None:
         self.count += 1
-        ticket = self.queue.submit(self.count, self.now)
+        ticket = self.queue.submit(self.count, self.now, WANT).ticket
         if ticket is None:
             assert len(self.waiting) >= 4  # one that came back is never turned away
         else:
@@ -203,7 +207,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def bind(self) -> None:
         for ticket, place in self.queue.assign(self.now):
-            assert ticket is self.waiting.pop(0)  # begun ones, then the oldest
+            assert ticket is self.waiting.pop(0)  # begun ones, then by deadline
             assert place.ready
             assert place.running <= place.room
             self.running.append((ticket, place))
@@ -212,7 +216,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(which=st.integers(0, 99), fails=st.booleans(), begun=st.booleans())
     def end(self, which: int, fails: bool, begun: bool) -> None:
         ticket, place = self.running.pop(which % len(self.running))
-        self.queue.release(place)
+        self.queue.release(ticket)
         if fails:
             self.queue.skip(place, self.now + 1)
             self.queue.resubmit(ticket, self.now, deadline_from=self.now if begun else None)
@@ -222,8 +226,9 @@ class AnyOrder(RuleBasedStateMachine):
             self.waiting.insert(sum(self.rank(o) < self.rank(ticket) for o in self.waiting), ticket)
         self.bind()
 
-    def rank(self, ticket: Ticket[int]) -> tuple[bool, float]:
-        return (ticket.item not in self.begun, self.deadlines[ticket.item])
+    def rank(self, ticket: Ticket[int]) -> tuple[bool, float, int]:
+        begun = ticket.item in self.begun
+        return (not begun, self.deadlines[ticket.item], ticket.item)
 
     @precondition(lambda self: self.waiting)
     @rule(which=st.integers(0, 99))
@@ -259,7 +264,7 @@ class AnyOrder(RuleBasedStateMachine):
     def no_one_waits_in_vain(self) -> None:
         """While somebody waits, no ready replica has room that it may use."""
         if self.waiting:
-            assert choose(self.queue.places.values(), self.now) is None
+            assert choose(self.queue.places.values(), NO_WORK, self.now) is None
 
 
 AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

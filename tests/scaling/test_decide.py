@@ -145,9 +145,34 @@ def test_a_missing_metric_holds_everything() -> None:
 
 def test_signals_are_held_queued_and_running_as_named() -> None:
     one = Observation(now=0, held=1, queued=2, running=4, replicas=1, ready=1)
-    assert [one.value(name) for name in ("waiting", "running", "demand")] == [3, 4, 7]
+    signals = (Trigger("waiting", 1), Trigger("running", 1), Trigger("demand", 1))
+    assert [one.value(signal) for signal in signals] == [3, 4, 7]
     blind = replace(one, running=None)
-    assert [blind.value(name) for name in ("waiting", "running", "demand")] == [3, None, None]
+    assert [blind.value(signal) for signal in signals] == [3, None, None]
+
+
+def test_a_trigger_of_a_route_counts_its_requests_only() -> None:
+    one = Observation(now=0, held=1, queued=2, running=4, replicas=1, ready=1)
+    signals = [Trigger(name, 1, route="chat") for name in ("waiting", "running", "demand")]
+    assert [one.value(signal) for signal in signals] == [None, None, None]
+    told = replace(one, routes={"chat": (2, 1), "other": (1, 3)})
+    assert [told.value(signal) for signal in signals] == [2, 1, 3]
+    assert [replace(told, routes={}).value(signal) for signal in signals] == [0, 0, 0]
+
+
+def test_work_of_another_route_neither_wakes_nor_adds_replicas() -> None:
+    made = policy(min=0, triggers=(Trigger("demand", 2, route="chat"),))
+    seen = Observation(now=1, held=9, queued=0, running=0, replicas=0, ready=0)
+    other = activated(made, start(made, 0, 0), replace(seen, routes={"other": (9, 0)}))
+    assert (other.desired, other.reason) == (
+        0,
+        "0 demand of route chat not above activation 0",
+    )
+    own = activated(made, start(made, 0, 0), replace(seen, routes={"chat": (9, 0)}))
+    assert (own.desired, own.reason) == (
+        1,
+        "9 demand of route chat above activation 0: wake to 1 replica",
+    )
 
 
 @pytest.mark.parametrize(

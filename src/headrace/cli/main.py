@@ -12,6 +12,7 @@ import sys
 import typer
 
 from headrace.cli import (
+    compare,
     down,
     drill,
     emulate,
@@ -19,17 +20,22 @@ from headrace.cli import (
     keys,
     logs,
     prepare,
+    reload,
     request,
+    requests,
     rollout,
+    route,
     scale,
     schema,
     status,
     up,
+    usage,
     validate,
     version,
     weights,
 )
 from headrace.fleet.problems import FleetError
+from headrace.gateway.store import StoreError
 from headrace.local.errors import LocalError
 from headrace.models.errors import WeightsError
 
@@ -44,10 +50,15 @@ app.command()(status.status)
 app.command()(logs.logs)
 app.command()(scale.scale)
 app.command()(rollout.rollout)
+app.command()(reload.reload)
 app.command()(down.down)
 app.command()(request.request)
+app.command()(requests.requests)
+app.command()(compare.compare)
+app.command()(usage.usage)
 app.command()(drill.drill)
 app.command()(validate.validate)
+app.command()(route.route)
 app.command()(schema.schema)
 app.command()(prepare.prepare)
 app.add_typer(weights.app, name="weights")
@@ -61,7 +72,7 @@ def main() -> None:
     """Run the command line."""
     try:
         app()
-    except (FleetError, WeightsError, LocalError) as error:
+    except (FleetError, WeightsError, LocalError, StoreError) as error:
         sys.stderr.write(f"headrace: {error}\n")
         sys.exit(1)
     except KeyboardInterrupt:

@@ -1,43 +1,44 @@
-"""`headrace request ID`: what happened to one request, from the fleet's request log."""
+"""`headrace request ID`: what happened to one request, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 
+from headrace.cli.story import tell
+from headrace.gateway import history
 from headrace.local.errors import LocalError
-from headrace.local.state import state_root
+from headrace.local.state import StateDir, state_root
 
 
 def request(
-    id: Annotated[str, typer.Argument(help="The x-request-id of the answer.")],  # noqa: A002 - the user's word
+    id: Annotated[  # noqa: A002 - the user's word
+        str, typer.Argument(help="The x-request-id of the answer, or how it begins.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs, a line for each.")] = False,
 ) -> None:
-    """Show the record of one request: route, replica, waits, tokens, and how it ended."""
-    record = next(_records(id), None)
-    if record is None:
+    """Tell the story of one request: its route, replica, waits, tokens, and how it ended.
+
+    Copies for a shadow deployment follow, as do other requests to which a client gave this id.
+    """
+    found = list(_find(id))
+    if not found:
         raise LocalError(
-            f"no request '{id}' in the request logs under {state_root()}; it is written when the "
-            "request has ended, and old logs are rotated away"
+            f"no request '{id}' in the records under {state_root()}; a record is written when "
+            "the request has ended, and the oldest are forgotten"
         )
-    width = max(map(len, record))
-    for key, value in record.items():
-        typer.echo(f"{key:<{width}}  {value}")
+    for number, one in enumerate(found):
+        if number and not as_json:
+            typer.echo()
+        for line in [one.raw] if as_json else tell(one.record):
+            typer.echo(line)
 
 
-def _records(wanted: str) -> Iterator[dict[str, Any]]:
-    for log in sorted(state_root().glob("*/requests.jsonl*")):
-        yield from _records_in(log, wanted)
-
-
-def _records_in(log: Path, wanted: str) -> Iterator[dict[str, Any]]:
-    needle = wanted.encode()
-    with log.open("rb") as lines:
-        for line in lines:
-            if needle in line:
-                record: dict[str, Any] = msgspec.json.decode(line)
-                if record.get("id") == wanted:
-                    yield record
+def _find(wanted: str) -> Iterator[history.Found]:
+    """Yield what the stores of all fleets have of it, those that are down included."""
+    for folder in sorted(state_root().glob("*/")):
+        store = StateDir(folder).requests
+        if store.exists():
+            yield from history.by_id(store, wanted)

@@ -24,7 +24,7 @@ FleetArgument = Annotated[Path, typer.Argument(help="The fleet file.")]
 
 @app.command()
 def pull(fleet: FleetArgument) -> None:
-    """Bring the weights of every model here, checked against the lock file."""
+    """Bring the weights of all models and adapters here, checked against the lock file."""
     from headrace.local.prepare import prepare_weights  # noqa: PLC0415 - spares the other verbs numpy
 
     file = load_checked(fleet)
@@ -36,12 +36,14 @@ def pull(fleet: FleetArgument) -> None:
 
 @app.command()
 def verify(fleet: FleetArgument) -> None:
-    """Read every file of every model again and compare its SHA-256 with the lock file."""
+    """Read every file of all models and adapters again; compare its SHA-256 with the lock file."""
+    from headrace.local.wanted import wanted_weights  # noqa: PLC0415 - as above
+
     file = load_checked(fleet)
     entries = read_lock(lock_path(file.path))
     store = Store(weights_root())
     bad = False
-    for name in file.fleet.models:
+    for name in (one.key for one in wanted_weights(file.fleet)):
         found = list(_problems(store, name, entries.get(name)))
         bad |= bool(found)
         for line in found or [

@@ -8,6 +8,7 @@ import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import NoneType
+from typing import Any
 
 import msgspec
 import uvloop
@@ -22,9 +23,15 @@ from headrace.engines.vllm_flags import has_flag
 _HELP: Mapping[str, str] = {
     "ttft": "seconds to the first token",
     "tpot": "seconds for each further token",
+    "prefill": "seconds for each 1000 uncached prompt tokens, one prompt after the other",
     "slots": "requests at once; the rest wait inside",
     "max_model_len": "prompt and answer, in tokens",
     "kv_tokens": "size of the KV cache, in tokens",
+    "block_size": "tokens in a block of the prefix cache",
+    "adapters": "vllm: LoRA adapters that can be asked for",
+    "max_loras": "vllm: adapters that have room at once; default: all",
+    "adapter_load": "vllm: seconds that loading an adapter takes",
+    "enable_prompt_tokens_details": "vllm: say in usage what was cached",
     "embeds": "vllm: serve embeddings, no completions",
     "shutdown_timeout": "vllm: seconds that a stop drains; 0: it cuts streams",
     "cut": "vllm: what a cut stream gets; default: by version",
@@ -42,8 +49,8 @@ _HELP: Mapping[str, str] = {
     "openai_port": "triton: where its OpenAI front end is, or none",
 }
 _DEFAULTS = Behaviour(ttft=0.05, tpot=0.02)
-_OWN = frozenset({"version", "names", "faults"})
-"""Parts of a behaviour that are no flags of their own."""
+_OWN = frozenset({"version", "names", "adapters", "faults"})
+"""Parts of a behaviour that are no flags with one value."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--port", type=int, help="default: the engine's own; 0: the system chooses")
     line.add_argument("--host", default="127.0.0.1")
     line.add_argument("--model", nargs="+", default=["twin"], help="names it serves")
+    many: dict[str, Any] = {"action": "extend", "nargs": "+", "default": [], "metavar": "NAME"}
+    line.add_argument("--adapter", "--adapters", dest="adapters", help=_HELP["adapters"], **many)
     line.add_argument("--startup", type=float, default=0.0, help="seconds until the port opens")
     line.add_argument(
         "--crash", choices=typing.get_args(Crash), help="die at start with these words of vLLM's"
@@ -105,7 +114,8 @@ def _misplaced(given: argparse.Namespace, version: str) -> Iterator[str]:
     for name, text in _HELP.items():
         owner = text.partition(":")[0].partition(",")[0]
         flag = f"--{name.replace('_', '-')}"
-        if owner in FACES and owner != given.engine and getattr(given, name) != defaults[name]:
+        changed = getattr(given, name) not in (defaults[name], [])
+        if owner in FACES and owner != given.engine and changed:
             yield f"{flag} is a flag of {owner}, not of {given.engine}"
     if given.engine == "vllm":
         try:
@@ -135,6 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     behaviour = Behaviour(
         version=version,
         names=tuple(given.model),
+        adapters=tuple(given.adapters),
         faults=faults,
         **{name: getattr(given, name) for name in names if name not in _OWN},
     )

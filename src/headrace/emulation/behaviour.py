@@ -33,7 +33,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     crash_exit: float = 11.0
     """Seconds from the worker's death to the process's (measured on vLLM 0.32.0)."""
     slow: float = 1.0
-    """Factor on ttft and tpot."""
+    """Factor on all times of work: ttft, tpot, prefill, and loading adapters."""
     crash_after: int | None = None
     die_after: int | None = None
     hang_after: int | None = None
@@ -50,10 +50,23 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """The engine's version that is imitated, where versions differ; empty: the face's own."""
     names: tuple[str, ...] = ("twin",)
     ttft: float = 0.0
+    """From the end of the prefill to the first token."""
     tpot: float = 0.0
+    prefill: float = 0.0
+    """For each 1000 prompt tokens that are not cached; prompts are prefilled one by one."""
     slots: int = 16
     max_model_len: int = 2048
     kv_tokens: int = 46_592
+    block_size: int = 16
+    """Of the prefix cache."""
+    adapters: tuple[str, ...] = ()
+    """vLLM: names of LoRA adapters, each of which is a model that can be asked for."""
+    max_loras: int | None = None
+    """vLLM: adapters that have room at once; None: all, as Headrace starts the real one."""
+    adapter_load: float = 0.0
+    """vLLM: what loading one takes."""
+    enable_prompt_tokens_details: bool = False
+    """vLLM: usage says how much of the prompt was cached."""
     embeds: bool = False
     """vLLM: serves `/v1/embeddings` and no completions."""
     shutdown_timeout: float = 0.0
@@ -88,6 +101,11 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     openai_port: int | None = None
     """Triton: where its OpenAI front end is; None: there is none."""
     faults: Faults = Faults()
+
+    @property
+    def adapter_room(self) -> int:
+        """How many adapters have room at once."""
+        return len(self.adapters) if self.max_loras is None else self.max_loras
 
 
 def change(faults: Faults, body: bytes) -> Faults:

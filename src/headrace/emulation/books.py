@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -46,6 +47,8 @@ class Books:
         """0 to 1; likewise."""
         self.prompt_tokens = 0
         self.generation_tokens = 0
+        self.prefix_queries = self.prefix_hits = 0
+        """Prompt tokens looked up in the prefix cache, and found there."""
         self.zero = 0
         """For what an engine counts and a twin never has."""
         self.finished = dict.fromkeys(("stop", "length", "abort", "error", "repetition"), 0)
@@ -57,6 +60,16 @@ class Books:
     def unfinished(self) -> int:
         """Requests that run or wait."""
         return self.running + self.waiting
+
+    @property
+    def prefix_rate(self) -> float:
+        """Share of prompt tokens that were cached."""
+        return self.prefix_hits / self.prefix_queries if self.prefix_queries else 0.0
+
+    @property
+    def now(self) -> float:
+        """The wall clock, in seconds; some series have it as their value."""
+        return time.time()
 
     @property
     def succeeded(self) -> int:

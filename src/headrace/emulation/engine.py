@@ -18,8 +18,10 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from headrace.emulation.adapters import Adapters
 from headrace.emulation.behaviour import Behaviour, Faults, Manner
 from headrace.emulation.books import Books
+from headrace.emulation.prefill import Prefills, Turn
 from headrace.emulation.stopping import Shown
 from headrace.emulation.text import WRONG, Writer, joined
 from headrace.emulation.wheel import Wheel
@@ -35,7 +37,8 @@ _COUNTED = tuple(name for name in Faults.__struct_fields__ if name.endswith("_af
 class Wish:
     """One answer to be written: to the prompt's tokens, of at most `limit` tokens.
 
-    `script` gives its tokens beforehand, as guided decoding would force them.
+    `script` gives its tokens beforehand, as guided decoding would force them; `adapter` is a LoRA
+    adapter's name.
     """
 
     prompt: list[int]
@@ -45,6 +48,7 @@ class Wish:
     stops: tuple[str, ...] = ()
     keep_stop: bool = False
     script: tuple[int, ...] | None = None
+    adapter: str = ""
 
 
 class Sink(Protocol):
@@ -74,7 +78,9 @@ class Sequence:
         self.shown = Shown(prompt, wish.stops, keep=wish.keep_stop)
         self._engine, self._sink = engine, sink
         self._script = deque(wish.script) if wish.script is not None else None
-        self._writer = Writer(prompt)
+        self._writer = Writer(prompt, accent=wish.adapter)
+        self._tokens: list[int] = []
+        self._turn: Turn | None = None
         self._arrived = time.monotonic()
         self._first = self._last = 0.0
 
@@ -82,6 +88,12 @@ class Sequence:
     def stopped_by(self) -> str | None:
         """The stop string that ended it, if one did."""
         return self.shown.stopped_by
+
+    @property
+    def cached(self) -> int:
+        """Tokens of its prompt that were cached."""
+        lease = self._turn and self._turn.lease
+        return lease.cached if lease else 0
 
     def due(self) -> None:
         """Take the next step: something that goes wrong, a token, or the end."""
@@ -92,6 +104,7 @@ class Sequence:
             self.end("stop")
             return
         self._count()
+        self._tokens.append(token)
         text = self.shown.push(token, stops=self.count > self.wish.min_tokens)
         finish: Finish | None = None
         if self.shown.stopped_by is not None:
@@ -162,9 +175,26 @@ class Sequence:
         self.ended = True
         self._engine.left(self, finish, time.monotonic() - self._arrived, self._last - self._first)
 
-    def started(self) -> None:
-        """Count the wait for a slot."""
+    def start(self, prefills: Prefills) -> None:
+        """Begin with the prompt, now that there is a slot, and count the wait for it."""
         self._engine.books.queued.observe(time.monotonic() - self._arrived)
+        wish = self.wish
+        self._turn = prefills.begin(wish.prompt, wish.adapter, self._prefilled)
+
+    def _prefilled(self) -> None:
+        self._engine.first_token(self)
+
+    def give_up(self, prefills: Prefills) -> None:
+        """Leave the cache."""
+        if self._turn is not None:
+            prefills.leave(self._turn, self._tokens)
+
+    def kv_used(self, prefills: Prefills) -> int:
+        """Return the tokens that it has in the KV cache outside of whole blocks."""
+        lease = self._turn and self._turn.lease
+        if not lease:
+            return 0
+        return len(self.wish.prompt) + self.count - prefills.cache.holds(lease)
 
 
 class TwinEngine:
@@ -182,15 +212,20 @@ class TwinEngine:
         """Set while no request runs or waits."""
         self.idle.set()
         self._wheel = Wheel()
+        self._adapters = Adapters(behaviour.adapter_room)
+        self._prefills = Prefills(behaviour, self._adapters, self._wheel, self.books)
         self._running: set[Sequence] = set()
         self._waiting: deque[Sequence] = deque()
         self._chance = random.Random(0)  # noqa: S311 - which way a cut goes is no secret
-        self.faults = behaviour.faults
-        self.troubled = _counted(self.faults)
+        self._obey(behaviour.faults)
+
+    def _obey(self, faults: Faults) -> None:
+        self.faults, self.troubled = faults, _counted(faults)
+        self._prefills.slow = faults.slow
 
     def change(self, faults: Faults) -> None:
         """Obey these faults from now on."""
-        self.faults, self.troubled = faults, _counted(faults)
+        self._obey(faults)
         if faults.crash:
             self.crash()
 
@@ -212,13 +247,25 @@ class TwinEngine:
         return sequence
 
     def _fill(self) -> None:
-        while self._waiting and len(self._running) < self.behaviour.slots:
-            sequence = self._waiting.popleft()
+        while len(self._running) < self.behaviour.slots:
+            sequence = self._next_waiting()
+            if sequence is None:
+                return
+            self._waiting.remove(sequence)
             self._running.add(sequence)
             self.books.waiting -= 1
             self.books.running += 1
-            sequence.started()
-            self._wheel.after(self.behaviour.ttft * self.faults.slow, sequence)
+            self._adapters.enter(sequence.wish.adapter)
+            sequence.start(self._prefills)
+
+    def _next_waiting(self) -> Sequence | None:
+        """Return the first one whose adapter has room."""
+        admits = self._adapters.admits
+        return next((one for one in self._waiting if admits(one.wish.adapter)), None)
+
+    def first_token(self, sequence: Sequence) -> None:
+        """Have the sequence woken for its first token, now that its prompt is computed."""
+        self._wheel.after(self.behaviour.ttft * self.faults.slow, sequence)
 
     def next_token(self, sequence: Sequence) -> None:
         """Have the sequence woken for its next token."""
@@ -229,6 +276,8 @@ class TwinEngine:
         if sequence in self._running:
             self._running.remove(sequence)
             self.books.running -= 1
+            self._adapters.leave(sequence.wish.adapter)
+            sequence.give_up(self._prefills)
         else:
             self._waiting.remove(sequence)
             self.books.waiting -= 1
@@ -256,8 +305,14 @@ class TwinEngine:
         asyncio.get_running_loop().call_later(self.faults.crash_exit, self.exit, 1)
 
     def kv_used(self) -> int:
-        """Return the tokens that running requests have in the KV cache."""
-        return sum(len(one.wish.prompt) + one.count for one in self._running)
+        """Return the tokens that running requests have in the KV cache, shared ones once."""
+        own = sum(one.kv_used(self._prefills) for one in self._running)
+        return self._prefills.cache.held + own
+
+    def adapters(self) -> tuple[list[str], list[str]]:
+        """Return the adapters of requests that run, and of those that wait."""
+        waiting = {one.wish.adapter: None for one in self._waiting if one.wish.adapter}
+        return self._adapters.running, list(waiting)
 
 
 def _counted(faults: Faults) -> bool:

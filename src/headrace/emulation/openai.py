@@ -44,6 +44,8 @@ class Result:
     tokens: list[int] = field(default_factory=list)
     finish: Finish = "length"
     stopped_by: str | None = None
+    cached: int = 0
+    """Tokens of the prompt that were in the prefix cache."""
 
 
 class Failure(NamedTuple):
@@ -88,8 +90,8 @@ class Voice(Protocol):
         """Return what each event says about usage, where that was asked for."""
         ...
 
-    def closing(self, ask: Ask, head: dict[str, Any], tokens: int) -> dict[str, Any]:
-        """Return the usage event."""
+    def closing(self, ask: Ask, head: dict[str, Any], tokens: int, cached: int) -> dict[str, Any]:
+        """Return the usage event; `cached` tokens of the prompt were in the prefix cache."""
         ...
 
     def whole(self, ask: Ask, head: dict[str, Any], results: list[Result]) -> dict[str, Any]:
@@ -157,7 +159,7 @@ class _Whole(_Answer):
             result.tokens.append(token)
         if finish is None:
             return
-        result.finish, result.stopped_by = finish, of.stopped_by
+        result.finish, result.stopped_by, result.cached = finish, of.stopped_by, of.cached
         self._failure = self._failure or self._voice.failure(finish)
         self._left -= 1
         if not self._left and not self._exchange.over:
@@ -188,6 +190,7 @@ class _Stream(_Answer):
         self._offsets = [0] * count
         self._begun: set[int] = set()
         self._tokens = 0
+        self._cached = 0
         self._failed = False
         ask = self._ask
         unusual = ask.raw_ids or ask.running_usage or ask.logprobs is not None
@@ -217,6 +220,8 @@ class _Stream(_Answer):
             self._end(of, token, text, finish)
 
     def _end(self, of: Sequence, token: int | None, text: str, finish: Finish) -> None:
+        if of.index == 0:
+            self._cached = of.cached
         failure = self._voice.failure(finish)
         if failure is not None:
             self._failed = True
@@ -253,7 +258,8 @@ class _Stream(_Answer):
 
     def _close(self) -> None:
         if self._ask.usage and not self._failed:
-            self._event(self._voice.closing(self._ask, self._head, self._tokens))
+            last = self._voice.closing(self._ask, self._head, self._tokens, self._cached)
+            self._event(last)
         self._exchange.send(self._voice.done)
         self._exchange.end()
 

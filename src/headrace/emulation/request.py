@@ -64,9 +64,10 @@ def read_json(body: bytes, dialect: Dialect) -> dict[str, Any]:
 
 
 def check_model(body: Mapping[str, Any], behaviour: Behaviour, dialect: Dialect) -> str:
-    """Return the model's name; RefusedError if the twin does not serve it."""
+    """Return the model's or adapter's name; RefusedError if the twin does not serve it."""
     model = body.get("model") or behaviour.names[0]
-    if dialect.checks_model and model not in behaviour.names:
+    served = model in behaviour.names or model in behaviour.adapters
+    if dialect.checks_model and not served:
         aliases = ", ".join(behaviour.names)
         message = f"The model `{model}` does not exist. Valid aliases: {aliases}."
         raise dialect.refusal(404, "NotFoundError", message, "model")
@@ -102,7 +103,7 @@ class _Reader:
             chat=chat,
             model=model,
             prompts=prompts,
-            wishes=tuple(self._wish(p, limit, tool) for p in prompts for _ in range(n)),
+            wishes=tuple(self._wish(p, limit, tool, model) for p in prompts for _ in range(n)),
             n=n,
             stream=bool(self._body.get("stream")),
             usage=bool(options.get("include_usage")),
@@ -130,7 +131,7 @@ class _Reader:
         if n > 1 and self._dialect.greedy_is_one and self._body.get("temperature") == 0:
             raise self.refuse(f"n must be 1 when using greedy sampling, got {n}.", None)
 
-    def _wish(self, prompt: list[int], limit: int, tool: str | None) -> Wish:
+    def _wish(self, prompt: list[int], limit: int, tool: str | None, model: str) -> Wish:
         body = self._body
         return Wish(
             prompt=prompt,
@@ -140,6 +141,7 @@ class _Reader:
             stops=self._stops(),
             keep_stop=self._dialect.keeps_stop or bool(body.get("include_stop_str_in_output")),
             script=_tool_script(prompt) if tool else None,
+            adapter=model if model in self._behaviour.adapters else "",
         )
 
     def _limit(self, longest: int, *, chat: bool) -> int:

@@ -18,6 +18,7 @@ from headrace.emulation.request import Ask
 
 _DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 _NO_DETAILS = {"prompt_tokens_details": None, "completion_tokens_details": None}
+_NOT_CACHED = {"created_cache_tokens": None, "multimodal_tokens": None}
 _TRANSFERS = {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
 _ABSENT = dict.fromkeys(("refusal", "annotations", "audio", "function_call", "reasoning"))
 _ALLOWED = ("sampling", "logprobs", "view")
@@ -59,12 +60,17 @@ def refusal(status: int, kind: str, message: str, param: str | None) -> RefusedE
     return RefusedError(status, error(message, kind, status, param))
 
 
-def model_list(names: tuple[str, ...], max_model_len: int) -> dict[str, Any]:
-    """Return the answer of /v1/models."""
-    return {"object": "list", "data": [_model(name, names[0], max_model_len) for name in names]}
+def model_list(
+    names: tuple[str, ...], max_model_len: int, adapters: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Return the answer of /v1/models; a LoRA adapter has a parent, its weights' path as root."""
+    base = names[0]
+    models = [_model(name, base, None, max_model_len) for name in names]
+    loras = [_model(name, f"/adapters/{name}", base, None) for name in adapters]
+    return {"object": "list", "data": models + loras}
 
 
-def _model(name: str, root: str, max_model_len: int) -> dict[str, Any]:
+def _model(name: str, root: str, parent: str | None, max_model_len: int | None) -> dict[str, Any]:
     permission = {
         "id": new_id("modelperm"),
         "object": "model_permission",
@@ -80,7 +86,7 @@ def _model(name: str, root: str, max_model_len: int) -> dict[str, Any]:
         "created": int(time.time()),
         "owned_by": "vllm",
         "root": root,
-        "parent": None,
+        "parent": parent,
         "max_model_len": max_model_len,
         "permission": [permission],
     }
@@ -88,10 +94,15 @@ def _model(name: str, root: str, max_model_len: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class VllmVoice:
-    """vLLM's answers; `gives_ids` False before 0.10.2."""
+    """vLLM's answers; `gives_ids` False before 0.10.2.
+
+    `details`: usage says how much of the first prompt was cached (`--enable-prompt-tokens-details`;
+    of the other details, those of newly cached and of multimodal tokens, nothing is said).
+    """
 
     version: str = "0.32.0"
     gives_ids: bool = True
+    details: bool = False
     prefix: bytes = b"data: "
     done: bytes = b"data: [DONE]\n\n"
     splits_end: bool = False
@@ -164,20 +175,24 @@ class VllmVoice:
         """Return the usage so far."""
         return {"usage": usage(ask.prompt_tokens, tokens)}
 
-    def closing(self, ask: Ask, head: dict[str, Any], tokens: int) -> dict[str, Any]:
+    def closing(self, ask: Ask, head: dict[str, Any], tokens: int, cached: int) -> dict[str, Any]:
         """Return the usage event."""
-        used = {"usage": usage(ask.prompt_tokens, tokens)}
-        return {**head, "choices": [], **used, **self._fingerprint}
+        used = usage(ask.prompt_tokens, tokens)
+        if self.details:
+            used["prompt_tokens_details"] = {"cached_tokens": cached}
+        return {**head, "choices": [], "usage": used, **self._fingerprint}
 
     def whole(self, ask: Ask, head: dict[str, Any], results: list[Result]) -> dict[str, Any]:
         """Return the whole answer."""
-        used = usage(ask.prompt_tokens, sum(len(result.tokens) for result in results))
+        used = usage(ask.prompt_tokens, sum(len(result.tokens) for result in results)) | _NO_DETAILS
+        if self.details:
+            used["prompt_tokens_details"] = {**_NOT_CACHED, "cached_tokens": results[0].cached}
         make = self._chat_choice if ask.chat else self._completion_choice
         choices = [make(ask, index, result) for index, result in enumerate(results)]
         prompt: dict[str, Any] = {}
         if ask.chat:
             prompt = {"prompt_logprobs": None, **self._prompt_ids(ask, 0), "prompt_text": None}
-        rest = {"service_tier": None, **self._fingerprint, "usage": used | _NO_DETAILS}
+        rest = {"service_tier": None, **self._fingerprint, "usage": used}
         return {**head, "choices": choices, **rest, **prompt, **_TRANSFERS}
 
     def _completion_choice(self, ask: Ask, index: int, result: Result) -> dict[str, Any]:

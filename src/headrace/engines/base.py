@@ -17,11 +17,20 @@ from headrace.fleet.types import Deployment, Hardware
 
 
 @dataclass(frozen=True)
+class LoraAdapter:
+    """A LoRA adapter: the alias that requests name, its folder, the largest rank in it."""
+
+    name: str
+    path: Path
+    rank: int
+
+
+@dataclass(frozen=True)
 class Placement:
     """What a runtime decides about one replica before it starts.
 
     `cores` are the CPU numbers that the replica may use; `python` is the interpreter that has the
-    engine.
+    engine. Requests for one of `served_names` get the model itself.
     """
 
     python: Path
@@ -30,6 +39,7 @@ class Placement:
     host: str
     port: int
     cores: tuple[int, ...]
+    adapters: tuple[LoraAdapter, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,10 @@ class Engine(Protocol):
 
         Phases in order: `import`, `load`, `kv cache`, `warm-up`, `serve`; the known prompt follows.
         """
+        ...
+
+    def kv_tokens(self, line: str) -> int | None:
+        """Return the tokens that the KV cache holds if this log line tells them."""
         ...
 
     def last_words(self, lines: Sequence[str]) -> str:

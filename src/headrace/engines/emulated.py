@@ -60,6 +60,7 @@ class EmulatedVllm:
             *("--engine", self.name, "--engine-version", self.version),
             *("--host", placement.host, "--port", str(placement.port)),
             *("--model", *placement.served_names),
+            *(part for adapter in placement.adapters for part in ("--adapter", adapter.name)),
         ]
         flags = self._flags(deployment, hardware)
         for flag, (value, _) in flags.items():
@@ -71,6 +72,9 @@ class EmulatedVllm:
         flags = {
             "--ttft": (f"{hardware.ttft:g}", "ttft of the hardware, in seconds"),
             "--tpot": (f"{hardware.tpot:g}", "tpot of the hardware, in seconds"),
+            "--prefill": (f"{hardware.prefill:g}", "prefill of the hardware, in seconds"),
+            "--kv-tokens": (str(hardware.kv_tokens), "kv_tokens of the hardware"),
+            "--enable-prompt-tokens-details": ("", "records say what was cached"),
             "--startup": (f"{hardware.start:g}", "start of the hardware, in seconds"),
             "--slots": (str(deployment.max_num_seqs), "max_num_seqs"),
         }
@@ -86,6 +90,10 @@ class EmulatedVllm:
     def phase(self, line: str) -> str | None:
         """Return the start-up phase that this log line begins, or None."""
         return self.real.phase(line)
+
+    def kv_tokens(self, line: str) -> int | None:
+        """Return the tokens that the KV cache holds if this log line tells them."""
+        return self.real.kv_tokens(line)
 
     def last_words(self, lines: Sequence[str]) -> str:
         """Return the reason of death from the log."""

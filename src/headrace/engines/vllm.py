@@ -1,8 +1,9 @@
 """vLLM: how one version is launched on a CPU or a GPU, and what its log lines mean.
 
 Known from 0.8.5 (the V1 engine) to 0.33; a newer version is run as the newest known one, and what
-it no longer takes it says itself (`last_words`). Flags by version are in `vllm_flags.py`, metrics
-in `vllm_metrics.py`, log lines in `vllm_log.py`; the packages that make it run in `environment.py`.
+it no longer takes it says itself (`last_words`). Flags by version are in `vllm_flags.py`, those of
+LoRA adapters in `vllm_adapters.py`, metrics in `vllm_metrics.py`, log lines in `vllm_log.py`; the
+packages that make it run in `environment.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from packaging.version import Version
 
 from headrace.engines import vllm_log
 from headrace.engines.base import Launch, Placement, Resume
+from headrace.engines.vllm_adapters import adapter_arguments, adapter_flags
 from headrace.engines.vllm_flags import canonical, flag_arguments, flag_problems, has_flag
 from headrace.engines.vllm_metrics import metric_sources
 from headrace.fleet.document import Path_
@@ -95,13 +97,14 @@ class Vllm:
 
     def launch(self, deployment: Deployment, hardware: Hardware, placement: Placement) -> Launch:
         """Return one replica's command and environment; CUDA_VISIBLE_DEVICES is the runtime's."""
-        flags = self._flags(deployment, hardware)
+        flags = self._flags(deployment, hardware) | adapter_flags(placement.adapters)
         flags |= {canonical(n): (v, "engine.flags") for n, v in deployment.engine.flags.items()}
         env = self._environment(deployment, hardware, placement)
         env |= {name: (value, "engine.env") for name, value in deployment.engine.env.items()}
         argv = [
             *_program(placement),
             *(a for n, (v, _) in flags.items() for a in flag_arguments(n, v)),
+            *adapter_arguments(placement.adapters),
         ]
         reasons = {f"--{name}": why for name, (_, why) in flags.items()}
         reasons |= {name: why for name, (_, why) in env.items()}
@@ -133,6 +136,7 @@ class Vllm:
         flags: dict[str, tuple[Scalar, str]] = {"disable-uvicorn-access-log": (True, quiet)}
         if not has_flag("enable-log-requests", self.version):
             flags["disable-log-requests"] = (True, quiet)
+        flags["enable-prompt-tokens-details"] = (True, "records say what the cache saved")
         if has_flag("shutdown-timeout", self.version):
             drain = math.ceil(deployment.lifecycle.drain)
             flags["shutdown-timeout"] = (
@@ -166,6 +170,10 @@ class Vllm:
     def phase(self, line: str) -> str | None:
         """Return the start-up phase that this log line begins, or None."""
         return vllm_log.phase(line)
+
+    def kv_tokens(self, line: str) -> int | None:
+        """Return the tokens that the KV cache holds if this log line tells them."""
+        return vllm_log.kv_cache_tokens(line)
 
     def last_words(self, lines: Sequence[str]) -> str:
         """Return the reason of death from the log; empty if it gives none, as after SIGKILL."""

@@ -89,6 +89,9 @@ OWNED: Mapping[str, str] = {
     "tensor-parallel-size": "tensor_parallel",
     "quantization": "quantization",
     "shutdown-timeout": "lifecycle.drain",
+    "enable-lora": "adapters",
+    "lora-modules": "adapters",
+    "max-lora-rank": "adapters",
 }
 """Flags that Headrace sets itself, and the deployment's field for each."""
 

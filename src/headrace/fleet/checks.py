@@ -1,7 +1,8 @@
 """Contradictions that no single field shows: dangling names, min over max, drain over grace.
 
-Each check yields (path, message); `load.py` adds the file and line. What needs an engine's
-knowledge is checked by `headrace.engines`, what needs this machine by `headrace.local`.
+Each check yields (path, message); `load.py` adds the file and line. Routes are checked in
+`check_routes.py`, their order in `reach.py`, adapters in `check_adapters.py`. What needs an
+engine's knowledge is checked by `headrace.engines`, what needs this machine by `headrace.local`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
+from headrace.fleet.check_adapters import check_adapters
+from headrace.fleet.check_routes import check_routes, destinations
 from headrace.fleet.document import Path_
 from headrace.fleet.problems import nearest
+from headrace.fleet.reach import unreachable
 from headrace.fleet.types import Deployment, Fleet, Gateway, Scaling
 
 Finding = tuple[Path_, str]
@@ -22,12 +26,15 @@ _SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.I
 
 def check(fleet: Fleet) -> Iterator[Finding]:
     """Yield everything in a well-typed fleet that contradicts something else in it."""
-    yield from _routes(fleet)
+    yield from check_routes(fleet)
+    yield from unreachable(fleet)
+    yield from check_adapters(fleet)
     yield from _gateway(fleet.gateway)
     for name, deployment in fleet.deployments.items():
         path = ("deployments", name)
         yield from _references(fleet, deployment, path)
         yield from _scaling(deployment.scaling, (*path, "scaling"))
+        yield from _triggers(fleet, name, path)
         yield from _lifecycle(deployment, path)
         yield from _memory(fleet, deployment, path)
         yield from _secrets(deployment, path)
@@ -71,26 +78,18 @@ def _references(fleet: Fleet, deployment: Deployment, path: Path_) -> Iterator[F
         yield (*path, "hardware"), f"no hardware is named '{deployment.hardware}'{hint}"
 
 
-def _routes(fleet: Fleet) -> Iterator[Finding]:
-    claimed: dict[str, str] = {}
-    for name, route in fleet.routes.items():
-        path: Path_ = ("routes", name)
-        if route.deployment not in fleet.deployments:
-            hint = nearest(route.deployment, fleet.deployments)
-            yield (*path, "deployment"), f"no deployment is named '{route.deployment}'{hint}"
-        for alias in route.match.model:
-            if alias in claimed:
-                message = (
-                    f"'{alias}' already goes to route '{claimed[alias]}'; a model has one route"
-                )
-                yield (*path, "match", "model"), message
-            claimed.setdefault(alias, name)
-    reached = {route.deployment for route in fleet.routes.values()}
-    for name in fleet.deployments.keys() - reached:
-        yield (
-            ("deployments", name),
-            "no route leads here, so it would never serve; add one or remove it",
-        )
+def _triggers(fleet: Fleet, name: str, path: Path_) -> Iterator[Finding]:
+    """Yield triggers that count a route whose requests never come to this deployment."""
+    for index, trigger in enumerate(fleet.deployments[name].scaling.triggers):
+        where = (*path, "scaling", "triggers", index, "route")
+        if trigger.route is None:
+            continue
+        if trigger.route not in fleet.routes:
+            hint = nearest(trigger.route, fleet.routes)
+            yield where, f"no route is named '{trigger.route}'{hint}"
+        elif name not in {target for _, target in destinations(fleet.routes[trigger.route])}:
+            message = f"route '{trigger.route}' does not lead to '{name}'; name one that does"
+            yield where, message
 
 
 def _scaling(scaling: Scaling, path: Path_) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """What a fleet file may say: the typed form of `fleet.yaml`, each field by itself.
 
 Contradictions between fields are found in `checks.py`; reading the file and naming its lines is
-`load.py`. Defaults here are the ones a reviewer would have to be told about anyway.
+`load.py`. Routes have a file of their own, `routes.py`. Defaults here are the ones a reviewer would
+have to be told about anyway.
 """
 
 from __future__ import annotations
@@ -9,24 +10,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from headrace.fleet.base import Name, Strict
+from headrace.fleet.routes import Route
 from headrace.fleet.source import parse_source
 from headrace.fleet.units import Duration, Size
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?$")]
-"""A DNS label, because names become Kubernetes objects, metric labels and log files."""
 
 
 def _source_text(text: str) -> str:
     parse_source(text)
     return text
-
-
-class Strict(BaseModel):
-    """A part of the file: unknown keys are errors, values never change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class KnownPrompt(Strict):
@@ -64,6 +58,13 @@ class Hardware(Strict):
     product: str | None = Field(default=None, description="GPU product, such as NVIDIA-H200.")
     ttft: Duration = Field(default=0.05, description="Of a twin: time to first token.")
     tpot: Duration = Field(default=0.02, description="Of a twin: time for each further token.")
+    prefill: Duration = Field(
+        default=0.0,
+        description="Of a twin: time for each 1000 prompt tokens that are not cached, before ttft.",
+    )
+    kv_tokens: int = Field(
+        default=46_592, ge=16, description="Of a twin: tokens that its KV cache holds."
+    )
     start: Duration = Field(default=1.0, description="Of a twin: time to start.")
 
 
@@ -93,6 +94,9 @@ class Trigger(Strict):
     )
     target: float = Field(gt=0, description="Of the signal, for each replica.")
     activation: float = Field(default=0, ge=0, description="Wakes from zero above this value.")
+    route: Name | None = Field(
+        default=None, description="Only requests of this route; default: of all."
+    )
 
 
 class RatePolicy(Strict):
@@ -165,6 +169,35 @@ class Queue(Strict):
     max_wait: Duration = Field(default=300.0, description="Longest wait of a request.")
 
 
+class Adapter(Strict):
+    """A LoRA adapter that the engine loads beside the model; its name is a model alias."""
+
+    weights: Annotated[str, AfterValidator(_source_text)] = Field(
+        description="As a model's; a folder in the format of PEFT."
+    )
+
+
+class Price(Strict):
+    """What a deployment costs, in the fleet's own currency; records show it for each request."""
+
+    input: float = Field(default=0, ge=0, description="For a million prompt tokens.")
+    cached: float | None = Field(
+        default=None, ge=0, description="For a million of them from the cache; default: as input."
+    )
+    output: float = Field(default=0, ge=0, description="For a million generated tokens.")
+
+
+class Balancing(Strict):
+    """Which replica takes a request."""
+
+    prefix_affinity: bool = Field(
+        default=True, description="Prefer the replica that has the prompt's beginning cached."
+    )
+    slow_start: Duration = Field(
+        default=10.0, description="Time in which a new replica comes to its full share of work."
+    )
+
+
 class Deployment(Strict):
     """One variant of a model on one engine."""
 
@@ -185,39 +218,29 @@ class Deployment(Strict):
     quantization: str | None = Field(
         default=None, description="As the engine names it; default: what the weights say."
     )
+    adapters: dict[Name, Adapter] = Field(
+        default_factory=dict, description="LoRA adapters by the alias that requests name."
+    )
+    price: Price | None = None
+    balancing: Balancing = Balancing()
     scaling: Scaling = Scaling()
     lifecycle: Lifecycle = Lifecycle()
     rollout: Rollout = Rollout()
     queue: Queue = Queue()
 
 
-class Match(Strict):
-    """What a request must look like to take a route."""
+class Records(Strict):
+    """How much is remembered of requests; the oldest goes first."""
 
-    model: tuple[str, ...] = Field(min_length=1, description="Values of the request's model field.")
-
-
-class Slo(Strict):
-    """What the route promises, at the 95th percentile."""
-
-    ttft: Duration | None = Field(default=None, description="Time to first token.")
-    tpot: Duration | None = Field(
-        default=None, description="Time per output token after the first."
-    )
+    max_age: Duration = Field(default=7 * 86400.0, ge=60)
+    max_size: Size = Field(default=2**30, ge=2**20)
 
 
-class Route(Strict):
-    """Requests that match go to the deployment."""
+class Traces(Strict):
+    """Where spans of requests go, by OpenTelemetry's conventions for generative AI."""
 
-    match: Match
-    deployment: Name
-    slo: Slo = Slo()
-    continuation: Literal["text", "exact", "off"] = Field(
-        default="text",
-        description="A broken stream goes on elsewhere from its text, its token ids, or not.",
-    )
-    silence: Duration = Field(
-        default=30.0, description="A stream this long without a byte counts as broken."
+    endpoint: str = Field(
+        pattern=r"^https?://[^\s]+$", description="OTLP over HTTP, as http://localhost:4318."
     )
 
 
@@ -231,6 +254,8 @@ class Gateway(Strict):
     keys: Path | None = Field(
         default=None, description="File of API keys (`headrace keys`); default: nobody is asked."
     )
+    records: Records = Records()
+    traces: Traces | None = None
 
 
 class Fleet(Strict):

@@ -11,10 +11,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _BYTES |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-DURATION = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"
+DURATION = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
 _SIZE = r"^[0-9]+(\.[0-9]+)?(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)$"
 
 
@@ -22,14 +22,14 @@ def parse_duration(value: object) -> float:
     """Return seconds from text such as `250ms`, `90s`, `5m` or `1h`; else ValueError."""
     text = str(value)
     if not isinstance(value, str) or not re.fullmatch(DURATION, text):
-        raise ValueError("expected a duration with its unit: ms, s, m or h, such as 90s")
+        raise ValueError("expected a duration with its unit: ms, s, m, h or d, such as 90s")
     number, unit = re.findall(r"[\d.]+|\D+$", text)
     return float(number) * _SECONDS[unit]
 
 
 def format_duration(seconds: float) -> str:
     """Write seconds as a fleet file does, in the largest unit that needs no fraction: `5m`."""
-    for unit in ("h", "m", "s"):
+    for unit in ("d", "h", "m", "s"):
         if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
             return f"{seconds / _SECONDS[unit]:.0f}{unit}"
     return f"{seconds * 1000:g}ms"

@@ -3,6 +3,7 @@
 `reader.py` asks here as soon as it has a request's head, so that a stranger's body is never read.
 A request that is let in holds a `Share` until it is answered: the bytes of its body, and a place
 among the requests of its key. The keys come from the runtime as hashes (`keys.py` reads the file).
+What a key may use by the minute is looked at later, when its prompt is known (`limiting.py`).
 """
 
 from __future__ import annotations
@@ -87,13 +88,13 @@ class Admission:
 
 
 class Share:
-    """What one request holds until `leave`."""
+    """What one request holds until `leave`. `key` is whose request it is, if anybody was asked."""
 
-    __slots__ = ("_admission", "_key", "_size")
+    __slots__ = ("_admission", "_size", "key")
 
     def __init__(self, admission: Admission, key: Key | None) -> None:
         self._admission: Admission | None = admission
-        self._key = key
+        self.key = key
         self._size = 0
         if key is not None:
             admission.requests[key.name] += 1
@@ -115,7 +116,7 @@ class Share:
         if admission is None:
             return
         admission.bodies -= self._size
-        if self._key is not None:
-            admission.requests[self._key.name] -= 1
-            if not admission.requests[self._key.name]:
-                del admission.requests[self._key.name]
+        if self.key is not None:
+            admission.requests[self.key.name] -= 1
+            if not admission.requests[self.key.name]:
+                del admission.requests[self.key.name]

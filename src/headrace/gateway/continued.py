@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from headrace.gateway import usage
-from headrace.gateway.chunked import LAST_CHUNK, frame
+from headrace.gateway.chunked import LAST_CHUNK
 from headrace.gateway.continuation import Resumption
 from headrace.gateway.heads import AnswerHead
-from headrace.gateway.relay import Body, BrokenStreamError, Write, cut_events
+from headrace.gateway.relay import BrokenStreamError, StreamRelay, Write, cut_events
 from headrace.gateway.transcript import Transcript
 from headrace.gateway.usage import UNREADABLE, Usage
 
@@ -25,41 +25,24 @@ _NOT_OURS = ("prompt_token_ids", "prompt_text")
 """What only the first event of an answer says."""
 
 
-class ContinuedRelay:
+class ContinuedRelay(StreamRelay):
     """Passes on a continuation; `transcript` goes on where the answer goes on.
 
-    `withhold` drops the usage event that the client did not ask for, `ids` says that the client
-    wants token ids.
+    `ids` says that the client wants token ids.
     """
+
+    __slots__ = ("_at", "_held", "_ids", "_overlap", "_resumption")
 
     def __init__(
         self, head: AnswerHead, write: Write, resumption: Resumption, transcript: Transcript, *,
         chunked: bool, withhold: bool, ids: bool,
     ) -> None:  # fmt: skip
-        self.body = Body(head)
-        self.usage: Usage | None = None
-        self.aborted = False
-        self.complete = False
-        self.done_sent = False
-        self.first: float | None = None
-        self.last = 0.0
-        self.events = 0
-        self.bytes = 0
-        self.transcript = transcript
-        self._write = write
+        super().__init__(head, write, transcript, chunked=chunked, withhold=withhold)
         self._resumption = resumption
         self._overlap = resumption.overlap
-        self._chunked = chunked
-        self._withhold = withhold
         self._ids = ids
         self._at = resumption.tokens
-        self._rest = b""
         self._held: dict[str, Any] | None = None
-
-    def begin(self, data: bytes) -> None:
-        """Take the part of the body that came with the head."""
-        if data:
-            self.feed(data)
 
     def feed(self, data: bytes) -> None:
         """Pass `data` on, event by event; raises FramingError and BrokenStreamError."""
@@ -212,7 +195,7 @@ class ContinuedRelay:
         self._send(b"data: " + msgspec.json.encode(event) + b"\n\n")
 
     def _send(self, payload: bytes) -> None:
-        out = frame(payload) if self._chunked else payload
+        out = self._framed(payload)
         self.bytes += len(out)
         self._write(out)
 

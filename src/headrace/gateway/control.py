@@ -12,20 +12,8 @@ from typing import Literal
 
 import msgspec
 
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests for any of `models` (the `model` field of the body) go to `deployment`.
-
-    `continuation` says how a broken stream goes on elsewhere: from its text, from its token ids
-    (`exact`), or not at all. A stream that was silent for `silence` seconds after its first token
-    counts as broken.
-    """
-
-    name: str
-    models: tuple[str, ...]
-    deployment: str
-    continuation: Literal["text", "exact", "off"] = "text"
-    silence: float = 30.0
+from headrace.routing.route import Limits as RouteLimits
+from headrace.routing.route import Route
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,11 +29,27 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True):
     context: int | None = None
 
 
+class Price(msgspec.Struct, frozen=True):
+    """For a million tokens: of prompts, of prompts from the cache, of answers."""
+
+    input: float
+    cached: float
+    output: float
+
+
+class Balancing(msgspec.Struct, frozen=True):
+    """Which replica is chosen; `slow_start` in seconds."""
+
+    prefix_affinity: bool = True
+    slow_start: float = 10.0
+
+
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """One queue: at most `queue_limit` waiting requests, none for longer than `max_wait` seconds.
 
     `stream_usage` says that the engine can add a usage event to a stream when `stream_options` asks
-    for it.
+    for it, `counts` that it counts tokens at `/tokenize`. `adapters` are the LoRA adapters that its
+    replicas have, by alias.
     """
 
     name: str
@@ -53,6 +57,10 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     max_wait: float
     stream_usage: bool = True
     resume: Resume = Resume()
+    counts: bool = True
+    adapters: tuple[str, ...] = ()
+    price: Price | None = None
+    balancing: Balancing = Balancing()
 
 
 ReplicaState = Literal["ready", "draining", "leaving", "failed"]
@@ -61,13 +69,19 @@ has moves to another replica if it can; what a failed one has moves as soon as i
 
 
 class Replica(msgspec.Struct, frozen=True, kw_only=True):
-    """A place to send work: it takes `room` requests at once."""
+    """A place to send work: it takes `room` requests at once.
+
+    `names` are what its engine calls the model: a request for another alias is sent under the first
+    of them (none: any name will do). `cache` is its KV cache in tokens, where that is known.
+    """
 
     id: str
     host: str
     port: int
     room: int
     state: ReplicaState = "ready"
+    names: tuple[str, ...] = ()
+    cache: int | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,12 +104,23 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """Who may call: `digest` is the SHA-256 of the API key in hex, never the key itself.
 
-    `streams` bounds the requests of this key that are in the gateway at once (None: no bound).
+    `streams` bounds the requests of this key that are in the gateway at once (None: no bound),
+    `limits` what it uses on all routes together. Keys of one `tenant` belong together.
     """
 
     name: str
     digest: str
     streams: int | None = None
+    tenant: str | None = None
+    limits: RouteLimits | None = None
+
+
+class Store(msgspec.Struct, frozen=True, kw_only=True):
+    """Where records of requests are kept: a file, and how much of it (seconds, bytes)."""
+
+    path: str
+    max_age: float = 7 * 86400.0
+    max_size: int = 2**30
 
 
 class Configure(msgspec.Struct, frozen=True, kw_only=True, tag="configure"):
@@ -106,8 +131,12 @@ class Configure(msgspec.Struct, frozen=True, kw_only=True, tag="configure"):
     limits: Limits = Limits()
     keys: tuple[Key, ...] | None = None
     """Who may call; None: everybody who can reach the address."""
-    records: str | None = None
-    """Path of the request log (JSON lines); none: no log."""
+    store: Store | None = None
+    """Where records go; None: nowhere."""
+    usage: str | None = None
+    """File in which all gateways of the fleet count what keys and routes use; None: in memory."""
+    traces: str | None = None
+    """Where OpenTelemetry spans go (OTLP over HTTP); None: nowhere."""
 
 
 class Replicas(msgspec.Struct, frozen=True, kw_only=True, tag="replicas"):
@@ -115,13 +144,15 @@ class Replicas(msgspec.Struct, frozen=True, kw_only=True, tag="replicas"):
 
     `hint` is told to clients that wait too long, e.g. why the deployment has no ready replica.
     `expected_ready` is the runtime's estimate, in seconds, of when the next replica is ready (for
-    Retry-After).
+    Retry-After). `coming`: a replica is starting; `down`: the runtime has given up starting any.
     """
 
     deployment: str
     replicas: tuple[Replica, ...]
     hint: str = ""
     expected_ready: float | None = None
+    coming: bool = False
+    down: bool = False
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True, tag="drain"):
@@ -149,7 +180,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, tag="demand"):
 
     `held` wait while no replica is ready, `queued` wait while all ready ones are full, `running`
     are bound to a replica; `replicas` is `running` by replica id; `arrived` counts all requests
-    since the gateway started.
+    since the gateway started. `routes` has (held or queued, running) of each route.
     """
 
     deployment: str
@@ -158,6 +189,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, tag="demand"):
     running: int
     arrived: int
     replicas: dict[str, int]
+    routes: dict[str, tuple[int, int]] = {}
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, tag="fault"):

@@ -15,14 +15,22 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from headrace.gateway import control, errors
+from headrace.gateway.outgoing import name_for
+from headrace.gateway.prompt import TokenRatio
 from headrace.gateway.upstream import Pool
 from headrace.routing import suspicion
 from headrace.routing.choose import Place
-from headrace.routing.pace import Pace, retry_after
-from headrace.routing.queue import Ticket, WorkQueue
+from headrace.routing.overflow import State
+from headrace.routing.pace import hopeless, retry_after
+from headrace.routing.prefix import PrefixIndex
+from headrace.routing.queue import WorkQueue
+from headrace.routing.ticket import Ticket, Want
 from headrace.routing.window import SECONDS, quantile
+from headrace.routing.work import Work
 
 if TYPE_CHECKING:
+    from headrace.gateway.counting import Count
+    from headrace.gateway.director import Question
     from headrace.gateway.errors import Failure
     from headrace.gateway.exchange import Exchange
 
@@ -42,8 +50,13 @@ class Lane:
         self.queue: WorkQueue[Exchange] = WorkQueue(
             config.queue_limit, config.max_wait, monotonic()
         )
+        self.ratio = TokenRatio()
+        self.known = False
+        """Whether the runtime has said which replicas there are."""
         self._tell = tell
-        self._pace = Pace()
+        self._names: dict[str, tuple[str, ...]] = {}
+        self._caches: dict[str, int | None] = {}
+        self._coming = self._down = False
         self._pools: dict[str, Pool] = {}
         self._states: dict[str, control.ReplicaState] = {}
         self.suspicion = ""
@@ -54,19 +67,28 @@ class Lane:
         self._wake: asyncio.TimerHandle | None = None
         self._demand_timer: asyncio.TimerHandle | None = None
         self._demand_sent = -DEMAND_EVERY
+        self._balance()
 
     # -- requests -----------------------------------------------------------------------------
 
-    def submit(self, exchange: Exchange) -> Failure | None:
-        """Queue a request and send it off if a replica has room; a Failure if the queue is full."""
+    def submit(self, exchange: Exchange, want: Want) -> Failure | None:
+        """Queue a request and send it off if a replica has room; a Failure if it cannot wait."""
         now = monotonic()
         self._arrived += 1
-        ticket = self.queue.submit(exchange, now)
-        if ticket is None:
+        wait = self._wait(want, now)
+        longest = min(self.config.max_wait, want.max_wait or self.config.max_wait)
+        if hopeless(wait, longest):
             self._changed()
-            limit = self.queue.limit
-            return errors.queue_full(self.config.name, limit, self.retry_after(now))
-        exchange.account.ticket = ticket
+            return errors.hopeless(self.config.name, wait or longest, retry_after(wait))
+        found = self.queue.submit(exchange, now, want)
+        if found.displaced is not None:
+            found.displaced.item.displaced(errors.shed(self.config.name, retry_after(wait)))
+        if found.ticket is None:
+            self._changed()
+            limit = self.config.queue_limit if found.refused == "queue" else want.limit or 0
+            whose = self.config.name if found.refused == "queue" else f"route {want.route}"
+            return errors.queue_full(whose, limit, retry_after(wait))
+        exchange.account.ticket = found.ticket
         self._pump(now)
         return None
 
@@ -75,26 +97,31 @@ class Lane:
         if self.queue.withdraw(ticket, monotonic()):
             self._changed()
 
-    def release(self, place: Place) -> None:
-        """Take note that a bound request has ended."""
-        now = monotonic()
-        self.queue.release(place)
-        self._pace.finished(now)
-        self._pump(now)
+    def settle(self, ticket: Ticket[Exchange], done: Work, cached: int) -> None:
+        """Take note of what a request was in the end, `cached` tokens of its prompt included."""
+        self.queue.settle(ticket, done, monotonic(), cached=cached)
 
-    def retry(
-        self, ticket: Ticket[Exchange], place: Place, *, blame: bool, begun: bool = False
-    ) -> None:
+    def release(self, ticket: Ticket[Exchange]) -> None:
+        """Take note that a bound request has ended, or goes elsewhere."""
+        self.queue.release(ticket)
+        self._pump(monotonic())
+
+    def retry(self, ticket: Ticket[Exchange], *, blame: bool, begun: bool = False) -> None:
         """Queue a request again that a replica did not finish; with `blame`, for another replica.
 
         One whose stream has `begun` goes first, and its longest wait counts from now.
         """
         now = monotonic()
-        self.queue.release(place)
-        if blame:
+        place = ticket.bound.place if ticket.bound else None
+        self.queue.release(ticket)
+        if blame and place is not None:
             self.queue.skip(place, now + SKIP_FOR)
         self.queue.resubmit(ticket, now, deadline_from=now if begun else None)
         self._pump(now)
+
+    def prefilled(self, ticket: Ticket[Exchange]) -> None:
+        """Take note that a replica has read a request's prompt: that work is done."""
+        self.queue.prefilled(ticket)
 
     def began(self, place: Place, ttft: float, gone_idle: bool = False) -> None:
         """Take note that an answer began `ttft` seconds after it was sent to the replica.
@@ -129,25 +156,73 @@ class Lane:
         """Tell the runtime that a replica misbehaved."""
         self._tell(control.Fault(deployment=self.config.name, replica=place.id, what=what))
 
-    def retry_after(self, now: float) -> int:
-        """Return the seconds after which a refused client should come back."""
-        expected = None
+    # -- how it stands ------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and a replica has room."""
+        queue = self.queue
+        return not queue.waiting and any(place.wants_work for place in queue.places.values())
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether it matters what each replica has cached."""
+        return self.queue.index is not None and len(self.queue.places) > 1
+
+    @property
+    def can_count(self) -> bool:
+        """Whether a replica could count the tokens of a prompt now."""
+        return self.config.counts and self.queue.any_ready
+
+    def ask(self, count: Count, question: Question) -> None:
+        """Have the replica with the least work count a prompt's tokens."""
+        ready = [place for place in self.queue.places.values() if place.ready]
+        place = min(ready, key=lambda place: place.running)
+        alias = question.peek.model
+        name = name_for(alias, self.names(place), self.config.adapters) or alias
+        count.ask(self._pools[place.id], question.peek, name, question.request.id)
+
+    def names(self, place: Place) -> tuple[str, ...]:
+        """Return what the replica's engine calls the model; empty: any name will do."""
+        return self._names.get(place.id, ())
+
+    def standing(self, want: Want, ticket: Ticket[Exchange] | None = None) -> State:
+        """Return how the deployment stands for a newcomer, or for one that waits here."""
+        wait = self._wait(want, monotonic(), ticket)
+        ready = self.queue.any_ready
+        return State(ready, self._coming, wait, self.config.resume.context, self._down)
+
+    def _wait(self, want: Want, now: float, ticket: Ticket[Exchange] | None = None) -> float | None:
+        until = None
         if not self.queue.any_ready and self._ready_at is not None:
-            expected = max(0.0, self._ready_at - now)
-        return retry_after(self.queue.waiting, self._pace.rate(now), expected)
+            until = max(0.0, self._ready_at - now)
+        return self.queue.expected_wait(want, now, until_ready=until, ticket=ticket)
 
     # -- configuration ------------------------------------------------------------------------
 
     def reconfigure(self, config: control.Deployment) -> None:
         """Take new limits; they hold for what waits already."""
         self.config = config
-        self.queue.limit, self.queue.max_wait = config.queue_limit, config.max_wait
+        self.queue.set_bounds(config.queue_limit, config.max_wait)
+        self._balance()
         self._pump(monotonic())
+
+    def _balance(self) -> None:
+        """Choose replicas as the configuration says."""
+        wanted = self.config.balancing
+        self.queue.slow_start = wanted.slow_start
+        if wanted.prefix_affinity and self.queue.index is None:
+            self.queue.index = PrefixIndex()
+            for name, tokens in self._caches.items():
+                self.queue.index.resize(name, tokens)
+        elif not wanted.prefix_affinity:
+            self.queue.index = None
 
     def set_replicas(self, message: control.Replicas) -> None:
         """Replace the replicas; waiting work goes to new ones at once."""
         now = monotonic()
-        self._hint = message.hint
+        self._hint, self.known = message.hint, True
+        self._coming, self._down = message.coming, message.down
         wait = message.expected_ready
         self._ready_at = None if wait is None else now + wait
         addresses = {r.id: f"{r.host}:{r.port}".encode() for r in message.replicas}
@@ -161,9 +236,19 @@ class Lane:
                 self._pools[replica.id] = Pool(replica.host, replica.port)
         wanted = [(r.id, r.room, r.state == "ready") for r in message.replicas]
         self._states = {r.id: r.state for r in message.replicas}
+        self._names = {r.id: r.names for r in message.replicas}
+        self._learn_caches({r.id: r.cache for r in message.replicas})
         self.queue.set_places(wanted, now)
         self._look_at_all()
         self._pump(now)
+
+    def _learn_caches(self, caches: dict[str, int | None]) -> None:
+        """Take note of the replicas' KV caches, in tokens."""
+        if self.queue.index is not None:
+            for name, tokens in caches.items():
+                if name not in self._caches or tokens != self._caches[name]:
+                    self.queue.index.resize(name, tokens)
+        self._caches = caches
 
     def close(self) -> None:
         """Fail what waits and let what runs end in peace: the deployment is gone."""
@@ -237,7 +322,7 @@ class Lane:
         for ticket in self.queue.expired(now):
             hint = self._all_suspect() if self.queue.any_ready else self._hint or "none is ready"
             waited = ticket.held + ticket.queued
-            pause = self.retry_after(now)
+            pause = retry_after(self._wait(ticket.want, now))
             ticket.item.fail(errors.waited_too_long(self.config.name, waited, hint, pause))
         self._pump(now)
 
@@ -262,6 +347,7 @@ class Lane:
     def demand(self) -> control.Demand:
         """Return this lane's work as it is now."""
         queue = self.queue
+        waiting, running = queue.waiting_by_route(), queue.running_by_route()
         return control.Demand(
             deployment=self.config.name,
             held=queue.held,
@@ -269,6 +355,10 @@ class Lane:
             running=queue.running,
             arrived=self._arrived,
             replicas={name: place.running for name, place in queue.places.items()},
+            routes={
+                route: (waiting.get(route, 0), running.get(route, 0))
+                for route in {**waiting, **running}
+            },
         )
 
     def stats(self, now: float) -> control.Stats:

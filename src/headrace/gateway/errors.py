@@ -71,6 +71,27 @@ def model_not_found(model: str, aliases: list[str], nearest: str | None) -> Fail
     return Failure(status=404, kind="model_not_found", message=message, param="model")
 
 
+def no_route(model: str, reasons: list[str], aliases: list[str]) -> Failure:
+    """404: routes have this model, but none takes this request."""
+    message = (
+        f"No route for {model[:200]!r} takes this request: {'. '.join(reasons)}. "
+        f"Served: {', '.join(aliases)}."
+    )
+    return Failure(status=404, kind="no_route", message=message, param="model")
+
+
+def shed(deployment: str, retry_after: int) -> Failure:
+    """503: a more important request took its place in a full queue."""
+    message = f"The queue of {deployment} is full, and more important requests came."
+    return _unavailable("shed", message, retry_after)
+
+
+def hopeless(deployment: str, wait: float, retry_after: int) -> Failure:
+    """503: it would wait longer than it may, so it does not wait at all. `wait` is in seconds."""
+    message = f"The wait for {deployment} would be about {wait:.0f} s, longer than a request may."
+    return _unavailable("would_wait_too_long", message, retry_after)
+
+
 def queue_full(deployment: str, limit: int, retry_after: int) -> Failure:
     """429: as many wait as may."""
     message = (

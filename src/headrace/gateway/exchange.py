@@ -13,29 +13,34 @@ import random
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from headrace.gateway import errors, heads
+from headrace.gateway import errors
 from headrace.gateway.account import Account
-from headrace.gateway.continuation import Resumption, resume
+from headrace.gateway.attempt import Attempt
+from headrace.gateway.continuation import resume
 from headrace.gateway.continued import ContinuedRelay
-from headrace.gateway.relay import EventRelay, PlainRelay
+from headrace.gateway.counting import Count
+from headrace.gateway.outgoing import Changes, name_for, outgoing
+from headrace.gateway.relay import EventRelay, PlainRelay, StreamRelay
 from headrace.gateway.replies import OK, Reply
-from headrace.gateway.request import Peek, Request, asking_for
-from headrace.gateway.silence import Silence
+from headrace.gateway.request import Peek, Request
 from headrace.gateway.transcript import Transcript
+from headrace.gateway.words import keeps_answer
 from headrace.routing.attempts import BLAMELESS, POISON, Fate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from headrace.gateway import control
+    from headrace.gateway.continuation import Resumption
+    from headrace.gateway.direction import Direction
+    from headrace.gateway.director import Question
     from headrace.gateway.dispatch import Lane
     from headrace.gateway.errors import Failure
     from headrace.gateway.gateway import Gateway
     from headrace.gateway.heads import AnswerHead
-    from headrace.gateway.server import Client
-    from headrace.gateway.upstream import Call, Pool, Relay
+    from headrace.gateway.replies import Audience
+    from headrace.gateway.upstream import Pool, Relay
     from headrace.routing.choose import Place
-    from headrace.routing.match import Match
-    from headrace.routing.queue import Ticket
 
 _TRY_ELSEWHERE = frozenset((429, 500, 502, 503, 504))
 """Statuses of an engine that another replica may not give."""
@@ -45,72 +50,122 @@ _OVERLOADED = frozenset((429, 503))
 class Exchange:
     """One request on its way. Made by `Gateway.serve`, which then calls `begin`."""
 
-    def __init__(self, gateway: Gateway, client: Client, request: Request) -> None:
+    def __init__(self, gateway: Gateway, client: Audience, request: Request) -> None:
         self.account = Account(request)
         self._gateway = gateway
         self._client = client
         self._request = request
         self._lane: Lane | None = None
         self._withhold = self._exact = False
-        self._place: Place | None = None
-        self._call: Call | None = None
-        self._relay: Relay | None = None
-        self._answer: AnswerHead | None = None
+        self._attempt: Attempt | None = None
+        """The one under way, or the last one until the request waits again."""
         self._reply = Reply(client, self.account)
         self._transcript = Transcript()
         self._resumption: Resumption | None = None
         self._ended = self._paused = False
-        self._sent_at = self._broke_at = 0.0
-        self._silence, self._first_heard = Silence(0.0), False
+        self._count: Count | None = None
+        self._broke_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def saw(self, peek: Peek) -> None:
-        """Take what the gateway knows of the body."""
+    def saw(self, peek: Peek, *, traced: bool) -> None:
+        """Take what the gateway knows of the body; `traced`: spans will be made of the record."""
         self.account.peek = peek
+        if traced:
+            self.account.begin_trace()
 
     # -- waiting ------------------------------------------------------------------------------
 
-    def begin(self, match: Match, lane: Lane) -> None:
-        """Enter the queue, after `saw`."""
-        self.account.match, self._lane = match, lane
-        peek = self.account.peek
+    def count(self, lane: Lane, question: Question, then: Callable[[], object]) -> None:
+        """Have a replica count the prompt's tokens before the request is directed."""
+
+        def counted(tokens: int | None) -> None:
+            self._count = None
+            if tokens is not None:
+                question.told(tokens)
+            then()
+
+        self._count = Count(counted)
+        lane.ask(self._count, question)
+
+    def begin(self, direction: Direction) -> None:
+        """Enter the queue of the deployment that the request was directed to, after `saw`."""
+        self.account.direction = direction
+        failure = None if direction.shadow_of else self._gateway.director.admit(direction)
+        if failure is not None:
+            self.fail(failure)
+        else:
+            self._enter()
+
+    def _enter(self) -> None:
+        """Wait for a replica of the deployment."""
+        direction, peek = self.account.direction, self.account.peek
+        if direction is None:
+            return
+        lane = self._lane = self._gateway.lane_of(direction)
+        if lane is None:
+            self.fail(errors.removed(direction.deployment))
+            return
         if peek is not None and peek.stream and peek.one_answer:
             self._withhold = not peek.usage_asked and lane.config.stream_usage
-            exact = match.continuation == "exact" and lane.config.resume.token_ids
+            exact = direction.route.continuation == "exact" and lane.config.resume.token_ids
             self._exact = exact and not peek.ids_asked
-        failure = lane.submit(self)
+        failure = lane.submit(self, direction.want)
         if failure is not None:
             self.fail(failure)
         else:
             self._comment_later()
 
+    def _diverted(self, *, broke: bool = False) -> bool:
+        """Whether the request, which has no answer yet, is to go to another deployment."""
+        direction, ticket = self.account.direction, self.account.ticket
+        if direction is None or self._resumption is not None or ticket is None:
+            return False
+        waited = monotonic() - self.account.arrived
+        return self._gateway.director.divert(direction, ticket, waited=waited, broke=broke)
+
+    def _change_lanes(self) -> None:
+        """Leave a deployment for the one that the request was diverted to."""
+        self._stop_timer()
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            self._part(attempt)
+        if self._lane is not None and self.account.ticket is not None:
+            self._lane.withdraw(self.account.ticket)
+        self.account.left_queue()
+        direction = self.account.direction
+        if self._reply.head_sent and direction is not None:
+            self._reply.comment(f"goes to {direction.deployment}, as {direction.fallback_why}")
+        self._enter()
+
     def bind(self, place: Place, pool: Pool) -> None:
         """Send the request, or what remains of it, to a replica that has room."""
+        ticket = self.account.ticket
+        if self._lane is None or ticket is None:
+            return
         self._stop_timer()
-        self._place = place
-        self.account.replica = place.id
-        self.account.attempts = self.account.attempts.began()
-        self._sent_at = monotonic()
-        self._silence, self._first_heard = Silence(self._sent_at), False
-        request, rest = self._request, self._resumption
-        target, body = (rest.path.encode(), rest.body) if rest else (request.target, request.body)
-        parts = asking_for(body, usage=self._withhold, ids=self._exact)
-        head = heads.to_engine(
-            request.method,
-            target,
-            request.headers,
-            host=pool.address,
-            length=sum(map(len, parts)),
-            request_id=request.id,
-        )
-        self._call = pool.start(self, (head, *parts))
+        attempt = self._attempt = Attempt(self._lane, ticket, place, pool.address)
+        self.account.began(place.id)
+        parts = outgoing(self._request, self._resumption, pool.address, self._changes(place))
+        attempt.call = pool.start(self, parts)
         if self._paused:
-            self._call.pause()
+            attempt.pause()
+
+    def _changes(self, place: Place) -> Changes:
+        peek, lane, direction = self.account.peek, self._lane, self.account.direction
+        if peek is None or lane is None or direction is None:
+            return Changes()
+        return Changes(
+            model=name_for(peek.model, lane.names(place), lane.config.adapters),
+            usage=self._withhold,
+            ids=self._exact,
+            output=direction.output_bound,
+            traceparent=self.account.traceparent,
+        )
 
     def _comment_later(self) -> None:
         """Plan the first comment, if this is a stream that has to wait."""
         peek = self.account.peek
-        if self._place is None and not self._ended and peek is not None and peek.stream:
+        if self._attempt is None and not self._ended and peek is not None and peek.stream:
             self._later(self._gateway.timing.comment_first, self._comment)
 
     def _comment(self) -> None:
@@ -130,19 +185,21 @@ class Exchange:
 
     def answer_began(self, head: AnswerHead) -> Relay:
         """Return where the body goes; the client's head goes out with its first bytes."""
-        self._answer = head
+        relay: Relay
         if not (head.events and head.status == OK):
-            self._relay = PlainRelay(
+            relay = PlainRelay(
                 head,
                 self._client.write,
                 chunked=self._client.chunked and head.length is None,
                 start=lambda: self._reply.begin_plain(head),
             )
-        elif self._transcript.empty:
-            self._relay = self._first_relay(head)
+        elif self._resumption is None:
+            relay = self._first_relay(head)
         else:
-            self._relay = self._next_relay(head)
-        return self._relay
+            relay = self._next_relay(head, self._resumption)
+        if self._attempt is not None:
+            self._attempt.relay, self._attempt.answer = relay, head
+        return relay
 
     def _first_relay(self, head: AnswerHead) -> EventRelay:
         """Relay a stream of which the client has no event yet, perhaps comments."""
@@ -164,7 +221,7 @@ class Exchange:
             plain=peek is not None and peek.one_answer,
         )
 
-    def _next_relay(self, head: AnswerHead) -> ContinuedRelay:
+    def _next_relay(self, head: AnswerHead, rest: Resumption) -> ContinuedRelay:
         """Relay the rest of a stream that broke."""
         pause = (monotonic() - self._broke_at) * 1000
         self._reply.comment(f"continued by {self.account.replica} after {pause:.0f} ms")
@@ -172,7 +229,7 @@ class Exchange:
         return ContinuedRelay(
             head,
             self._client.write,
-            self._resumption or Resumption("", b""),
+            rest,
             self._transcript,
             chunked=self._client.chunked,
             withhold=self._withhold,
@@ -181,130 +238,124 @@ class Exchange:
 
     def answer_done(self) -> None:
         """Take note that the replica's answer is over: end well, or try elsewhere."""
-        relay, answer, self._call = self._relay, self._answer, None
-        if self._ended or relay is None or answer is None:
+        attempt = self._attempt
+        if self._ended or attempt is None or attempt.relay is None or attempt.answer is None:
             return
-        if isinstance(relay, PlainRelay):
-            self._plain_done(relay, answer)
-        elif relay.complete:
-            self._end_well(relay)
+        attempt.call = None
+        if attempt.plain is not None:
+            self._plain_done(attempt, attempt.plain, attempt.answer)
+        elif attempt.stream is not None and attempt.stream.complete:
+            self._end_well(attempt, attempt.relay)
         else:
-            self._again("broke", "ended the stream without a finish")
+            self._again(attempt, "broke", "ended the stream without a finish")
 
-    def _plain_done(self, relay: PlainRelay, answer: AnswerHead) -> None:
+    def _plain_done(self, attempt: Attempt, relay: PlainRelay, answer: AnswerHead) -> None:
         relay.read()
         if relay.held and (relay.aborted or answer.status in _TRY_ELSEWHERE):
             busy = relay.aborted or answer.status in _OVERLOADED
             what = "aborted the request" if relay.aborted else f"answered {answer.status}"
-            if self._again("refused" if busy else "failed", what, last=relay):
+            if self._again(attempt, "refused" if busy else "failed", what, last=True):
                 return
         if self._reply.head_sent and relay.held:
             kind = _kind(answer.status) or "engine_error"
-            self._lane_hears(ok=answer.status < 500, what=f"answered {answer.status}")  # noqa: PLR2004  5xx
+            attempt.ended(ok=answer.status < 500, what=f"answered {answer.status}")  # noqa: PLR2004  5xx
             self.fail(errors.upstream(kind, f"The engine answered {answer.status}: {relay.text}"))
         else:
-            self._end_well(relay)
+            self._end_well(attempt, relay)
 
-    def _end_well(self, relay: Relay) -> None:
+    def _end_well(self, attempt: Attempt, relay: Relay) -> None:
+        if isinstance(relay, PlainRelay) and keeps_answer(self.account):
+            self.account.kept = relay.held_bytes
         relay.finish()
         kind = "abort" if relay.aborted else _kind(self.account.status)
-        self._settle()
+        attempt.settle(self.account)
         ok = kind in (None, "engine_refused")
-        self._lane_hears(ok=ok, what=kind or "", tpot=self.account.tpot)
+        attempt.ended(ok=ok, what=kind or "", tpot=self.account.tpot)
         self._finish(kind or "ok", kind)
         self._client.answered()
 
     def answer_broke(self, what: str, fate: Fate) -> None:
         """Try elsewhere, for all or for the rest; else say that it broke."""
-        self._call = None
-        relay = self._relay
-        if self._ended or self._place is None:
+        attempt = self._attempt
+        if self._ended or attempt is None:
             return
-        if relay is not None and not isinstance(relay, PlainRelay):
-            if relay.complete and not self._usage_missing(relay):
-                self._end_well(relay)
-                return
-            if relay.aborted:
-                fate = "refused"
-        self._again(fate, what)
+        attempt.call = None
+        stream = attempt.stream
+        if stream is not None and stream.complete and not self._usage_missing(stream):
+            self._end_well(attempt, stream)
+        else:
+            aborted = stream is not None and stream.aborted
+            self._again(attempt, "refused" if aborted else fate, what)
 
-    def _usage_missing(self, relay: EventRelay | ContinuedRelay) -> bool:
+    def _usage_missing(self, stream: StreamRelay) -> bool:
         """Whether the client asked for counts that an otherwise whole answer lacks."""
-        return (
-            self.account.peek is not None and self.account.peek.usage_asked and relay.usage is None
-        )
+        peek = self.account.peek
+        return peek is not None and peek.usage_asked and stream.usage is None
 
     # -- another attempt ----------------------------------------------------------------------
 
-    def _again(self, fate: Fate, what: str, last: PlainRelay | None = None) -> bool:
+    def _again(
+        self, attempt: Attempt, fate: Fate, what: str, *,
+        last: bool = False, leisurely: bool = False,
+    ) -> bool:  # fmt: skip
         """Try elsewhere after a failed attempt, or fail; whether it did either.
 
         With `last`, a whole answer of the engine, the client gets that instead of our error.
+        `leisurely`: nothing is wrong yet, so where it cannot go on elsewhere it stays.
         """
-        lane, place, ticket, relay = self._lane, self._place, self.account.ticket, self._relay
-        if lane is None or place is None or ticket is None:
-            return False
+        tokens = attempt.stream.events if attempt.stream else 0
         chance = random.random()  # noqa: S311  it spreads retries, it guards nothing
-        tokens = 0 if relay is None or isinstance(relay, PlainRelay) else relay.events
-        self.account.attempts, verdict = self.account.attempts.ended(fate, tokens, chance)
-        obstacle = self._obstacle(relay)
+        attempts, verdict = self.account.attempts.ended(fate, tokens, chance)
+        obstacle = self._obstacle(attempt)
         stop = bool(verdict.why or obstacle)
-        if stop and last is not None:
+        if stop and leisurely:
             return False
+        poison = attempts.kills >= POISON
+        diverted = stop and not obstacle and not poison and self._diverted(broke=True)
+        if stop and last and not diverted:
+            return False
+        attempt.cancel()
+        self.account.attempts = attempts
         blame = fate not in BLAMELESS
         if blame:
-            self._lane_hears(ok=False, what=what)
-        if blame and last is None:
-            lane.fault(place, what)
-        if stop:
-            self._give_up(f"Replica {place.id} {what}", verdict.why, obstacle)
+            attempt.ended(ok=False, what=what)
+        if blame and not last:
+            attempt.lane.fault(attempt.place, what)
+        if diverted:
+            self._change_lanes()
             return True
-        self._leave()
-        self._later(verdict.pause, lambda: self._requeue(lane, ticket, place, blame=blame))
+        if stop:
+            self._give_up(f"Replica {attempt.place.id} {what}", verdict.why, obstacle)
+            return True
+        attempt.settle(self.account)
+        if self._resumption is not None:
+            self._broke_at = monotonic()
+        self._later(verdict.pause, lambda: self._requeue(attempt, blame=blame))
         return True
 
-    def _leave(self) -> None:
-        """Be done with an attempt."""
-        self._settle()
-        if self._resumption is not None or not self._transcript.empty:
-            self._broke_at = monotonic()
-
-    def _settle(self) -> None:
-        """Take the relay's numbers into account; it is done with."""
-        relay, self._relay, self._answer = self._relay, None, None
-        if relay is not None:
-            self._hear_first(relay)
-            self.account.take(relay)
-
-    def _hear_first(self, relay: Relay) -> None:
-        """Tell once how long the replica took to its first token."""
-        first = None if isinstance(relay, PlainRelay) else relay.first
-        if first is None or self._first_heard or self._lane is None or self._place is None:
-            return
-        self._first_heard = True
-        self._lane.began(self._place, first - self._sent_at)
-
-    def _requeue(self, lane: Lane, ticket: Ticket[Exchange], place: Place, *, blame: bool) -> None:
-        self._timer = self._place = None
-        lane.retry(ticket, place, blame=blame, begun=not self._transcript.empty)
+    def _requeue(self, attempt: Attempt, *, blame: bool) -> None:
+        self._timer = self._attempt = None
+        self.account.tried.append(attempt.told(self.account.arrived))
+        attempt.lane.retry(attempt.ticket, blame=blame, begun=self._resumption is not None)
         self._comment_later()
 
-    def _obstacle(self, relay: Relay | None) -> str:
+    def _obstacle(self, attempt: Attempt) -> str:
         """Plan the rest of the answer; return why that cannot be, empty if it can."""
-        if isinstance(relay, PlainRelay):
-            return "" if relay.held else "a part of the answer was sent already"
+        if attempt.plain is not None:
+            return "" if attempt.plain.held else "a part of the answer was sent already"
         if self._transcript.empty:
             return ""
-        if self.account.match is None or self.account.match.continuation == "off":
+        direction = self.account.direction
+        if direction is None or direction.route.continuation == "off":
             return "its route does not continue streams"
-        if relay is not None and relay.complete:
+        if attempt.stream is not None and attempt.stream.complete:
             return "it is whole but for its token counts"
-        return self._plan_rest()
+        return self._plan_rest(attempt.lane.config.resume)
 
-    def _plan_rest(self) -> str:
-        if self.account.peek is None or self._lane is None or not self.account.peek.one_answer:
+    def _plan_rest(self, engine: control.Resume) -> str:
+        if self.account.peek is None or not self.account.peek.one_answer:
             return "it has several answers"
-        told, engine = self._transcript.read(), self._lane.config.resume
+        told = self._transcript.read()
         rest = resume(self._request.path, self._request.body, told, engine)
         if isinstance(rest, str):
             return rest
@@ -322,64 +373,59 @@ class Exchange:
             failure = errors.upstream(kind, f"{what}; {why}. Retry the request.")
         self.fail(failure)
 
-    def _lane_hears(self, *, ok: bool, what: str = "", tpot: float | None = None) -> None:
-        if self._lane is not None and self._place is not None:
-            self._lane.ended(self._place, ok=ok, what=what, tpot=tpot)
-
     # -- time ---------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
         """Each second: leave a replica that is silent, or that is to be left."""
         self._transcript.trim()
-        relay = self._relay
-        if relay is not None:
-            self._hear_first(relay)
-        seconds = self._silence.heard(relay.bytes if relay else 0, now, paused=self._paused)
-        lane, place, match = self._lane, self._place, self.account.match
-        if self._call is None or lane is None or place is None or match is None:
+        attempt, direction = self._attempt, self.account.direction
+        if direction is None:
             return
-        state = lane.state(place)
-        match self._silence.verdict(seconds, match.silence, state, speaking=self._first_heard):
-            case "leave" if self._movable(lane):
-                self._move("moved", "is to be left")
+        if attempt is None:
+            if self._diverted():
+                self._change_lanes()
+            return
+        verdict, seconds = attempt.verdict(now, direction.route.silence, paused=self._paused)
+        match verdict:
+            case "leave" if attempt.lane.queue.any_ready:
+                self._again(attempt, "moved", "is to be left", leisurely=True)
             case "move":
-                self._move("silent", f"was silent for {seconds:.0f} s")
+                self._again(attempt, "silent", f"was silent for {seconds:.0f} s")
             case "look":
-                lane.fault(place, f"was silent for {seconds:.0f} s while it had work")
-
-    def _movable(self, lane: Lane) -> bool:
-        """Whether the request could go on elsewhere as if nothing had happened."""
-        ready = lane.queue.any_ready and not self.account.attempts.stop_reason()
-        return ready and not self._obstacle(self._relay)
-
-    def _move(self, fate: Fate, what: str) -> None:
-        self._cancel_call()
-        self._again(fate, what)
+                attempt.lane.fault(
+                    attempt.place, f"was silent for {seconds:.0f} s while it had work"
+                )
 
     # -- the client's side --------------------------------------------------------------------
 
     def pause(self) -> None:
         """Stop reading from the replica: the client reads too slowly."""
         self._paused = True
-        if self._call is not None:
-            self._call.pause()
+        if self._attempt is not None:
+            self._attempt.pause()
 
     def resume(self) -> None:
         """Read on: the client caught up."""
         self._paused = False
-        if self._call is not None:
-            self._call.resume()
+        if self._attempt is not None:
+            self._attempt.resume()
 
     def client_gone(self) -> None:
         """Leave the queue, or stop the engine's work: the client hung up, or had all it wanted."""
         if self._ended:
             return
-        self._cancel_call()
-        relay = self._relay
-        whole = relay is not None and not isinstance(relay, PlainRelay) and relay.done_sent
-        if whole:
-            self._lane_hears(ok=True)
+        attempt = self._attempt
+        if attempt is not None:
+            attempt.cancel()
+        whole = attempt is not None and attempt.stream is not None and attempt.stream.done_sent
+        if whole and attempt is not None:
+            attempt.ended(ok=True)
         self._finish("ok" if whole else "client_gone", None)
+
+    def displaced(self, failure: Failure) -> None:
+        """Give the place in a full queue to a more important request."""
+        self.account.shed = True
+        self.fail(failure)
 
     # -- ends ---------------------------------------------------------------------------------
 
@@ -387,28 +433,34 @@ class Exchange:
         """End with a failure: a response if nothing was sent yet, an event in a stream."""
         if self._ended:
             return
-        self._cancel_call()
+        if self._attempt is not None:
+            self._attempt.cancel()
         if not self._reply.head_sent:
             self.account.status = failure.status
         self._finish(failure.kind if self.account.attempts.made else "refused", failure.kind)
         self._reply.fail(failure)
 
-    def _cancel_call(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-
     def _finish(self, outcome: str, error: str | None) -> None:
         """Give the room back and record what happened; nothing after this changes it."""
         self._ended = True
         self._stop_timer()
-        self._settle()
-        if self._lane is not None:
-            if self.account.ticket is not None:
-                self._lane.withdraw(self.account.ticket)
-            if self._place is not None:
-                self._lane.release(self._place)
-        self._gateway.record(self.account.record(outcome, error))
+        if self._count is not None:
+            self._count.cancel()
+        attempt, ticket, self._attempt = self._attempt, self.account.ticket, None
+        if attempt is not None:
+            attempt.settle(self.account)
+            done, cached = self.account.done(attempt.ticket.want.work)
+            attempt.lane.settle(attempt.ticket, done, cached)
+            self._part(attempt)
+        if self._lane is not None and ticket is not None:
+            self._lane.withdraw(ticket)
+        self._gateway.record(self.account, outcome, error, self._transcript)
+
+    def _part(self, attempt: Attempt) -> None:
+        """Be done with an attempt, and give its room back."""
+        attempt.settle(self.account)
+        self.account.tried.append(attempt.told(self.account.arrived))
+        attempt.lane.release(attempt.ticket)
 
 
 def _kind(status: int) -> str | None:

@@ -12,19 +12,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
 
+import msgspec
 from prometheus_client.core import Metric
 
 from headrace.gateway import control, errors
+from headrace.gateway.account import Account
 from headrace.gateway.admission import Admission
+from headrace.gateway.direction import Direction
+from headrace.gateway.director import Director, Question
 from headrace.gateway.dispatch import Lane, Tell
 from headrace.gateway.errors import Failure
 from headrace.gateway.exchange import Exchange
+from headrace.gateway.log import Log
 from headrace.gateway.metrics import Metrics, health_gauges, lane_gauges, process_gauges
-from headrace.gateway.records import Log, Record
 from headrace.gateway.request import Request, peek
 from headrace.gateway.server import Client
+from headrace.gateway.shadow import Nobody
 from headrace.gateway.small import API, SmallAnswers
-from headrace.routing.match import Match, RouteTable
+from headrace.gateway.transcript import Transcript
+from headrace.gateway.words import words_of
 
 
 @dataclass(frozen=True)
@@ -50,14 +56,15 @@ class Gateway:
         self.admission = Admission()
         self.has_admin = False
         self.metrics = Metrics(self._gauges)
-        self.log = Log(None)
+        self.log = Log()
         self.draining = False
         self.empty = asyncio.Event()
         self._tell = tell
         self.configured = False
-        self.routes = RouteTable()
         self._small = SmallAnswers(self)
         self._lanes: dict[str, Lane] = {}
+        self.director = Director(self._lanes)
+        self._copies: set[Exchange] = set()
 
     # -- configuration ------------------------------------------------------------------------
 
@@ -65,11 +72,7 @@ class Gateway:
         """Replace routes and deployments; a deployment that stays keeps its queue."""
         self.limits = message.limits
         self.admission.configure(message.keys, message.limits)
-        self.routes = RouteTable(
-            (alias, Match(route.name, route.deployment, route.continuation, route.silence))
-            for route in message.routes
-            for alias in route.models
-        )
+        self.director.configure(message)
         names = {config.name for config in message.deployments}
         for name in [name for name in self._lanes if name not in names]:
             self._lanes.pop(name).close()
@@ -78,9 +81,7 @@ class Gateway:
                 self._lanes[config.name].reconfigure(config)
             else:
                 self._lanes[config.name] = Lane(config, self._tell)
-        if message.records != self.log.path:
-            self.log.flush()
-            self.log = Log(message.records)
+        self.log.configure(message.store, message.traces)
         self.configured = True
 
     def set_replicas(self, message: control.Replicas) -> None:
@@ -123,19 +124,49 @@ class Gateway:
         if isinstance(seen, Failure):
             exchange.fail(seen)
             return
-        exchange.saw(seen)
-        match = self.routes.find(seen.model)
-        lane = self._lanes.get(match.deployment) if match else None
-        if match is None or lane is None:
-            aliases, nearest = self.routes.aliases, self.routes.nearest(seen.model)
-            exchange.fail(errors.model_not_found(seen.model, aliases, nearest))
+        exchange.saw(seen, traced=self.log.traced)
+        question = self.director.question(request, seen)
+        counter = self.director.counter(question)
+        if counter is None:
+            self._direct(exchange, question)
+        else:
+            exchange.count(counter, question, lambda: self._direct(exchange, question))
+
+    def _direct(self, exchange: Exchange, question: Question) -> None:
+        direction = self.director.direct(question)
+        if isinstance(direction, Failure):
+            exchange.fail(direction)
             return
-        exchange.begin(match, lane)
+        if direction.shadow is not None:
+            self._copy(question, direction)
+        exchange.begin(direction)
+
+    def _copy(self, question: Question, direction: Direction) -> None:
+        """Have the shadow answer a copy of the request, if a replica can take it at once."""
+        lane = self._lanes.get(direction.shadow or "")
+        if lane is None or not lane.idle:
+            return
+        request = msgspec.structs.replace(question.request, id=f"{question.request.id}.shadow")
+        copy = Exchange(self, Nobody(lambda: self._copies.discard(copy)), request)
+        self._copies.add(copy)
+        copy.saw(question.peek, traced=False)
+        copy.begin(self.director.shadowed(direction, question.request.id))
+
+    def lane_of(self, direction: Direction) -> Lane | None:
+        """Return the lane of the deployment that a request is directed to."""
+        return self._lanes.get(direction.deployment)
 
     # -- accounts -----------------------------------------------------------------------------
 
-    def record(self, record: Record) -> None:
-        """Take the record of a finished request."""
+    def record(
+        self, account: Account, outcome: str, error: str | None, transcript: Transcript
+    ) -> None:
+        """Take the books of a finished request."""
+        direction = account.direction
+        self.director.ended(account)
+        lane = self._lanes.get(direction.deployment) if direction else None
+        price = lane.config.price if lane else None
+        record = account.record(outcome, error, price, words_of(account, transcript))
         self.metrics.of(record.route, record.deployment).observe(record)
         self.log.add(record)
 
@@ -154,8 +185,10 @@ class Gateway:
         everybody = (*self.clients, *self.admins)
         for client in [client for client in everybody if client.deadline < now]:
             client.out_of_time()
-        for exchange in [client.exchange for client in self.clients if client.exchange]:
+        asked = [client.exchange for client in self.clients if client.exchange]
+        for exchange in [*asked, *self._copies]:
             exchange.tick(now)
+        self.director.ledger.tick()
         for lane in self._lanes.values():
             lane.tick(now)
 
@@ -171,9 +204,12 @@ class Gateway:
         """Fail what still runs and close everything."""
         for client in [*self.clients, *self.admins]:
             client.stop(errors.drain_timeout())
+        for copy in list(self._copies):
+            copy.fail(errors.drain_timeout())
         for lane in self._lanes.values():
             lane.close()
-        self.log.flush()
+        self.director.ledger.close()
+        self.log.close()
 
 
 def _check_body_type(request: Request) -> Failure | None:

@@ -5,6 +5,8 @@ A YAML (or JSON) list that a person can review and a Kubernetes Secret can carry
     - name: team-search
       sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
       streams: 20
+      tenant: search
+      limits: {requests_per_minute: 600, tokens_per_minute: 200000, mode: enforce}
 
 A key itself is shown once, when it is made, and is nowhere kept. It has 256 random bits, so a plain
 SHA-256 of it cannot be turned back. `admission.py` compares; `headrace keys` writes.
@@ -27,13 +29,17 @@ from ruamel.yaml import YAML
 from headrace.fleet.document import Document, read_document
 from headrace.fleet.problems import FleetError, Problem
 from headrace.gateway.control import Key
+from headrace.routing.route import Limits
 
 MAX_KEYS = 1000
 _MAX_BYTES = 1 << 20
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_FIELDS = {"name", "sha256", "streams"}
+_FIELDS = ("name", "sha256", "streams", "tenant", "limits")
+_LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency", "max_prompt", "max_output")
+_MODES = ("enforce", "count")
+_MOST = 10**12
 
 
 def read_keys(path: Path) -> tuple[Key, ...]:
@@ -51,10 +57,24 @@ def read_keys(path: Path) -> tuple[Key, ...]:
     ] or list(_doubles(path, document))
     if problems:
         raise FleetError(problems)
-    return tuple(
-        Key(name=entry["name"], digest=entry["sha256"], streams=entry.get("streams"))
-        for entry in entries
+    return tuple(map(_key, entries))
+
+
+def _key(entry: dict[str, Any]) -> Key:
+    return Key(
+        name=entry["name"],
+        digest=entry["sha256"],
+        streams=entry.get("streams"),
+        tenant=entry.get("tenant"),
+        limits=_limits(entry.get("limits")),
     )
+
+
+def _limits(entry: dict[str, Any] | None) -> Limits | None:
+    if not entry:
+        return None
+    counts: dict[str, Any] = {field: entry.get(field) for field in _LIMITS}
+    return Limits(**counts, enforce=entry.get("mode") != "count")
 
 
 def digest_of(key: str) -> str:
@@ -62,25 +82,39 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def add_key(path: Path, name: str, streams: int | None = None) -> str:
+def add_key(
+    path: Path, name: str, streams: int | None = None, tenant: str | None = None,
+    limits: Limits | None = None,
+) -> str:  # fmt: skip
     """Make a key, append its hash to the file (made if need be) and return the key.
 
     FleetError if the name is taken or not a name, or if the file is not usable.
     """
-    if not _NAME.fullmatch(name):
-        raise FleetError([Problem(path, 0, "", _bad_name(name))])
+    for field, given in (("name", name), ("tenant", tenant)):
+        if given is not None and not _NAME.fullmatch(given):
+            raise FleetError([Problem(path, 0, "", _bad_name(field, given))])
     known = read_keys(path) if path.exists() else ()
     if any(key.name == name for key in known):
         message = f"has a key named '{name}' already; remove it first or choose another name"
         raise FleetError([Problem(path, 0, "", message)])
     key = f"hr-{secrets.token_urlsafe(32)}"
-    entry: dict[str, Any] = {"name": name, "sha256": digest_of(key)}
-    if streams is not None:
-        entry["streams"] = streams
+    bounds = {"streams": streams, "tenant": tenant, "limits": _shown(limits)}
     entries = _load(path)
-    entries.append(entry)
+    entries.append(
+        {"name": name, "sha256": digest_of(key)}
+        | {field: value for field, value in bounds.items() if value is not None}
+    )
     _replace(path, entries)
     return key
+
+
+def _shown(limits: Limits | None) -> dict[str, Any] | None:
+    """Return limits as the file has them."""
+    if limits is None:
+        return None
+    found = {field: getattr(limits, field) for field in _LIMITS}
+    shown: dict[str, Any] = {field: value for field, value in found.items() if value is not None}
+    return shown if limits.enforce else shown | {"mode": "count"}
 
 
 def remove_key(path: Path, name: str) -> None:
@@ -113,22 +147,49 @@ def _mistakes(entry: Any) -> Iterator[str]:
     if not isinstance(entry, dict):
         yield "must have name and sha256"
         return
-    if unknown := sorted(map(str, entry.keys() - _FIELDS)):
-        yield f"unknown {', '.join(unknown)}; known: name, sha256, streams"
-    name, digest, streams = (entry.get(field) for field in ("name", "sha256", "streams"))
+    yield from _unknown(entry, _FIELDS)
+    name, digest, tenant, limits = (
+        entry.get(field) for field in ("name", "sha256", "tenant", "limits")
+    )
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        yield _bad_name(name)
+        yield _bad_name("name", name)
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         yield "sha256 must be 64 lower-case hex digits; make keys with `headrace keys new`"
-    if streams is not None and (not isinstance(streams, int) or isinstance(streams, bool)):
-        yield "streams must be a whole number"
-    elif streams is not None and streams < 1:
-        yield "streams must be at least 1; to shut a key out, remove it"
+    yield from _bad_count("streams", entry.get("streams"))
+    if tenant is not None and (not isinstance(tenant, str) or not _NAME.fullmatch(tenant)):
+        yield _bad_name("tenant", tenant)
+    if limits is not None:
+        yield from _bad_limits(limits)
 
 
-def _bad_name(name: object) -> str:
+def _bad_limits(limits: Any) -> Iterator[str]:
+    if not isinstance(limits, dict):
+        yield f"limits must be a mapping with any of {', '.join(_LIMITS)}, mode"
+        return
+    yield from (f"limits: {message}" for message in _unknown(limits, (*_LIMITS, "mode")))
+    for field in _LIMITS:
+        yield from _bad_count(f"limits.{field}", limits.get(field))
+    if limits.get("mode", "enforce") not in _MODES:
+        yield f"limits.mode must be {' or '.join(_MODES)}"
+
+
+def _unknown(entry: dict[Any, Any], known: tuple[str, ...]) -> Iterator[str]:
+    if unknown := sorted(map(str, entry.keys() - set(known))):
+        yield f"unknown {', '.join(unknown)}; known: {', '.join(known)}"
+
+
+def _bad_count(field: str, value: object) -> Iterator[str]:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        yield f"{field} must be a whole number"
+    elif not 1 <= value <= _MOST:
+        yield f"{field} must be at least 1 and at most {_MOST}; to shut a key out, remove it"
+
+
+def _bad_name(field: str, name: object) -> str:
     shown = repr(name)[:80] if isinstance(name, str) else "missing or not text"
-    return f"name ({shown}) must be letters, digits, '.', '_' and '-', at most 63"
+    return f"{field} ({shown}) must be letters, digits, '.', '_' and '-', at most 63"
 
 
 def _doubles(path: Path, document: Document) -> Iterator[Problem]:

@@ -26,7 +26,8 @@ class RouteMetrics:
     """One route's and deployment's children of every metric."""
 
     def __init__(self, metrics: Metrics, route: str, deployment: str) -> None:
-        labels = (route, deployment)
+        labels = self._labels = (route, deployment)
+        self._metrics = metrics
         self._outcome = cache(lambda outcome: metrics.requests.labels(*labels, outcome))
         self._error = cache(lambda kind: metrics.errors.labels(*labels, kind))
         self._ttft = metrics.ttft.labels(*labels)
@@ -36,7 +37,12 @@ class RouteMetrics:
         self._queued = metrics.wait.labels(*labels, "queued")
         self._continued = metrics.continuations.labels(*labels)
         self._input = metrics.input_tokens.labels(*labels)
+        self._cached = metrics.cached_tokens.labels(*labels)
         self._output = metrics.output_tokens.labels(*labels)
+        self._cost = metrics.cost.labels(*labels)
+        self._shed = metrics.shed.labels(*labels)
+        self._fallback = cache(lambda cause: metrics.fallbacks.labels(*labels, cause))
+        self._limit = cache(lambda action: metrics.limits.labels(*labels, action))
 
     def refused(self, kind: str) -> None:
         """Count a request that never got far enough to have a record."""
@@ -44,20 +50,45 @@ class RouteMetrics:
         self._error(kind).inc()
 
     def observe(self, record: Record) -> None:
-        """Count a finished request."""
+        """Count a finished request; nobody waits for a shadow's answers, so they count apart."""
+        if record.shadow_of is not None:
+            self._observe_shadow(record)
+            return
         self._outcome(record.outcome).inc()
         if record.error is not None:
             self._error(record.error).inc()
         self._duration.observe(record.duration_s)
         self._held.observe(record.held_s)
         self._queued.observe(record.queued_s)
-        if record.ttft_s is not None:
-            self._ttft.observe(record.ttft_s)
-        if record.tpot_s is not None:
-            self._tpot.observe(record.tpot_s)
-        self._continued.inc(record.continuations)
-        self._input.inc(record.prompt_tokens or 0)
-        self._output.inc(record.completion_tokens or 0)
+        _observe(self._ttft, record.ttft_s)
+        _observe(self._tpot, record.tpot_s)
+        _add(self._continued, record.continuations)
+        _add(self._input, record.prompt_tokens)
+        _add(self._cached, record.cached_tokens)
+        _add(self._output, record.completion_tokens)
+        _add(self._cost, record.cost)
+        _add(self._shed, record.shed)
+        for fallback in record.fallbacks:
+            self._fallback(fallback.cause).inc()
+        for touched in record.limits:
+            self._limit("enforced" if touched.enforced else "counted").inc()
+
+    def _observe_shadow(self, record: Record) -> None:
+        """Count a copy; its children are made only here, because most routes have no shadow."""
+        metrics, labels = self._metrics, self._labels
+        metrics.shadows.labels(*labels, record.outcome).inc()
+        _observe(metrics.shadow_ttft.labels(*labels), record.ttft_s)
+        _observe(metrics.shadow_tpot.labels(*labels), record.tpot_s)
+
+
+def _observe(histogram: Histogram, value: float | None) -> None:
+    if value is not None:
+        histogram.observe(value)
+
+
+def _add(counter: Counter, amount: float | None) -> None:
+    if amount:
+        counter.inc(amount)
 
 
 class Metrics:
@@ -80,7 +111,15 @@ class Metrics:
             "continuations_total", "Answers that another replica went on with"
         )
         self.input_tokens = counter("input_tokens_total", "Prompt tokens, as engines report them")
+        self.cached_tokens = counter("cached_tokens_total", "Prompt tokens from the cache")
         self.output_tokens = counter("output_tokens_total", "Generated tokens")
+        self.cost = counter("cost_total", "By the deployment's price, in the fleet's currency")
+        self.fallbacks = counter("fallbacks_total", "To another deployment than given", "cause")
+        self.limits = counter("limits_total", "Limits that requests were beyond", "action")
+        self.shed = counter("shed_total", "Refused because others were more important")
+        self.shadows = counter("shadow_requests_total", "Copies for shadows", "outcome")
+        self.shadow_ttft = histogram("shadow_ttft_seconds", "As ttft, of copies", _LATENCY)
+        self.shadow_tpot = histogram("shadow_tpot_seconds", "As tpot, of copies", _PER_TOKEN)
         self.ttft = histogram("ttft_seconds", "Arrival to first event", _LATENCY)
         self.tpot = histogram("tpot_seconds", "Mean time between tokens of a request", _PER_TOKEN)
         self.duration = histogram("request_seconds", "Arrival to end", _LATENCY)
@@ -119,15 +158,24 @@ def lane_gauges(demands: Iterable[Demand], connections: int, dropped: int) -> It
     by_replica = GaugeMetricFamily(
         "headrace_replica_running", "Bound, by replica", labels=["deployment", "replica"]
     )
+    route_waiting = GaugeMetricFamily(
+        "headrace_route_waiting", "Held or queued, by route", labels=LABELS
+    )
+    route_running = GaugeMetricFamily(
+        "headrace_route_running", "Bound to a replica, by route", labels=LABELS
+    )
     for demand in demands:
         held.add_metric([demand.deployment], demand.held)
         queued.add_metric([demand.deployment], demand.queued)
         running.add_metric([demand.deployment], demand.running)
         for replica, count in demand.replicas.items():
             by_replica.add_metric([demand.deployment, replica], count)
-    yield from (held, queued, running, by_replica)
+        for route, (waiting, at_work) in demand.routes.items():
+            route_waiting.add_metric([route, demand.deployment], waiting)
+            route_running.add_metric([route, demand.deployment], at_work)
+    yield from (held, queued, running, by_replica, route_waiting, route_running)
     yield GaugeMetricFamily("headrace_connections", "Open client connections", connections)
-    yield CounterMetricFamily("headrace_records_dropped", "Request log lines lost", dropped)
+    yield CounterMetricFamily("headrace_records_dropped", "Records of requests lost", dropped)
 
 
 def health_gauges(lanes: Iterable[tuple[Stats, bool]]) -> Iterator[Metric]:

@@ -1,35 +1,86 @@
-"""One line of JSON for each finished request: what happened, never what was said.
+"""What is remembered of one request: what happened, and never what was said unless a route asks.
 
-Lines are collected and written every half second by a thread, so that a slow disk delays no
-stream. A disk that fails costs lines, which are counted, and nothing else. The file is readable by
-its owner only; past `ROTATE_AT` it becomes `<name>.1` and a new one begins.
+`account.py` fills a `Record` when a request ends; `log.py` takes it off the event loop, `store.py`
+keeps it, `history.py` reads it again, and `spans.py` makes OpenTelemetry spans of it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
 from datetime import datetime
-from pathlib import Path
 
 import msgspec
 
-FLUSH_EVERY = 0.5
-"""Seconds between writes."""
-ROTATE_AT = 64 * 1024 * 1024
-"""Bytes of a file before the next one begins."""
-MAX_BUFFERED = 20_000
-"""Lines that wait for the disk; more are dropped."""
+SCORES_KEPT = 8
+"""Replicas whose scores a record keeps, the best first: 256 would be most of a record."""
+TEXT_KEPT = 64 * 1024
+"""Characters of a prompt, and of an answer, that a record keeps where its route says so."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Score(msgspec.Struct, frozen=True, gc=False):
+    """What a replica was worth when one was chosen, and the prompt's tokens that it had cached.
+
+    `score` is in tokens of work: the least is the best.
+    """
+
+    replica: str
+    score: float
+    cached: int = 0
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False):
+    """One replica's work: from `start_s` after the arrival, for `duration_s`; `outcome` is `ok`, or
+    what went wrong. `host` and `port` are the replica's.
+    """  # noqa: D205 - the fields are its summary
+
+    replica: str
+    start_s: float
+    duration_s: float
+    outcome: str = "ok"
+    host: str = ""
+    port: int = 0
+
+
+class Fallback(msgspec.Struct, frozen=True, gc=False):
+    """The request left deployment `origin` because of `cause` (see `routing.route.Cause`)."""
+
+    cause: str
+    origin: str
+
+
+class Touched(msgspec.Struct, frozen=True, gc=False):
+    """A limit that the request was beyond, in words; without `enforced` it was only counted."""
+
+    limit: str
+    enforced: bool
+
+
+class Trace(msgspec.Struct, frozen=True, gc=False):
+    """The request's span, in lower-case hex; `parent_id` is the client's, if it sent one."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None = None
+    sampled: bool = True
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What happened to one request. Times are in seconds; `bytes` is the body sent to the client.
 
-    `attempts` counts the replicas that were tried, `continuations` how often another one went on
-    with an answer that had begun. `outcome` is `ok`, `refused` (never given to a replica),
-    `client_gone` or a kind of error; `error` is the kind in either bad case. `tokens_from` says
-    where the counts come from: `usage` (the engine's word), `events` (one event counted as one
-    token) or null.
+    *Where it went.* `route` took it by `rule`; `variant` is the deployment that the route's weights
+    gave it and `why` says how; `deployment` and `replica` are the ones that served it last, chosen
+    as `choice` and `scores` say. `fallbacks` are the deployments that it left on the way. A copy
+    for a shadow deployment has `shadow_of`, the id of the original, which has `shadow`.
+
+    *Waits.* `held_s` for a ready replica, `queued_s` for room, `retried_s` for either after a
+    replica had failed, `engine_s` from being sent to the first token.
+
+    *How it ended.* `outcome` is `ok`, `refused` (never given to a replica), `client_gone` or a kind
+    of error; `error` is the kind in either bad case. `attempts` counts the replicas that were
+    tried (`tried` has them one by one), `continuations` how often another one went on with an
+    answer that had begun. `shed` says that others were more important.
+
+    `tokens_from` says where the counts come from: `usage` (the engine's word), `events` (one event
+    counted as one token) or null. `cost` is by the deployment's price. `conversation` is a digest.
     """
 
     id: str
@@ -54,53 +105,31 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     continuations: int
     bytes: int
+    rule: str | None = None
+    variant: str | None = None
+    why: str | None = None
+    choice: str | None = None
+    scores: tuple[Score, ...] = ()
+    retried_s: float = 0.0
+    engine_s: float | None = None
+    cached_tokens: int | None = None
+    tried: tuple[Attempt, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
+    limits: tuple[Touched, ...] = ()
+    priority: str | None = None
+    shed: bool = False
+    key: str | None = None
+    tenant: str | None = None
+    adapter: str | None = None
+    cost: float | None = None
+    shadow: str | None = None
+    shadow_of: str | None = None
+    conversation: str | None = None
+    prompt: str | None = None
+    answer: str | None = None
+    trace: Trace | None = None
 
 
-class Log:
-    """Where records go; without a path, nowhere. `dropped` counts lines that could not be kept."""
-
-    def __init__(self, path: str | None) -> None:
-        self.dropped = 0
-        self.path = path
-        self._file = Path(path) if path else None
-        self._lines: list[bytes] = []
-        self._encode = msgspec.json.Encoder().encode
-
-    def add(self, record: Record) -> None:
-        """Take a record; it is on disk half a second later."""
-        if self._file is None:
-            return
-        if len(self._lines) >= MAX_BUFFERED:
-            self.dropped += 1
-            return
-        self._lines.append(self._encode(record) + b"\n")
-
-    async def write_soon(self) -> None:
-        """Wait half a second and write what has been collected by then, in a thread."""
-        await asyncio.sleep(FLUSH_EVERY)
-        if self._lines:
-            lines, self._lines = self._lines, []
-            self.dropped += await asyncio.to_thread(self._write, lines)
-
-    def flush(self) -> None:
-        """Write at once what has been collected."""
-        lines, self._lines = self._lines, []
-        self.dropped += self._write(lines)
-
-    def _write(self, lines: list[bytes]) -> int:
-        """Append lines to the file; return how many were lost."""
-        if self._file is None or not lines:
-            return 0
-        try:
-            _append(self._file, b"".join(lines))
-        except OSError:
-            return len(lines)
-        return 0
-
-
-def _append(path: Path, data: bytes) -> None:
-    if path.exists() and path.stat().st_size + len(data) > ROTATE_AT:
-        path.replace(path.with_name(path.name + ".1"))
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        file.write(data)
+def clip(text: str) -> str:
+    """Return as much of a prompt or an answer as a record keeps."""
+    return text if len(text) <= TEXT_KEPT else text[: TEXT_KEPT - 1] + "…"

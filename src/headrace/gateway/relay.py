@@ -140,7 +140,12 @@ class PlainRelay:
     @property
     def text(self) -> str:
         """The beginning of a held body, for an error message."""
-        return b"".join(self._kept)[:2000].decode("utf-8", "replace")
+        return self.held_bytes[:2000].decode("utf-8", "replace")
+
+    @property
+    def held_bytes(self) -> bytes:
+        """The body as far as it is held."""
+        return b"".join(self._kept)
 
     def _let_go(self) -> None:
         self.held = False
@@ -154,27 +159,24 @@ class PlainRelay:
         self._write(out + LAST_CHUNK if self._chunked and last else out)
 
 
-class EventRelay:
-    """Passes on a stream of events.
+class StreamRelay:
+    """What every relay of a stream of events counts and can do; subclasses pass the events on.
 
-    `withhold` drops the usage event that the client did not ask for; `strip` takes the token ids
-    out that we asked for; `plain` says that one answer was asked for, so that an event which ends
-    in `"finish_reason":null…` is not the last. `first` and `last` are the times (monotonic seconds)
-    of the first event and of the last one seen before the end; `events` counts them, roughly one a
-    token; `bytes` is what was written, framing included. `complete` says that the engine ended the
-    answer properly, `done_sent` that the client was sent `[DONE]` too: many clients close there,
-    before the body's last bytes.
+    `withhold` drops the usage event that the client did not ask for. `first` and `last` are the
+    times (monotonic seconds) of the first event and of the last one seen before the end; `events`
+    counts them, roughly one a token; `bytes` is what was written, framing included. `complete` says
+    that the engine ended the answer properly, `done_sent` that the client was sent `[DONE]` too:
+    many clients close there, before the body's last bytes.
     """
 
     __slots__ = (
-        "_chunked", "_clean", "_ending", "_held", "_learned", "_lessons", "_may_be_clean",
-        "_opening", "_rest", "_skip", "_start", "_strip", "_tail", "_withhold", "_write", "aborted",
-        "body", "bytes", "complete", "done_sent", "events", "first", "last", "transcript", "usage",
+        "_chunked", "_rest", "_withhold", "_write", "aborted", "body", "bytes", "complete",
+        "done_sent", "events", "first", "last", "transcript", "usage",
     )  # fmt: skip
 
     def __init__(
         self, head: AnswerHead, write: Write, transcript: Transcript, *,
-        chunked: bool, start: Start | None, withhold: bool, strip: bool, plain: bool,
+        chunked: bool, withhold: bool,
     ) -> None:  # fmt: skip
         self.body = Body(head)
         self.usage: Usage | None = None
@@ -188,12 +190,45 @@ class EventRelay:
         self.transcript = transcript
         self._write = write
         self._chunked = chunked
-        self._start = start
         self._withhold = withhold
+        self._rest = b""
+
+    def begin(self, data: bytes) -> None:
+        """Take the part of the body that came with the head; raises as `feed` does."""
+        if data:
+            self.feed(data)
+
+    def feed(self, data: bytes) -> None:
+        """Pass `data` on; raises FramingError, and BrokenStreamError after what was good."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Pass on what was kept back and end the client's body."""
+        raise NotImplementedError
+
+    def _framed(self, payload: bytes) -> bytes:
+        return frame(payload) if self._chunked else payload
+
+
+class EventRelay(StreamRelay):
+    """Passes on a stream as it comes.
+
+    `strip` takes the token ids out that we asked for; `plain` says that one answer was asked for,
+    so that an event which ends in `"finish_reason":null…` is not the last.
+    """
+
+    __slots__ = ("_clean", "_ending", "_held", "_learned", "_lessons", "_may_be_clean", "_opening",
+                 "_skip", "_start", "_strip", "_tail")  # fmt: skip
+
+    def __init__(
+        self, head: AnswerHead, write: Write, transcript: Transcript, *,
+        chunked: bool, start: Start | None, withhold: bool, strip: bool, plain: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(head, write, transcript, chunked=chunked, withhold=withhold)
+        self._start = start
         self._strip = strip
         self._lessons = _LESSONS if plain else 0
         self._held = b""
-        self._rest = b""
         self._clean = False
         self._may_be_clean = head.chunked and chunked and not strip
         self._ending = self._learned = _NEVER
@@ -202,8 +237,7 @@ class EventRelay:
 
     def begin(self, data: bytes) -> None:
         """Send the head, with the part of the body that came along; raises as `feed` does."""
-        if data:
-            self.feed(data)
+        super().begin(data)
         if self._start:
             self._send(b"")
 
@@ -328,9 +362,6 @@ class EventRelay:
         held, self._held = self._held, b""
         self.events += bool(held)
         return held
-
-    def _framed(self, payload: bytes) -> bytes:
-        return frame(payload) if self._chunked else payload
 
     def _send(self, out: bytes) -> None:
         start, self._start = self._start, None

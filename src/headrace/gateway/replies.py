@@ -6,7 +6,7 @@ none, in the stream after that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.gateway import heads
 from headrace.gateway.chunked import LAST_CHUNK, frame
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from headrace.gateway.account import Account
     from headrace.gateway.errors import Failure
     from headrace.gateway.heads import AnswerHead
-    from headrace.gateway.server import Client
 
 OK = 200
 _EVENT_STREAM: Headers = [
@@ -25,10 +24,29 @@ _EVENT_STREAM: Headers = [
 ]
 
 
+class Audience(Protocol):
+    """Who gets an answer: a client's connection (`server.py`), or nobody (`shadow.py`)."""
+
+    chunked: bool
+    stays_open: bool
+
+    def write(self, data: bytes, /) -> object:
+        """Send a part of the answer."""
+
+    def refuse(self, failure: Failure, known: Headers) -> None:
+        """Answer with an error; ends the request."""
+
+    def answered(self, *, close: bool = False) -> None:
+        """Take note that the answer is written."""
+
+    def abort(self) -> None:
+        """End without a proper end."""
+
+
 class Reply:
     """What one client gets. `head_sent`: its status is decided; `in_band`: it gets a stream."""
 
-    def __init__(self, client: Client, account: Account) -> None:
+    def __init__(self, client: Audience, account: Account) -> None:
         self.head_sent = False
         self.in_band = False
         self._client = client

@@ -1,8 +1,9 @@
 """A client's request, and the one look that the gateway takes at its body.
 
 `peek` decodes only the fields that routing and accounting need, so that a prompt of a megabyte
-costs about a millisecond. The body then goes to the engine as it came, with one exception:
-`asking_for` splices in a request for token counts or ids (see `relay.py` for the other half).
+costs about a millisecond; `prompt.py` looks at the prompt itself, if it has to. The body then goes
+to the engine as it came, but that `asking_for` splices in a request for token counts or ids (see
+`relay.py` for the other half), and `renamed` the name by which the engine knows the model.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _USAGE = b'"stream_options":{"include_usage":true},'
 _IDS = b'"return_token_ids":true,'
 _PIECE = 64 * 1024
+NULL = msgspec.Raw(b"null")
+_MODEL = b'"model"'
+_ESCAPED_ASCII = b"\\u00"
+_MODEL_FIRST = re.compile(rb'\s*\{\s*"model"\s*:\s*("[^"\\]*")')
 _MANY_PROMPTS = re.compile(rb'\[\s*["\[{]')
 
 
@@ -74,16 +79,22 @@ class _Body(msgspec.Struct):
     model: str | None = None
     stream: bool | None = None
     stream_options: msgspec.Raw = msgspec.Raw(b"")
-    n: msgspec.Raw = msgspec.Raw(b"null")
-    prompt: msgspec.Raw = msgspec.Raw(b"null")
-    return_token_ids: msgspec.Raw = msgspec.Raw(b"null")
+    n: msgspec.Raw = NULL
+    prompt: msgspec.Raw = NULL
+    messages: msgspec.Raw = NULL
+    tools: msgspec.Raw = NULL
+    input: msgspec.Raw = NULL
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    return_token_ids: msgspec.Raw = NULL
 
 
 class Peek(NamedTuple):
     """What the gateway knows of a body. `usage_asked`: the client gave its own `stream_options`.
 
     `one_answer` is false for `n` > 1 and for several prompts in one request; `ids_asked`: the
-    client said whether it wants token ids.
+    client said whether it wants token ids. `max_tokens` is the answer's bound, None without one.
+    `prompt`, `messages`, `tools` and `input` are raw JSON, `null` where absent.
     """
 
     model: str
@@ -91,6 +102,11 @@ class Peek(NamedTuple):
     usage_asked: bool
     one_answer: bool
     ids_asked: bool = False
+    max_tokens: int | None = None
+    prompt: msgspec.Raw = NULL
+    messages: msgspec.Raw = NULL
+    tools: msgspec.Raw = NULL
+    input: msgspec.Raw = NULL
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -110,7 +126,19 @@ def peek(body: bytes) -> Peek | Failure:
     one_answer = bytes(seen.n) in (b"null", b"1") and not _MANY_PROMPTS.match(seen.prompt)
     usage_asked = bool(bytes(seen.stream_options))
     ids_asked = bytes(seen.return_token_ids) != b"null"
-    return Peek(seen.model, bool(seen.stream), usage_asked, one_answer, ids_asked)
+    bound = seen.max_completion_tokens
+    return Peek(
+        model=seen.model,
+        stream=bool(seen.stream),
+        usage_asked=usage_asked,
+        one_answer=one_answer,
+        ids_asked=ids_asked,
+        max_tokens=seen.max_tokens if bound is None else bound,
+        prompt=seen.prompt,
+        messages=seen.messages,
+        tools=seen.tools,
+        input=seen.input,
+    )
 
 
 def _decode(body: bytes) -> _Body | str:
@@ -134,6 +162,32 @@ def asking_for(body: bytes, *, usage: bool, ids: bool) -> Sequence[bytes | memor
     """Return the body, in parts that share its memory, asking its stream for counts or ids too."""
     more = (_USAGE if usage else b"") + (_IDS if ids else b"")
     return (b"{" + more, memoryview(body)[body.index(b"{") + 1 :]) if more else (body,)
+
+
+def renamed(body: bytes, model: str) -> bytes:
+    """Return a body that names this model.
+
+    Most bodies begin with their model and cannot have a second, not even one that is spelt with
+    escapes; then it is exchanged in place. Else all keys are read, but no value.
+    """
+    name = msgspec.json.encode(model)
+    first = _MODEL_FIRST.match(body)
+    if first is not None and body.count(_MODEL) == 1 and _ESCAPED_ASCII not in body:
+        return body[: first.start(1)] + name + body[first.end(1) :]
+    fields = _fields(body)
+    fields["model"] = msgspec.Raw(name)
+    return msgspec.json.encode(fields)
+
+
+def bounded(body: bytes, max_tokens: int) -> bytes:
+    """Return a body whose answer has at most so many tokens."""
+    fields = _fields(body)
+    name = "max_completion_tokens" if "max_completion_tokens" in fields else "max_tokens"
+    fields[name] = msgspec.Raw(b"%d" % max_tokens)
+    return msgspec.json.encode(fields)
+
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def _is_utf8(body: bytes) -> bool:

@@ -68,7 +68,7 @@ class SmallAnswers:
 
     def _get(self, path: str) -> Answer | Failure:
         if path == "/v1/models":
-            models = [self._model(alias) for alias in self._gateway.routes.aliases]
+            models = [self._model(alias) for alias in self._gateway.director.aliases]
             return 200, _JSON, msgspec.json.encode({"object": "list", "data": models})
         if path == "/healthz":
             return 200, _TEXT, b"ok\n"
@@ -87,9 +87,9 @@ class SmallAnswers:
         return (200, _TEXT, b"ok\n") if gateway.configured else (503, _TEXT, b"not configured\n")
 
     def _one_model(self, name: str) -> Answer | Failure:
-        routes = self._gateway.routes
-        if routes.find(name) is None:
-            return errors.model_not_found(name, routes.aliases, routes.nearest(name))
+        director = self._gateway.director
+        if name not in director.aliases:
+            return errors.model_not_found(name, director.aliases, director.routes.nearest(name))
         return 200, _JSON, msgspec.json.encode(self._model(name))
 
     def _model(self, alias: str) -> dict[str, str | int]:

@@ -12,9 +12,8 @@ from time import monotonic
 from typing import Protocol, cast
 
 from headrace.gateway.chunked import FramingError
-from headrace.gateway.continued import ContinuedRelay
 from headrace.gateway.heads import AnswerHead, parse_answer
-from headrace.gateway.relay import BrokenStreamError, EventRelay, PlainRelay
+from headrace.gateway.relay import BrokenStreamError, PlainRelay, StreamRelay
 from headrace.routing.attempts import Fate
 
 IDLE_FOR = 3.0
@@ -24,7 +23,7 @@ CONNECT_TIMEOUT = 5.0
 MAX_HEAD = 64 * 1024
 """Longest response head accepted, in bytes."""
 
-Relay = PlainRelay | EventRelay | ContinuedRelay
+Relay = PlainRelay | StreamRelay
 Parts = Sequence[bytes | memoryview]
 
 

@@ -31,11 +31,21 @@ _IDS = re.compile(rb'("(?:prompt_)?token_ids": ?)\[[0-9, ]*\]')
 _FINGERPRINT = re.compile(rb'"system_fingerprint": ?"[^"\\]*"')
 
 
+class _PromptDetails(msgspec.Struct, frozen=True):
+    cached_tokens: int | None = None
+
+
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of one request."""
 
     prompt_tokens: int = 0
     completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+
+    @property
+    def cached_tokens(self) -> int | None:
+        """Tokens of the prompt that came from the engine's cache, None where it does not say."""
+        return self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else None
 
 
 class _Choice(msgspec.Struct):

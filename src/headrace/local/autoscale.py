@@ -35,7 +35,9 @@ def policy_of(scaling: Scaling) -> Policy | None:
     return Policy(
         min=scaling.min,
         max=scaling.max,
-        triggers=tuple(Trigger(t.signal, t.target, t.activation) for t in scaling.triggers),
+        triggers=tuple(
+            Trigger(one.signal, one.target, one.activation, one.route) for one in scaling.triggers
+        ),
         polling_interval=math.ceil(scaling.polling_interval),
         cooldown=math.ceil(scaling.cooldown),
         initial_cooldown=math.ceil(scaling.cooldown),
@@ -75,6 +77,7 @@ def observe(demand: Demand | None, desired: int, ready: int, now: float) -> Obse
         running=demand.running if demand else None,
         replicas=max(desired, ready),
         ready=ready,
+        routes=demand.routes if demand else None,
     )
 
 

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from headrace.engines.base import Engine
-from headrace.fleet.types import Deployment, Hardware, KnownPrompt
+from headrace.engines.base import Engine, LoraAdapter
+from headrace.fleet.types import Deployment, Fleet, Hardware, KnownPrompt
+from headrace.routing.from_fleet import routes_of
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Blueprint:
-    """One deployment, ready to be started; `known` None means the engines' default prompt."""
+    """One deployment, ready to be started; `known` None means the engines' default prompt.
+
+    `aliases` are the model names of all routes that lead here, its adapters' included.
+    """
 
     name: str
     deployment: Deployment
@@ -25,7 +29,8 @@ class Blueprint:
     engine: Engine
     python: Path
     model_path: Path
-    served_names: tuple[str, ...]
+    aliases: tuple[str, ...]
+    adapters: tuple[LoraAdapter, ...] = ()
     known: KnownPrompt | None = None
     embeds: bool = False
     """The known prompt asks for an embedding instead of a completion."""
@@ -33,6 +38,26 @@ class Blueprint:
     """GPUs of this machine, as CUDA_VISIBLE_DEVICES names them."""
     cores: tuple[int, ...] = ()
     """CPU numbers of this machine that replicas may use."""
+
+    @property
+    def served_names(self) -> tuple[str, ...]:
+        """What an engine that starts now calls the model: its aliases, then its own name.
+
+        The gateway exchanges aliases that come later, so an engine never has to learn a new one.
+        """
+        own = self.deployment.adapters
+        return tuple(dict.fromkeys((*(a for a in self.aliases if a not in own), self.name)))
+
+    @property
+    def known_names(self) -> tuple[str, ...]:
+        """All that such an engine answers to: the model's names first, then its adapters'."""
+        return (*self.served_names, *self.deployment.adapters)
+
+
+def aliases(fleet: Fleet, deployment: str) -> tuple[str, ...]:
+    """Return the model names of all routes whose requests can reach a deployment, in order."""
+    routes = (route for route in routes_of(fleet) if deployment in route.deployments)
+    return tuple(dict.fromkeys(alias for route in routes for alias in route.rule.models))
 
 
 def cores_of(blueprint: Blueprint, slot: int) -> tuple[int, ...]:

@@ -71,6 +71,12 @@ class FollowRollout(msgspec.Struct, frozen=True, tag="follow-rollout"):
     after: int = 0
 
 
+class Reload(msgspec.Struct, frozen=True, tag="reload"):
+    """Serve the edited file from now on; answered when it is done, or refused whole."""
+
+    file: str
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """It was done, or begun."""
 
@@ -81,7 +87,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     why: str
 
 
-RolloutRequest = Rollout | UndoRollout | PauseRollout | ResumeRollout | FollowRollout
+RolloutRequest = Rollout | UndoRollout | PauseRollout | ResumeRollout | FollowRollout | Reload
 Request = GetStatus | Scale | Down | WaitReady | ReplaceGateway | RolloutRequest
 
 
@@ -105,6 +111,12 @@ class RolloutBegun(msgspec.Struct, frozen=True, tag="rollout-begun"):
     plan: tuple[str, ...]
 
 
+class ReloadDone(msgspec.Struct, frozen=True, tag="reload-done"):
+    """What has changed, a line for each part; without lines the file says what was served."""
+
+    lines: tuple[str, ...]
+
+
 class RolloutNews(msgspec.Struct, frozen=True, tag="rollout-news"):
     """The steps that were asked for, and where the rollout stands after them."""
 
@@ -112,7 +124,7 @@ class RolloutNews(msgspec.Struct, frozen=True, tag="rollout-news"):
     state: RolloutState
 
 
-Reply = StatusAnswer | GatewayReplaced | RolloutBegun | RolloutNews | Done | Refused
+Reply = StatusAnswer | GatewayReplaced | RolloutBegun | RolloutNews | ReloadDone | Done | Refused
 Respond = Callable[[Request], Awaitable[Reply]]
 
 _decode_request = msgspec.json.Decoder(Request).decode

@@ -118,7 +118,7 @@ _SAID = {
 def invitation(status: FleetStatus) -> str:
     """Return the last lines of a start: where it serves, and a command that tries it."""
     able = [one for one in status.deployments if not one.given_up]
-    models = " ".join(one.models[0] for one in able)
+    models = " ".join(dict.fromkeys(one.models[0] for one in able))
     body = (
         f'{{"model": "{able[0].models[0]}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     )
@@ -151,7 +151,7 @@ def table(status: FleetStatus) -> Table:
 
 
 def remarks(status: FleetStatus) -> Iterator[str]:
-    """Yield what the table has no place for: gateways, and the last rollout."""
+    """Yield what the table has no place for: gateways, the last rollout, work by route."""
     if status.admin:
         yield f"metrics: {status.admin}/metrics"
     if status.finishing:
@@ -163,6 +163,19 @@ def remarks(status: FleetStatus) -> Iterator[str]:
         yield f"rollout to {status.rollout.new}: {said}"
     if status.note:
         yield f"note: {status.note}"
+    yield from _by_route(status)
+
+
+def _by_route(status: FleetStatus) -> Iterator[str]:
+    """Yield each route's work, over all deployments, where there is more than one route."""
+    work: dict[str, tuple[int, int]] = {}
+    for deployment in status.deployments:
+        for name, (waits, runs) in deployment.routes.items():
+            before = work.get(name, (0, 0))
+            work[name] = (before[0] + waits, before[1] + runs)
+    if len(work) > 1:
+        for name, (waits, runs) in work.items():
+            yield f"route {name}: {waits} waiting, {runs} running"
 
 
 def _row(replica: ReplicaStatus) -> tuple[str | Text, ...]:

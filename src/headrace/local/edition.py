@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.fleet.load import FleetFile
-from headrace.fleet.types import Slo
+from headrace.fleet.routes import Slo
 from headrace.local.blueprint import Blueprint
+from headrace.routing.from_fleet import routes_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Edition:
 
     def slo(self, deployment: str) -> Slo:
         """Return the strictest promise of all routes to a deployment, in seconds."""
-        slos = [r.slo for r in self.file.fleet.routes.values() if r.deployment == deployment]
+        slos = [r.slo for r in routes_of(self.file.fleet) if deployment in r.deployments]
         strictest = {
             "ttft": min((slo.ttft for slo in slos if slo.ttft is not None), default=None),
             "tpot": min((slo.tpot for slo in slos if slo.tpot is not None), default=None),

@@ -6,7 +6,7 @@ work. `gateway_link.py` keeps these books.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from headrace.gateway.control import Demand
@@ -51,11 +51,14 @@ class DemandBooks:
 
 def _sum(deployment: str, told: Iterable[Demand], arrived: int) -> Demand:
     replicas: Counter[str] = Counter()
+    routes: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     held = queued = running = 0
     for one in told:
         held, queued, running = held + one.held, queued + one.queued, running + one.running
         arrived += one.arrived
         replicas.update(one.replicas)
+        for name, (waits, runs) in one.routes.items():
+            routes[name] = (routes[name][0] + waits, routes[name][1] + runs)
     return Demand(
         deployment=deployment,
         held=held,
@@ -63,4 +66,5 @@ def _sum(deployment: str, told: Iterable[Demand], arrived: int) -> Demand:
         running=running,
         arrived=arrived,
         replicas=dict(replicas),
+        routes=dict(routes),
     )

@@ -38,6 +38,7 @@ def program(blueprint: Blueprint, place: Place, folder: Path) -> Program:
         host=HOST,
         port=place.port,
         cores=cores_of(blueprint, place.slot),
+        adapters=blueprint.adapters,
     )
     launch = blueprint.engine.launch(blueprint.deployment, blueprint.hardware, placement)
     devices = devices_of(blueprint, place.slot)

@@ -1,4 +1,4 @@
-"""How a replica ended, in words: the engine's own where it left any.
+"""What a replica's log and exit status tell: how it ended, in its own words if it left any.
 
 `replica.py` makes outcomes, `replicaset.py` decides what follows from them.
 """
@@ -40,6 +40,12 @@ def too_slow(engine: Engine, lines: Sequence[str], phase: str, limit: float) -> 
 def no_health(seconds: float) -> Outcome:
     """Return the outcome of a replica that was ready and has not answered since."""
     return Outcome("crashed", f"no sign of health for {seconds:g} s", was_ready=True)
+
+
+def kv_tokens(engine: Engine, lines: Sequence[str]) -> int | None:
+    """Return what the KV cache holds, in tokens, if the log of a start tells it."""
+    told = (engine.kv_tokens(line) for line in reversed(lines))
+    return next((tokens for tokens in told if tokens is not None), None)
 
 
 def _said(engine: Engine, lines: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from headrace.capacity.memory import replica_memory
-from headrace.engines.base import Engine
+from headrace.engines.base import Engine, LoraAdapter
 from headrace.engines.emulated import EmulatedVllm
 from headrace.engines.environment import requirements
 from headrace.engines.vllm import Vllm, embeds
@@ -18,43 +18,50 @@ from headrace.fleet.load import FleetFile
 from headrace.fleet.source import parse_source
 from headrace.fleet.types import Deployment, Hardware, KnownPrompt
 from headrace.hardware.machine import Machine
-from headrace.local.blueprint import Blueprint
+from headrace.local.blueprint import Blueprint, aliases
 from headrace.local.environment import Say, ensure_environment
 from headrace.local.preflight import Finding, Need, device_findings, memory_findings
+from headrace.local.wanted import Wanted, adapter_key, emulated, wanted_weights
+from headrace.models.adapter import adapter_rank
 from headrace.models.cache import cache_root, weights_root
-from headrace.models.lock import lock_path, read_lock, update_lock
+from headrace.models.lock import LockEntry, lock_path, read_lock, update_lock
 from headrace.models.progress import Listener
 from headrace.models.pull import pull
 from headrace.models.store import Store
 
 _NO_WEIGHTS = Path("/nowhere")
 """Where the weights of a twin are."""
+_TWIN_RANK = 8
 
 
 def prepare_weights(file: FleetFile, progress: Listener) -> dict[str, Path]:
-    """Return the folder of each model's weights, pulled if need be, checked against the lock file.
+    """Return the folders of all weights by lock key, pulled if need be, checked against the lock.
 
-    A model that only engine twins stand in for has none. Raises WeightsError.
+    Models go by their name, adapters by `adapter_key`. What only engine twins stand in for has no
+    folder. Raises WeightsError.
     """
     store, locked = Store(weights_root()), read_lock(lock_path(file.path))
-    folders: dict[str, Path] = {}
-    twins = {d.model for d in file.fleet.deployments.values() if _emulated(file, d)}
-    real = {d.model for d in file.fleet.deployments.values() if not _emulated(file, d)}
-    for name, model in file.fleet.models.items():
-        if name in twins - real:
-            continue
-        result = pull(
-            name,
-            parse_source(model.weights),
-            store=store,
-            lock_entry=locked.get(name),
-            allow_pickle=model.allow_pickle,
-            progress=progress,
-        )
-        if result.lock_changed:
-            update_lock(lock_path(file.path), name, result.entry)
-        folders[name] = result.path
-    return folders
+    return {
+        one.key: _pulled(file, one, store, locked.get(one.key), progress)
+        for one in wanted_weights(file.fleet)
+    }
+
+
+def _pulled(
+    file: FleetFile, one: Wanted, store: Store, entry: LockEntry | None, progress: Listener
+) -> Path:
+    result = pull(
+        one.key,
+        parse_source(one.weights),
+        store=store,
+        lock_entry=entry,
+        allow_pickle=one.allow_pickle,
+        progress=progress,
+        check=one.check,
+    )
+    if result.lock_changed:
+        update_lock(lock_path(file.path), one.key, result.entry)
+    return result.path
 
 
 def prepare_engines(file: FleetFile, say: Say) -> dict[str, Path]:
@@ -63,10 +70,10 @@ def prepare_engines(file: FleetFile, say: Say) -> dict[str, Path]:
     Raises EnvironmentFailedError; what `engine_findings` found must have been mended before.
     """
     pythons: dict[str, Path] = {}
-    if any(_emulated(file, deployment) for deployment in file.fleet.deployments.values()):
+    if any(emulated(file.fleet, deployment) for deployment in file.fleet.deployments.values()):
         say("engine twins: nothing real answers here")
     for name, deployment in file.fleet.deployments.items():
-        if _emulated(file, deployment):
+        if emulated(file.fleet, deployment):
             pythons[name] = Path(sys.executable)
             continue
         if deployment.engine.python is not None:
@@ -105,8 +112,9 @@ def machine_findings(
         if file.fleet.hardware[deployment.hardware].kind == "gpu":
             wanted = deployment.scaling.max * deployment.tensor_parallel
             yield from device_findings(name, wanted, gpus)
-        elif not _emulated(file, deployment):
-            each = _host_memory(deployment, weights.get(deployment.model, 0))
+        elif not emulated(file.fleet, deployment):
+            keys = [deployment.model, *(adapter_key(name, one) for one in deployment.adapters)]
+            each = _host_memory(deployment, sum(weights.get(key, 0) for key in keys))
             needs.append(Need(name, each, deployment.scaling.max))
     yield from memory_findings(needs, machine.memory_available)
 
@@ -116,7 +124,7 @@ def _host_memory(deployment: Deployment, weights: int) -> int:
 
 
 def locked_sizes(file: FleetFile) -> dict[str, int]:
-    """Return the bytes of each model's weights that the lock file knows; LockError."""
+    """Return the bytes of all weights that the lock file knows, by its keys; LockError."""
     return {name: entry.size for name, entry in read_lock(lock_path(file.path)).items()}
 
 
@@ -136,8 +144,11 @@ def blueprints(
             hardware=fleet.hardware[deployment.hardware],
             engine=_engine(deployment, fleet.hardware[deployment.hardware]),
             python=pythons[name],
-            model_path=_NO_WEIGHTS if _emulated(file, deployment) else weights[deployment.model],
-            served_names=_aliases(file, name),
+            model_path=_NO_WEIGHTS
+            if emulated(file.fleet, deployment)
+            else weights[deployment.model],
+            aliases=aliases(file.fleet, name),
+            adapters=tuple(_adapters(file, name, weights)),
             known=_known(file, deployment),
             embeds=embeds(deployment),
             cores=machine.cores,
@@ -145,10 +156,6 @@ def blueprints(
         )
         for name, deployment in fleet.deployments.items()
     ]
-
-
-def _emulated(file: FleetFile, deployment: Deployment) -> bool:
-    return file.fleet.hardware[deployment.hardware].kind == "emulated"
 
 
 def _engine(deployment: Deployment, hardware: Hardware) -> Engine:
@@ -159,10 +166,14 @@ def _engine(deployment: Deployment, hardware: Hardware) -> Engine:
 def _known(file: FleetFile, deployment: Deployment) -> KnownPrompt | None:
     """Return the model's own known prompt; a twin knows the default only."""
     own = file.fleet.models[deployment.model].known_prompt
-    return None if _emulated(file, deployment) else own
+    return None if emulated(file.fleet, deployment) else own
 
 
-def _aliases(file: FleetFile, deployment: str) -> tuple[str, ...]:
-    routes = file.fleet.routes.values()
-    names = (alias for r in routes if r.deployment == deployment for alias in r.match.model)
-    return tuple(dict.fromkeys(names))
+def _adapters(
+    file: FleetFile, deployment: str, weights: Mapping[str, Path]
+) -> Iterator[LoraAdapter]:
+    """Yield a deployment's adapters; FormatError if one was damaged since it was pulled."""
+    for alias in file.fleet.deployments[deployment].adapters:
+        folder = weights.get(adapter_key(deployment, alias))  # a twin's have none
+        rank = adapter_rank(folder) if folder else _TWIN_RANK
+        yield LoraAdapter(alias, folder or _NO_WEIGHTS, rank)

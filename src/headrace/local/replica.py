@@ -87,6 +87,8 @@ class Replica:
         self.log = site.logs / f"{self.id}.log"
         self.engine: kept.Kept | None = None
         self.was_ready = False
+        self.kv_tokens: int | None = None
+        """What its KV cache holds, if its log has told."""
         self._blueprint, self._site, self._changed = blueprint, site, changed
         self._relieved = relieved
         self._suspected = asyncio.Event()
@@ -102,8 +104,8 @@ class Replica:
         return self._blueprint
 
     def adopt(self, blueprint: Blueprint) -> None:
-        """Go by other times and limits; the engine itself notices nothing."""
-        self._blueprint = blueprint
+        """Go by other times and limits; the engine notices nothing, and keeps its old names."""
+        self._blueprint = replace(blueprint, aliases=self._blueprint.aliases)
 
     def _age(self) -> float:
         return time.monotonic() - self.since
@@ -192,6 +194,7 @@ class Replica:
             self._tell("ready", "answers rightly again")
         else:
             self._phase("")
+            self.kv_tokens = outcome.kv_tokens(self._blueprint.engine, logs.tail(self.log))
             self._tell("ready", f"right answer on port {self.port} after", self._age())
         self.was_ready = True
         self._to(State.READY)

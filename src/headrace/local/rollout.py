@@ -13,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 
-from headrace.local import rollout_plan
 from headrace.local.blueprint import Blueprint
 from headrace.local.deployments import Deployed, Deployments
 from headrace.local.edition import Edition
@@ -141,11 +140,11 @@ class Rollout:
         self._say(f"{name}: {replicas.ready} ready")
 
     async def _move(self, name: str) -> None:
-        old, new = self.old.by_name[name], self.new.by_name[name]
+        new = self.new.by_name[name]
         deployed = self._deployments[name]
         terms = self._terms(new)
         self._say(f"{name}: starting one new replica beside {deployed.replicas.ready} that serve")
-        deployed.replicas.begin(rollout_plan.transitional(old, new))
+        deployed.replicas.begin(new)
         self._moving = Move(deployed, terms, self.gate, self._say)
         await self._moving.forward()
         self._moved.append(name)

@@ -1,4 +1,4 @@
-"""Asks a fleet that is up about rollouts: what `headrace rollout` calls."""
+"""Asks a fleet that is up to serve another file: what `headrace rollout` and `reload` call."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ async def rollout(state: StateDir, file: Path, watch: float | None = None) -> tu
     An empty plan means that there is nothing to do. NotUpError, RefusedError: nothing has changed.
     """
     return await _begin(state, control.Rollout(str(file), watch))
+
+
+async def reload(state: StateDir, file: Path) -> tuple[str, ...]:
+    """Have the fleet serve the edited file (an absolute path) at once; return what has changed.
+
+    NotUpError, RefusedError: nothing has changed.
+    """
+    reply = await ask(state, control.Reload(str(file)))
+    if not isinstance(reply, control.ReloadDone):
+        raise RefusedError(f"an unexpected answer: {reply}")
+    return reply.lines
 
 
 async def undo_rollout(state: StateDir) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from headrace.fleet.types import Rollout, Slo
+from headrace.fleet.routes import Slo
+from headrace.fleet.types import Rollout
 from headrace.gateway.control import ReplicaStats
 
 ENOUGH_FAILURES = 3

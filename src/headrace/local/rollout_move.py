@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from headrace.fleet.types import Rollout, Slo
+from headrace.fleet.routes import Slo
+from headrace.fleet.types import Rollout
 from headrace.local import rollout_judge as judge
 from headrace.local import rollout_policy as policy
 from headrace.local.deployments import Deployed

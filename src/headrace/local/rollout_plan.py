@@ -1,22 +1,26 @@
 """What a rollout has to do: a running fleet compared with a changed file. Data in, data out.
 
 A deployment needs new replicas only where a running engine would notice the change; how it is
-scaled, queued, drained and reached is changed in place. `rollout.py` carries the plan out.
+scaled, queued, drained, priced and reached is changed in place. `rollout.py` carries the plan out,
+`reload.py` one that changes nothing but in place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
+from headrace.fleet.document import Path_
 from headrace.fleet.types import Deployment, Fleet
 from headrace.local.blueprint import Blueprint
+from headrace.local.differences import Difference, differences, routes
 from headrace.local.edition import Edition
 from headrace.local.preflight import Finding
 
 Kind = Literal["unchanged", "in place", "rolled", "added", "removed"]
-_IN_PLACE = ("scaling", "lifecycle", "rollout", "queue")
+_IN_PLACE = ("price", "balancing", "scaling", "lifecycle", "rollout", "queue")
+_BOUND = ("host", "port", "admin_host", "admin_port")
 _NAMES = {"model", "hardware"}
 """Fields that only name other parts of the file; those parts are compared themselves."""
 
@@ -54,6 +58,11 @@ class Plan:
         """Return the plan for a person."""
         return (*(str(change) for change in self.changes), *self.others)
 
+    def changed(self) -> tuple[str, ...]:
+        """Return the lines without those of deployments that stay as they are."""
+        kept = (str(change) for change in self.changes if change.kind != "unchanged")
+        return (*kept, *self.others)
+
 
 def compare(running: Edition, wanted: Edition) -> Plan:
     """Return what leads from the running edition to the wanted one."""
@@ -63,17 +72,11 @@ def compare(running: Edition, wanted: Edition) -> Plan:
     return Plan(tuple(changes), tuple(_others(running.file.fleet, wanted.file.fleet)))
 
 
-def transitional(old: Blueprint, new: Blueprint) -> Blueprint:
-    """Return the new blueprint with the old names too: routes change only after all replicas."""
-    names = dict.fromkeys((*new.served_names, *old.served_names))
-    return replace(new, served_names=tuple(names))
-
-
 def fixed(running: Fleet, wanted: Fleet) -> Iterator[Finding]:
     """Yield changes that a fleet cannot take while it is up."""
     if wanted.fleet != running.fleet:
         yield ("fleet",), f"the fleet that is up is '{running.fleet}', not '{wanted.fleet}'"
-    for name in ("host", "port", "admin_host", "admin_port"):
+    for name in _BOUND:
         old, new = getattr(running.gateway, name), getattr(wanted.gateway, name)
         if old != new:
             cure = "an address is bound once; set it back, or `headrace down` and up again"
@@ -84,55 +87,41 @@ def _change(old: Blueprint | None, new: Blueprint) -> Change:
     if old is None:
         return Change(new.name, "added")
     noticed = tuple(_noticed(old, new))
-    in_place = tuple(
-        name for name in _IN_PLACE if getattr(old.deployment, name) != getattr(new.deployment, name)
-    )
+    in_place = tuple(map(str, in_place_differences(old.deployment, new.deployment)))
     if noticed:
         return Change(new.name, "rolled", (*noticed, *in_place))
     return Change(new.name, "in place" if in_place else "unchanged", in_place)
 
 
+def engine_differences(old: Deployment, new: Deployment, path: Path_ = ()) -> Iterator[Difference]:
+    """Yield what differs and needs new replicas, apart from the model and the hardware."""
+    without = {*_IN_PLACE, *_NAMES}
+    yield from differences(old.model_dump(exclude=without), new.model_dump(exclude=without), path)
+
+
+def in_place_differences(old: Deployment, new: Deployment) -> Iterator[Difference]:
+    """Yield what differs and no running engine notices."""
+    within = set(_IN_PLACE)
+    yield from differences(old.model_dump(include=within), new.model_dump(include=within))
+
+
 def _noticed(old: Blueprint, new: Blueprint) -> Iterator[str]:
     """Yield what a running engine cannot change."""
-    yield from _differences(_engine_part(old.deployment), _engine_part(new.deployment))
-    yield from _differences(old.hardware.model_dump(), new.hardware.model_dump(), "hardware")
+    yield from map(str, engine_differences(old.deployment, new.deployment))
+    hardware = differences(old.hardware.model_dump(), new.hardware.model_dump(), ("hardware",))
+    yield from map(str, hardware)
     if old.model_path != new.model_path:
         yield "weights"
     if old.known != new.known:
         yield "known_prompt"
     if old.python != new.python and old.deployment.engine == new.deployment.engine:
         yield "the engine's environment"
-    for alias in new.served_names:
-        if alias not in old.served_names:
-            yield f"alias {alias} added"
-
-
-def _engine_part(deployment: Deployment) -> dict[str, Any]:
-    return deployment.model_dump(exclude={*_IN_PLACE, *_NAMES})
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield `field old -> new`; values of the environment are nobody's business."""
-    for key in dict.fromkeys((*old, *new)):
-        path = f"{prefix}.{key}" if prefix else key
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            yield from _differences(before, after, path)
-        elif before != after:
-            secret = path.startswith("engine.env.")
-            yield path if secret else f"{path} {_shown(before)} -> {_shown(after)}"
-
-
-def _shown(value: object) -> object:
-    """Return a duration of 18 ms as 0.018, not as floating point has it."""
-    return round(value, 6) if isinstance(value, float) else value
+    if old.adapters != new.adapters and old.deployment.adapters == new.deployment.adapters:
+        yield "the adapters' weights"
 
 
 def _others(old: Fleet, new: Fleet) -> Iterator[str]:
-    for name in dict.fromkeys((*old.routes, *new.routes)):
-        before, after = old.routes.get(name), new.routes.get(name)
-        if before != after:
-            how = "added" if before is None else "removed" if after is None else "changed"
-            yield f"route {name}: {how}"
-    if old.gateway.keys != new.gateway.keys:
-        yield "gateway.keys: changed"
+    yield from routes(old.routes, new.routes)
+    bound = set(_BOUND)
+    before, after = old.gateway.model_dump(exclude=bound), new.gateway.model_dump(exclude=bound)
+    yield from (f"gateway: {one}" for one in differences(before, after))

@@ -1,8 +1,8 @@
-"""What people ask of rollouts, and what is remembered of them.
+"""What people ask of rollouts and reloads, and what is remembered of them.
 
-One rollout runs at a time. The edition before the last one is kept, so that `headrace rollout
---undo` can return to it even if its file has been edited in place. `rollout.py` does the work;
-every step goes to the display, to `rollouts.jsonl`, and to whoever follows.
+One runs at a time. The edition before the last one is kept, so that `headrace rollout --undo` can
+return to it even if its file has been edited in place. `rollout.py` does the work, `reload.py` what
+needs none; every step goes to the display, to `rollouts.jsonl`, and to whoever follows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 
 from headrace.fleet.load import raise_problems
 from headrace.fleet.problems import FleetError
-from headrace.local import control, rollout_plan
+from headrace.local import control, reload, rollout_plan
 from headrace.local.blueprint import Blueprint
 from headrace.local.deployments import Deployments
 from headrace.local.edition import Edition
@@ -107,6 +107,8 @@ class Rollouts:
                 return self._pause(paused=False)
             case control.FollowRollout():
                 return await self._news(request.after)
+            case control.Reload():
+                return await self._reload(Path(request.file))
 
     # Beginning.
 
@@ -176,13 +178,34 @@ class Rollouts:
 
     def _busy(self) -> str:
         if self._loading:
-            return "another rollout is being prepared; wait, then see `headrace status`"
+            return "another change is being prepared; wait, then see `headrace status`"
         if self._running and not self._running.done() and self.status:
             return (
                 f"a rollout to {self.status.new} is {self.status.state}; go on with `headrace "
                 "rollout --resume`, return with `headrace rollout --undo`, or wait for its end"
             )
         return ""
+
+    # A change that touches no replica.
+
+    async def _reload(self, path: Path) -> control.Reply:
+        busy = self._busy()
+        if busy:
+            return control.Refused(busy)
+        return await self._prepared(self._read_and_serve(path))
+
+    async def _read_and_serve(self, path: Path) -> control.Reply:
+        old = self.edition
+        read = await asyncio.to_thread(reload.read, old, path)
+        if read.lines:
+            self._previous = old
+        for blueprint in read.edition.blueprints:
+            self._deployments.adopt(blueprint)
+        self._switched(read.edition, ())
+        for text in read.lines:
+            self._emit(event("rollout", "reload", text))
+            self._journal.write(_entry(read.edition.path, text))
+        return control.ReloadDone(read.lines)
 
     # What people ask while it runs.
 
@@ -204,7 +227,7 @@ class Rollouts:
     async def _undo_last(self) -> control.Reply:
         busy = self._busy()
         if busy or self._previous is None:
-            none = "there has been no rollout since `headrace up`: nothing to undo"
+            none = "there has been no rollout or reload since `headrace up`: nothing to undo"
             return control.Refused(busy or none)
         return await self._prepared(self._start(self._previous, watch=None, judged=False))
 
@@ -235,8 +258,12 @@ class Rollouts:
         self._fresh.set()
 
     def _write(self, text: str) -> None:
-        new = str(self._rollout.new.path) if self._rollout else ""
-        self._journal.write({"at": round(time.time(), 3), "new": new, "text": text})
+        if self._rollout:
+            self._journal.write(_entry(self._rollout.new.path, text))
+
+
+def _entry(file: Path, text: str) -> dict[str, object]:
+    return {"at": round(time.time(), 3), "new": str(file), "text": text}
 
 
 def interrupted(state: StateDir) -> str:

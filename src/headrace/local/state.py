@@ -85,8 +85,13 @@ class StateDir:
 
     @property
     def requests(self) -> Path:
-        """The gateway's request records, JSON lines."""
-        return self.path / "requests.jsonl"
+        """The gateways' records of requests, SQLite."""
+        return self.path / "requests.db"
+
+    @property
+    def usage(self) -> Path:
+        """What keys and routes have used of their limits, SQLite."""
+        return self.path / "usage.db"
 
     @property
     def events(self) -> Path:

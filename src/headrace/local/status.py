@@ -39,7 +39,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment; `why` is the reason of the last scaling decision.
 
-    `given_up` means a crash loop, and `last_words` what the engine said when it last died.
+    `models` are what clients may ask for, `routes` has (waiting, running) of each route. `given_up`
+    means a crash loop, and `last_words` what the engine said when it last died.
     """
 
     name: str
@@ -57,6 +58,7 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     retry_in: float | None
     last_words: str
     replicas: tuple[ReplicaStatus, ...]
+    routes: dict[str, tuple[int, int]] = {}
 
     @property
     def ready(self) -> int:

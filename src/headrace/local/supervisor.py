@@ -27,7 +27,7 @@ from headrace.local.events import Event, Journal, event
 from headrace.local.gateway_config import configuration
 from headrace.local.gateway_link import GatewayLink
 from headrace.local.gateway_process import COMMAND
-from headrace.local.key_file import KeyFile, key_file, key_path
+from headrace.local.key_file import KeyFile, key_file
 from headrace.local.replica import Pace, Site
 from headrace.local.reserve import Reserved, holder_of
 from headrace.local.rollouts import Loads, Rollouts, interrupted
@@ -146,8 +146,7 @@ class Supervisor:
         )
 
     def _configuration(self) -> gateway.Configure:
-        records = str(self._state.requests)
-        return configuration(self._edition, records, self._keys.keys, self._removed)
+        return configuration(self._edition, self._state, self._keys.keys, self._removed)
 
     def _hear(self, message: gateway.FromGateway | None) -> None:
         match message:
@@ -167,13 +166,12 @@ class Supervisor:
 
     def _switch(self, edition: Edition, removed: Sequence[Blueprint]) -> None:
         """Serve an edition's routes; `removed` deployments finish what they have."""
-        if key_path(edition.file) != self._keys.path:
-            self._keys = self._other_keys(edition)
+        self._keys = self._keys_of(edition)
         self._removed = removed
         self._link.configure(self._configuration())
         self._reserved.lock.describe(holder_of(edition.file, self._reserved.address))
 
-    def _other_keys(self, edition: Edition) -> KeyFile:
+    def _keys_of(self, edition: Edition) -> KeyFile:
         try:
             return key_file(edition.file)
         except FleetError as error:

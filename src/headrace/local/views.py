@@ -56,12 +56,16 @@ def for_gateway(
                 port=replica.port,
                 room=replica.blueprint.deployment.max_num_seqs,
                 state=state,
+                names=replica.blueprint.known_names,
+                cache=replica.kv_tokens,
             )
             for replica in replicas
             if (state := _told(replica, others=ready))
         ),
         hint="" if ready else _hint(blueprint.name, known, starting=bool(coming)),
         expected_ready=None if ready else _expected_ready(known.startup, coming),
+        coming=bool(coming),
+        down=known.restarts.given_up and not ready,
     )
 
 
@@ -112,7 +116,7 @@ def for_status(
     waits = len(replicas) < rule.desired and not restarts.given_up
     return DeploymentStatus(
         name=blueprint.name,
-        models=blueprint.served_names,
+        models=blueprint.aliases or (blueprint.name,),
         min=scaling.min,
         max=scaling.max,
         desired=rule.desired,
@@ -121,6 +125,7 @@ def for_status(
         held=demand.held if demand else 0,
         queued=demand.queued if demand else 0,
         running=demand.running if demand else 0,
+        routes=demand.routes if demand else {},
         crashes=known.crashes,
         given_up=restarts.given_up,
         retry_in=max(0.0, restarts.not_before - time.monotonic()) if waits else None,

@@ -8,6 +8,7 @@ could be served, and what was fetched so far for the next one to continue.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,14 +56,16 @@ def pull(
     allow_pickle: bool = False,
     progress: Listener = silent,
     retry: Retry | None = None,
+    check: Callable[[Path], None] = check_folder,
 ) -> PullResult:
     """Make a model's folder available and whole; the caller writes the lock when it changed.
 
-    `files` names the files of an https:// folder. Raises WeightsError, whose message begins with
-    the model's name.
+    `files` names the files of an https:// folder; `check` refuses a folder that no engine could
+    load (`adapter.check_adapter` for a LoRA adapter). Raises WeightsError, whose message begins
+    with the model's name.
     """
     entry = lock_entry if lock_entry and lock_entry.source == str(source) else None
-    job = _Job(name, source, store, entry, files, allow_pickle, progress, retry or Retry())
+    job = _Job(name, source, store, entry, files, allow_pickle, progress, retry or Retry(), check)
     try:
         found = job.present()
         return job.result(found, fetched=False) if found else job.run()
@@ -82,6 +85,7 @@ class _Job:
     allow_pickle: bool
     progress: Listener
     retry: Retry
+    check: Callable[[Path], None]
 
     def present(self) -> LockEntry | None:
         """Find what the lock file asks for in the store, unaltered."""
@@ -128,7 +132,7 @@ class _Job:
         origin, plan = self._plan(stack, work, resolved)
         fetched = self._fetch(origin, plan, work / "files")
         folder, entry = self._prepare(work, plan, fetched)
-        check_folder(folder)
+        self.check(folder)
         self._compare(entry)
         self.progress(Progress("publish", self.name))
         self.store.publish(folder, entry)

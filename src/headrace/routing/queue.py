@@ -3,62 +3,62 @@
 A request is bound to a replica only when that replica has room, so a new replica takes waiting
 work at once, a slow one hoards nothing and a draining one gets nothing. Pure data: the caller
 brings the clock (`now`, in seconds from any fixed start, never going back) and carries out what
-`assign` and `expired` return. The gateway drives it with a real clock, a simulator with a virtual
-one. `choose.py` says which replica; `pace.py` says when a refused client should come back.
+`submit`, `assign` and `expired` return. The gateway drives it with a real clock, a simulator with a
+virtual one. `waiting.py` says whose turn it is, `choose.py` on which replica, `pace.py` how soon.
 
-Requests whose stream had begun when its replica failed come first and by their return, so that
-their clients see a short pause; the others follow by arrival.
+There is room for all alike: while the next request finds none, nobody behind it goes.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import takewhile
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from headrace.routing.choose import Place, choose
+from headrace.routing.choose import Choice, Place, choose
+from headrace.routing.pace import Pace, expected_wait
+from headrace.routing.prefix import PrefixIndex
+from headrace.routing.ticket import Ticket, Want
+from headrace.routing.waiting import Full, Waiting
+from headrace.routing.work import Work
 
 T = TypeVar("T")
 
 
-@dataclass(slots=True, eq=False)
-class Ticket(Generic[T]):
-    """One request's place in the queue, and how long it has waited so far (seconds).
+class Submitted(NamedTuple, Generic[T]):
+    """A newcomer's ticket, or None where `refused` says what was full.
 
-    `held` is waiting while no replica was ready, `queued` while all ready ones were full.
-    `patient_from` is when its `max_wait` began: its arrival, or its last return.
+    `displaced` is a waiting request that had to make room: the caller refuses it.
     """
 
-    item: T
-    arrived: float
-    patient_from: float
-    returned: bool = False
-    """Whether its stream had begun before it came back."""
-    held: float = 0.0
-    queued: float = 0.0
-    entered: float = 0.0
-    held_mark: float = 0.0
-
-
-Line: TypeAlias = OrderedDict[int, Ticket[T]]
-"""Waiting tickets by identity, in the order of `patient_from`."""
+    ticket: Ticket[T] | None = None
+    displaced: Ticket[T] | None = None
+    refused: Full = ""
 
 
 class WorkQueue(Generic[T]):
     """Waiting requests in order, and replicas with their work in flight.
 
     `limit` bounds how many wait; `max_wait` bounds how long, in seconds since a request's arrival,
-    or since its return once its stream had begun.
+    or since its return once its stream had begun. With an `index` the replicas' caches count in the
+    choice; `slow_start` (seconds) is a new replica's.
     """
 
-    def __init__(self, limit: int, max_wait: float, now: float = 0.0) -> None:
-        self.limit = limit
-        self.max_wait = max_wait
+    def __init__(
+        self,
+        limit: int,
+        max_wait: float,
+        now: float = 0.0,
+        *,
+        index: PrefixIndex | None = None,
+        slow_start: float = 0.0,
+    ) -> None:
+        self.index = index
+        self.slow_start = slow_start
         self.places: dict[str, Place] = {}
-        self._returned: Line[T] = OrderedDict()
-        self._arrived: Line[T] = OrderedDict()
+        self.pace = Pace()
+        self._waiting: Waiting[T] = Waiting(limit, max_wait)
+        self._running_by_route: dict[str, int] = {}
+        self._count = 0
         self._held_total = 0.0
         self._held_since: float | None = now
 
@@ -67,7 +67,7 @@ class WorkQueue(Generic[T]):
     @property
     def waiting(self) -> int:
         """How many requests wait."""
-        return len(self._returned) + len(self._arrived)
+        return len(self._waiting)
 
     @property
     def any_ready(self) -> bool:
@@ -89,87 +89,157 @@ class WorkQueue(Generic[T]):
         """How many are bound to a replica."""
         return sum(place.running for place in self.places.values())
 
+    def tickets(self) -> list[Ticket[T]]:
+        """Return all that wait, in no order that means anything."""
+        return list(self._waiting)
+
+    def waiting_by_route(self) -> dict[str, int]:
+        """Return how many wait, held or queued, for each route that has any."""
+        return self._waiting.routes()
+
+    def running_by_route(self) -> dict[str, int]:
+        """Return how many are bound, also to replicas that were replaced, for each such route."""
+        return {route: count for route, count in self._running_by_route.items() if count}
+
     def next_event(self, now: float) -> float | None:
         """Return when `assign` or `expired` may have something new by time alone, or None."""
-        heads = [line for line in self._lines() if line]
-        if not heads:
+        if not self.waiting:
             return None
-        times = [_first(line).patient_from + self.max_wait for line in heads]
+        times = [at for at, _ in self._waiting.next_to_expire()]
         for place in self.places.values():
             if place.wants_work:
                 times += [at for at in (place.skip_until, place.health.until) if at > now]
         return min(times)
 
+    def expected_wait(
+        self,
+        want: Want,
+        now: float,
+        *,
+        until_ready: float | None = None,
+        ticket: Ticket[T] | None = None,
+    ) -> float | None:
+        """Return in how many seconds a newcomer, or a waiting `ticket`, is taken; None: unknown.
+
+        `until_ready` is in how many seconds the next replica is ready, for when none is.
+        """
+        if not self.any_ready and until_ready is None:
+            return None
+        if self.any_ready and not self.waiting and any(p.wants_work for p in self.places.values()):
+            return 0.0
+        ahead, rate = self._waiting.ahead(want, ticket), self.pace.rate(now)
+        return expected_wait(ahead, rate, None if self.any_ready else until_ready)
+
     # -- requests -----------------------------------------------------------------------------
 
-    def submit(self, item: T, now: float) -> Ticket[T] | None:
-        """Append a request; None when the queue is full and no replica can take it at once."""
-        if self.waiting >= self.limit and (self.waiting or self._choose(now) is None):
-            return None
-        ticket = Ticket(item, now, now)
+    def submit(self, item: T, now: float, want: Want) -> Submitted[T]:
+        """Let a request wait for its turn.
+
+        When there is no room to wait, and no replica can take it at once, it displaces a less
+        important one or is refused.
+        """
+        displaced, full = None, self._waiting.full(want)
+        if full and (self.waiting or self._choose(want.work, now) is None):
+            displaced = self._waiting.victim(want, full)
+            if displaced is None:
+                return Submitted(refused=full)
+            self.withdraw(displaced, now)
+        self._count += 1
+        ticket = Ticket(item, want, self._count, max(1, want.work.cost()), now, now)
         self._enter(ticket, now)
-        return ticket
+        return Submitted(ticket, displaced)
 
     def resubmit(
         self, ticket: Ticket[T], now: float, *, deadline_from: float | None = None
     ) -> None:
-        """Put a request that a replica did not finish back near the head, where its turn was.
+        """Let a request that a replica did not finish wait again, in its turn.
 
         `deadline_from` is for one whose stream had begun: its `max_wait` counts from then, and it
-        goes before all that have not begun. The limit does not count: it was accepted before.
+        goes before all that have not begun. No limit counts, nor is it charged again or displaced:
+        it was accepted before.
         """
         if deadline_from is not None:
             ticket.patient_from, ticket.returned = deadline_from, True
-        line = self._line_of(ticket)
-        older = None if _comes_last(ticket, line) else _before(ticket, line)
         self._enter(ticket, now)
-        if older is not None:
-            for other in (ticket, *reversed(older)):
-                line.move_to_end(id(other), last=False)
 
     def withdraw(self, ticket: Ticket[T], now: float) -> bool:
         """Take a waiting request out; False when it was not waiting."""
-        if self._line_of(ticket).pop(id(ticket), None) is None:
+        if not ticket.waiting:
             return False
+        self._waiting.remove(ticket)
         self._leave(ticket, now)
         return True
 
     def assign(self, now: float) -> Iterator[tuple[Ticket[T], Place]]:
-        """Bind waiting requests, first those that came back, then the oldest, while there is room.
+        """Bind waiting requests in their turn, first those that came back, while there is room.
 
         The caller sends them off.
         """
-        while (line := self._returned or self._arrived) and (place := self._choose(now)):
-            _, ticket = line.popitem(last=False)
-            self._leave(ticket, now)
-            place.running += 1
-            place.health.sent(now)
-            yield ticket, place
+        while (ticket := self._waiting.first()) is not None:
+            choice = self._choose(ticket.want.work, now)
+            if choice is None:
+                self.pace.waits(now, something=self.any_ready)
+                return
+            self._bind(ticket, choice, now)
+            yield ticket, choice.place
+
+    def prefilled(self, ticket: Ticket[T]) -> None:
+        """Take note that a replica has read a request's prompt: its answer began."""
+        if ticket.bound is not None:
+            ticket.bound.prefilled()
+
+    def settle(self, ticket: Ticket[T], done: Work, now: float, *, cached: int = 0) -> None:
+        """Take note of what a request really was, once it is over; `cached` in prompt tokens.
+
+        One that ends without it is charged what was estimated.
+        """
+        cost = max(1, done.cost(cached))
+        self._waiting.settle(ticket, cost)
+        self.pace.finished(now, cost)
+
+    def release(self, ticket: Ticket[T]) -> None:
+        """Give back the room that a bound request took."""
+        bound, ticket.bound = ticket.bound, None
+        if bound is None:
+            raise ValueError("the ticket is not bound to a replica")
+        bound.unbind()
+        self._running_by_route[ticket.want.route] -= 1
+        bound.place.health.released(bound.place.running)
+        self._forget_if_done(bound.place)
 
     def expired(self, now: float) -> Iterator[Ticket[T]]:
-        """Take out the requests that have waited longer than `max_wait`."""
-        for line in self._lines():
-            while line and now >= (ticket := _first(line)).patient_from + self.max_wait:
+        """Take out the requests that have waited longer than they may."""
+        while due := [ticket for at, ticket in self._waiting.next_to_expire() if at <= now]:
+            for ticket in due:
                 self.withdraw(ticket, now)
                 yield ticket
 
     def abandon(self, now: float) -> list[Ticket[T]]:
         """Take every waiting request out (the deployment is gone, or the gateway ends)."""
-        tickets = [ticket for line in self._lines() for ticket in line.values()]
+        tickets = self.tickets()
         for ticket in tickets:
             self.withdraw(ticket, now)
         return tickets
+
+    def set_bounds(self, limit: int, max_wait: float) -> None:
+        """Set other bounds; they hold for what waits already."""
+        self._waiting.set_bounds(limit, max_wait)
 
     # -- replicas -----------------------------------------------------------------------------
 
     def set_places(self, wanted: Iterable[tuple[str, int, bool]], now: float) -> None:
         """Replace the replicas by `(id, room, takes new work)`.
 
-        One that is gone stays until it is empty.
+        One that is gone stays until it is empty. One that becomes ready beside others starts
+        slowly, and what is known of the pace holds no more.
         """
+        others = self.any_ready
         listed = {name: (room, ready) for name, room, ready in wanted}
         for name, (room, ready) in listed.items():
-            place = self.places.setdefault(name, Place(name, room))
+            place = self.places.setdefault(name, Place(name, room, ready=False))
+            if ready and not place.ready:
+                place.ready_at = now if others else place.ready_at
+                self.pace.forget()
             place.room, place.ready, place.listed = room, ready, True
         for place in [p for p in self.places.values() if p.id not in listed]:
             place.ready = place.listed = False
@@ -182,15 +252,11 @@ class WorkQueue(Generic[T]):
         What is bound to the old one still ends there and counts no more.
         """
         old = self.places.pop(name, None)
+        if self.index is not None:
+            self.index.forget(name)
         if old is not None:
             old.ready = old.listed = False
             self._mark_held(now)
-
-    def release(self, place: Place) -> None:
-        """Give back the room that one bound request took."""
-        place.running -= 1
-        place.health.released(place.running)
-        self._forget_if_done(place)
 
     def skip(self, place: Place, until: float) -> None:
         """Give a replica no new work before `until`, because it has just refused some."""
@@ -198,27 +264,36 @@ class WorkQueue(Generic[T]):
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _lines(self) -> tuple[Line[T], Line[T]]:
-        return self._returned, self._arrived
+    def _choose(self, work: Work, now: float) -> Choice | None:
+        return choose(self.places.values(), work, now, self.index, self.slow_start)
 
-    def _line_of(self, ticket: Ticket[T]) -> Line[T]:
-        return self._returned if ticket.returned else self._arrived
-
-    def _choose(self, now: float) -> Place | None:
-        return choose(self.places.values(), now)
+    def _bind(self, ticket: Ticket[T], choice: Choice, now: float) -> None:
+        work = ticket.want.work
+        self._waiting.take(ticket, max(1, work.cost(choice.cached)))
+        self._leave(ticket, now)
+        ticket.choice, ticket.bound = choice, choice.place.bind(work, choice.cached)
+        choice.place.health.sent(now)
+        if self.index is not None and work.prefix:
+            self.index.note(choice.place.id, work.prefix)
+        running, route = self._running_by_route, ticket.want.route
+        running[route] = running.get(route, 0) + 1
 
     def _forget_if_done(self, place: Place) -> None:
         if not place.listed and not place.running and self.places.get(place.id) is place:
             del self.places[place.id]
+            if self.index is not None:
+                self.index.forget(place.id)
 
     def _enter(self, ticket: Ticket[T], now: float) -> None:
         ticket.entered, ticket.held_mark = now, self._held_at(now)
-        self._line_of(ticket)[id(ticket)] = ticket
+        self._waiting.add(ticket)
 
     def _leave(self, ticket: Ticket[T], now: float) -> None:
         held = self._held_at(now) - ticket.held_mark
         ticket.held += held
         ticket.queued += max(0.0, now - ticket.entered - held)
+        if not self._waiting:
+            self.pace.waits(now, something=False)
 
     def _held_at(self, now: float) -> float:
         """Return the seconds without a ready replica so far.
@@ -235,15 +310,4 @@ class WorkQueue(Generic[T]):
             self._held_since = None
         elif not ready and self._held_since is None:
             self._held_since = now
-
-
-def _first(line: Line[T]) -> Ticket[T]:
-    return next(iter(line.values()))
-
-
-def _comes_last(ticket: Ticket[T], line: Line[T]) -> bool:
-    return not line or next(reversed(line.values())).patient_from < ticket.patient_from
-
-
-def _before(ticket: Ticket[T], line: Line[T]) -> list[Ticket[T]]:
-    return list(takewhile(lambda one: one.patient_from < ticket.patient_from, line.values()))
+        self.pace.waits(now, something=ready and self.waiting > 0)

@@ -35,7 +35,8 @@ class Trigger:
     """One signal, and how much of it a replica should have (KEDA: a trigger of AverageValue).
 
     `waiting` requests are held or queued, `running` ones are bound to a replica, `demand` is both.
-    `target` is requests per replica (KEDA: threshold). The deployment is active while the signal,
+    With a `route` only its requests count (KEDA: another query). `target` is requests per replica
+    (KEDA: threshold). The deployment is active while the signal,
     in requests, is strictly greater than `activation` (KEDA: activationThreshold). Raises
     ValueError.
     """
@@ -43,6 +44,11 @@ class Trigger:
     signal: Signal
     target: float
     activation: float = 0.0
+    route: str | None = None
+
+    def __str__(self) -> str:
+        """Name the signal: `waiting`, or `waiting of route chat`."""
+        return self.signal if self.route is None else f"{self.signal} of route {self.route}"
 
     def __post_init__(self) -> None:
         require(

@@ -32,7 +32,7 @@ def of_sync(policy: Policy, spec: int, found: Sync) -> str:
 def _proposal(proposal: Proposal) -> str:
     reading, wanted = proposal.reading, proposal.replicas
     if wanted is None:
-        return f"{reading.trigger.signal} is unknown"
+        return f"{reading.trigger} is unknown"
     target = f"target {reading.trigger.target:.12g} per replica"
     if proposal.within is None:
         return f"{_value(reading)} / {target} = {_replicas(wanted)}"
@@ -108,7 +108,7 @@ def of_poll(
 
 def _activation(reading: Reading) -> str:
     if reading.value is None:
-        return f"{reading.trigger.signal} is unknown"
+        return f"{reading.trigger} is unknown"
     relation = "above" if reading.active else "not above"
     return f"{_value(reading)} {relation} activation {reading.trigger.activation:.12g}"
 
@@ -120,7 +120,7 @@ def _rest(policy: Policy, activity: Activity, now: float) -> str:
 
 
 def _value(reading: Reading) -> str:
-    return f"{reading.value:.12g} {reading.trigger.signal}"
+    return f"{reading.value:.12g} {reading.trigger}"
 
 
 def _replicas(count: int) -> str:

@@ -6,9 +6,10 @@ A number that nobody could read is None, which is not 0: a missing number moves 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from headrace.scaling.policy import Signal, Trigger, require
+from headrace.scaling.policy import Trigger, require
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,8 @@ class Observation:
     `held` requests wait because no replica is ready, `queued` ones because all are full, `running`
     ones are bound to a replica. `replicas` counts starting and ready ones but not those that drain,
     as a ReplicaSet's status.replicas does; so work that starting replicas will take never asks for
-    more. Raises ValueError.
+    more. `routes` has (held or queued, running) by route; one that is not there has no work. Raises
+    ValueError.
     """
 
     now: float
@@ -27,6 +29,7 @@ class Observation:
     running: int | None
     replicas: int
     ready: int
+    routes: Mapping[str, tuple[int, int]] | None = None
 
     def __post_init__(self) -> None:
         for name in ("held", "queued", "running"):
@@ -39,16 +42,21 @@ class Observation:
             f"{self.ready} of {self.replicas} replicas are ready; that cannot be",
         )
 
-    def value(self, signal: Signal) -> int | None:
-        """Return the signal in requests, None where a part of it is unknown."""
-        waiting = _sum(self.held, self.queued)
-        match signal:
+    def value(self, trigger: Trigger) -> int | None:
+        """Return the trigger's signal in requests, None where a part of it is unknown."""
+        waiting, running = self._work(trigger.route)
+        match trigger.signal:
             case "waiting":
                 return waiting
             case "running":
-                return self.running
+                return running
             case "demand":
-                return _sum(waiting, self.running)
+                return _sum(waiting, running)
+
+    def _work(self, route: str | None) -> tuple[int | None, int | None]:
+        if route is None:
+            return _sum(self.held, self.queued), self.running
+        return (None, None) if self.routes is None else self.routes.get(route, (0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ class Reading:
 
 def read(triggers: tuple[Trigger, ...], seen: Observation) -> tuple[Reading, ...]:
     """Return what each trigger sees, in their order."""
-    return tuple(Reading(trigger, seen.value(trigger.signal)) for trigger in triggers)
+    return tuple(Reading(trigger, seen.value(trigger)) for trigger in triggers)
 
 
 def _sum(left: int | None, right: int | None) -> int | None:

@@ -42,7 +42,7 @@ ROWS = (
     Row("gauge", "sglang:num_retracted_reqs", "zero"),
     Row("gauge", "sglang:token_usage", "kv_usage"),
     Row("gauge", "sglang:full_token_usage", "kv_usage"),
-    Row("gauge", "sglang:cache_hit_rate", "zero"),
+    Row("gauge", "sglang:cache_hit_rate", "prefix_rate"),
     Row("histogram", "sglang:time_to_first_token_seconds", "ttft"),
     Row("histogram", "sglang:inter_token_latency_seconds", "itl"),
     Row("histogram", "sglang:request_time_per_output_token_seconds", "tpot"),
@@ -52,7 +52,7 @@ ROWS = (
     Row("counter", "sglang:num_aborted_requests_total", "aborted"),
     Row("counter", "sglang:prompt_tokens_total", "prompt_tokens"),
     Row("counter", "sglang:generation_tokens_total", "generation_tokens"),
-    Row("counter", "sglang:cached_tokens_total", "zero"),
+    Row("counter", "sglang:cached_tokens_total", "prefix_hits"),
 )
 
 

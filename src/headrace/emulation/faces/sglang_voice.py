@@ -80,8 +80,9 @@ class SglangVoice:
         """Return the usage so far."""
         return {"usage": usage(ask.prompt_tokens, tokens)}
 
-    def closing(self, ask: Ask, head: dict[str, Any], tokens: int) -> dict[str, Any]:
+    def closing(self, ask: Ask, head: dict[str, Any], tokens: int, cached: int) -> dict[str, Any]:
         """Return the usage event."""
+        del cached
         return {**head, "choices": [], **self.running_usage(ask, tokens)}
 
     def whole(self, ask: Ask, head: dict[str, Any], results: list[Result]) -> dict[str, Any]:

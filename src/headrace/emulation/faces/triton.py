@@ -36,6 +36,7 @@ ROWS = (
     Row("gauge", _BLOCKS, "kv_usage", {"kv_cache_block_type": "fraction"}),
     Row("gauge", _BLOCKS, "kv_used", {"kv_cache_block_type": "used"}),
     Row("gauge", _BLOCKS, "kv_tokens", {"kv_cache_block_type": "max"}),
+    Row("gauge", _BLOCKS, "prefix_hits", {"kv_cache_block_type": "reused"}),
     Row("gauge", "nv_inference_pending_request_count", "waiting"),
     Row("histogram", "nv_inference_first_response_histogram_ms", "ttft", factor=_MS),
     Row("counter", "nv_inference_request_duration_us", "e2e", factor=_US),

@@ -81,8 +81,9 @@ class TritonVoice:
         del ask, tokens
         return {}
 
-    def closing(self, ask: Ask, head: dict[str, Any], tokens: int) -> dict[str, Any]:
+    def closing(self, ask: Ask, head: dict[str, Any], tokens: int, cached: int) -> dict[str, Any]:
         """Return the usage event."""
+        del cached
         return {**head, "choices": [], "usage": _usage(ask.prompt_tokens, tokens)}
 
     def whole(self, ask: Ask, head: dict[str, Any], results: list[Result]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ ROWS = (
     Row("gauge", "trtllm_num_requests_waiting", "waiting_seen"),
     Row("gauge", "trtllm_num_paused_requests", "zero"),
     Row("gauge", "trtllm_kv_cache_utilization", "kv_usage"),
-    Row("gauge", "trtllm_kv_cache_hit_rate", "zero"),
+    Row("gauge", "trtllm_kv_cache_hit_rate", "prefix_rate"),
     Row("histogram", "trtllm_time_to_first_token_seconds", "ttft"),
     Row("histogram", "trtllm_time_per_output_token_seconds", "tpot"),
     Row("histogram", "trtllm_e2e_request_latency_seconds", "e2e"),

@@ -90,14 +90,15 @@ class TrtllmVoice:
         """Return the usage so far."""
         return {"usage": _usage(ask.prompt_tokens, tokens)}
 
-    def closing(self, ask: Ask, head: dict[str, Any], tokens: int) -> dict[str, Any]:
+    def closing(self, ask: Ask, head: dict[str, Any], tokens: int, cached: int) -> dict[str, Any]:
         """Return the usage event."""
-        return {**head, "choices": [], **self.running_usage(ask, tokens)}
+        return {**head, "choices": [], "usage": _usage(ask.prompt_tokens, tokens, cached)}
 
     def whole(self, ask: Ask, head: dict[str, Any], results: list[Result]) -> dict[str, Any]:
         """Return the whole answer."""
         choices = [self._choice(ask, index, result) for index, result in enumerate(results)]
-        used = _usage(ask.prompt_tokens, sum(len(result.tokens) for result in results))
+        tokens = sum(len(result.tokens) for result in results)
+        used = _usage(ask.prompt_tokens, tokens, results[0].cached)
         return {**head, "choices": choices, "usage": used, "prompt_token_ids": None}
 
     def _choice(self, ask: Ask, index: int, result: Result) -> dict[str, Any]:
@@ -130,7 +131,7 @@ def _reason(finish: Finish | None) -> str | None:
     return "cancelled" if finish == "abort" else finish
 
 
-def _usage(prompt: int, generated: int) -> dict[str, Any]:
+def _usage(prompt: int, generated: int, cached: int = 0) -> dict[str, Any]:
     counts = {"prompt_tokens": prompt, "total_tokens": prompt + generated}
-    details = {"prompt_tokens_details": {"cached_tokens": 0}}
+    details = {"prompt_tokens_details": {"cached_tokens": cached}}
     return {**counts, "completion_tokens": generated, **details}

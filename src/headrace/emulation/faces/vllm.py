@@ -48,8 +48,8 @@ _ROWS: dict[str, tuple[Kind, str]] = {
     "e2e": ("histogram", "e2e"),
     "prompt_tokens": ("counter", "prompt_tokens"),
     "generation_tokens": ("counter", "generation_tokens"),
-    "prefix_hits": ("counter", "zero"),
-    "prefix_queries": ("counter", "zero"),
+    "prefix_hits": ("counter", "prefix_hits"),
+    "prefix_queries": ("counter", "prefix_queries"),
     "preemptions": ("counter", "zero"),
     "success": ("counter", "finished"),
 }
@@ -69,7 +69,8 @@ class VllmFace(Face):
         self.dialect = Dialect(
             refusal, json_only=True, token_ids=ids, continues=True, greedy_is_one=True
         )
-        self.voice = VllmVoice(version, gives_ids=ids)
+        details = engine.behaviour.enable_prompt_tokens_details
+        self.voice = VllmVoice(version, gives_ids=ids, details=details)
         self._rows = _rows(version)
 
     def phases(self, host: str, port: int) -> list[str]:
@@ -124,11 +125,23 @@ class VllmFace(Face):
         exchange.reply(200, {"server_load": self.engine.books.unfinished})
 
     def _models(self, exchange: Exchange) -> None:
-        exchange.reply(200, model_list(self.behaviour.names, self.behaviour.max_model_len))
+        of = self.behaviour
+        exchange.reply(200, model_list(of.names, of.max_model_len, of.adapters))
 
     def _metrics(self, exchange: Exchange) -> None:
         page = self.page(self._rows, engine="0", model_name=self.behaviour.names[0])
+        if self.behaviour.adapters:
+            page += self.page((self._adapter_row(),))
         exchange.reply(200, page, content_type=METRICS)
+
+    def _adapter_row(self) -> Row:
+        running, waiting = self.engine.adapters()
+        labels = {
+            "max_lora": str(self.behaviour.adapter_room),
+            "running_lora_adapters": ",".join(running),
+            "waiting_lora_adapters": ",".join(waiting),
+        }
+        return Row("gauge", "vllm:lora_requests_info", "now", labels)
 
     def _tokenize(self, exchange: Exchange) -> None:
         tokens = encode(str(self.read(exchange).get("prompt", "")))

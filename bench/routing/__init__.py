@@ -1,0 +1,1 @@
+"""What choosing a replica costs, and what it brings, in virtual time."""

@@ -1,0 +1,121 @@
+"""`headrace compare ROUTE`: a route's variants and shadow side by side, to judge a canary by."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import msgspec
+import typer
+
+from headrace.cli.requests import since_option
+from headrace.cli.running import FleetOption, find_fleet
+from headrace.gateway import history
+from headrace.gateway.history import Figures
+from headrace.local.errors import LocalError
+
+_HEAD = (
+    f"{'variant':<20}{'requests':>9}{'errors':>8}{'refused':>8}{'moved':>6}"
+    f"{'ttft p50/p95':>16}{'tpot p50/p95':>15}{'tokens':>9}{'cost':>9}"
+)
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One variant in figures. Times are in seconds, quantiles by nearest rank.
+
+    `errors` counts requests that failed, `refused` those that no replica got, `elsewhere` those
+    that fell back to another deployment; their times and tokens do not count for this variant.
+    `tokens` is the mean of generated tokens, `cost` that of a request's cost.
+    """
+
+    variant: str
+    shadow: bool
+    requests: int
+    errors: int
+    refused: int
+    elsewhere: int
+    ttft_p50: float | None
+    ttft_p95: float | None
+    tpot_p50: float | None
+    tpot_p95: float | None
+    tokens: float | None
+    cost: float | None
+
+
+def compare(
+    route: Annotated[str, typer.Argument(help="The route whose variants are compared.")],
+    since: Annotated[str, typer.Option(help="Requests that ended within this time.")] = "1h",
+    fleet: FleetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines.")] = False,
+) -> None:
+    """Compare the variants of a route, and its shadow, by what their requests met with.
+
+    A request counts for the variant that it was given to, even if it fell back to another
+    deployment (moved).
+    """
+    store = find_fleet(fleet).requests
+    found = history.figures(store, route, since_option(since) or 0.0) if store.exists() else []
+    if not found:
+        raise LocalError(f"route '{route}' had no request in the last {since}; see --since")
+    if not as_json:
+        typer.echo(_HEAD)
+    for side in sides(found):
+        typer.echo(msgspec.json.encode(side) if as_json else _row(side))
+
+
+def sides(figures: Iterable[Figures]) -> list[Side]:
+    """Return each variant in figures, shadows last."""
+    groups: defaultdict[tuple[bool, str], list[Figures]] = defaultdict(list)
+    for one in figures:
+        groups[bool(one.shadow), one.variant].append(one)
+    return [_side(*group, of) for group, of in sorted(groups.items())]
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """Return the nearest-rank quantile of sorted values, None of none."""
+    return values[max(0, math.ceil(share * len(values)) - 1)] if values else None
+
+
+def _side(shadow: bool, variant: str, figures: list[Figures]) -> Side:
+    own = [one for one in figures if one.deployment == variant]
+    ttft = sorted(one.ttft_s for one in own if one.ttft_s is not None)
+    tpot = sorted(one.tpot_s for one in own if one.tpot_s is not None)
+    fine = ("ok", "client_gone", "refused")
+    return Side(
+        variant=variant,
+        shadow=shadow,
+        requests=len(figures),
+        errors=sum(one.outcome not in fine for one in figures),
+        refused=sum(one.outcome == "refused" for one in figures),
+        elsewhere=sum(one.deployment not in (variant, None) for one in figures),
+        ttft_p50=quantile(ttft, 0.50),
+        ttft_p95=quantile(ttft, 0.95),
+        tpot_p50=quantile(tpot, 0.50),
+        tpot_p95=quantile(tpot, 0.95),
+        tokens=_mean([one.completion_tokens for one in own]),
+        cost=_mean([one.cost for one in own]),
+    )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _row(side: Side) -> str:
+    name = f"{side.variant} (shadow)" if side.shadow else side.variant
+    tokens = "-" if side.tokens is None else f"{side.tokens:.0f}"
+    cost = "-" if side.cost is None else f"{side.cost:.3g}"
+    return (
+        f"{name[:19]:<20}{side.requests:>9}{side.errors / side.requests:>8.1%}{side.refused:>8}"
+        f"{side.elsewhere:>6}{_pair(side.ttft_p50, side.ttft_p95):>16}"
+        f"{_pair(side.tpot_p50, side.tpot_p95):>15}{tokens:>9}{cost:>9}"
+    )
+
+
+def _pair(middle: float | None, high: float | None) -> str:
+    if middle is None or high is None:
+        return "-"
+    return f"{middle * 1000:.0f}/{high * 1000:.0f} ms"

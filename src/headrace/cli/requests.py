@@ -1,0 +1,118 @@
+"""`headrace requests`: the latest requests of a fleet, or the slowest, or those that failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headrace.cli.running import FleetArgument, find_fleet
+from headrace.cli.story import seconds
+from headrace.fleet.units import parse_duration
+from headrace.gateway import history
+from headrace.gateway.history import Found, Wanted
+from headrace.gateway.records import Record
+from headrace.local.errors import LocalError
+
+POLL = 0.5
+"""Seconds between looks for new requests, as often as gateways write them."""
+COLUMNS = (
+    ("ended", 8), ("request", 14), ("route", 13), ("replica", 18), ("outcome", 13), ("waited", 7),
+    ("ttft", 7), ("total", 7),
+)  # fmt: skip
+"""With a space between them and the tokens, in and out, these take 100 characters."""
+
+
+def since_option(given: str | None) -> float | None:
+    """Return the Unix time that `10m` ago was; LocalError if it is no duration."""
+    if given is None:
+        return None
+    try:
+        return time.time() - parse_duration(given)
+    except ValueError as error:
+        raise LocalError(f"--since {given}: {error}") from error
+
+
+def requests(  # noqa: PLR0917 - typer passes them by name
+    fleet: FleetArgument = None,
+    route: Annotated[str | None, typer.Option(help="Of this route.")] = None,
+    deployment: Annotated[str | None, typer.Option(help="Served by this deployment.")] = None,
+    key: Annotated[str | None, typer.Option(help="Made with the API key of this name.")] = None,
+    replica: Annotated[str | None, typer.Option(help="Served by this replica.")] = None,
+    slow: Annotated[
+        bool, typer.Option("--slow", help="The longest waits for a first token, not the latest.")
+    ] = False,
+    errors: Annotated[bool, typer.Option("--errors", help="That ended badly.")] = False,
+    since: Annotated[str | None, typer.Option(help="That ended within this time: 10m.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="The copies for shadow deployments, and only those.")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines of all there is.")] = False,
+) -> None:
+    """List requests, the latest last. `headrace request` tells the whole story of one."""
+    store = find_fleet(fleet).requests
+    wanted = Wanted(
+        route=route, deployment=deployment, key=key, replica=replica, slow=slow, errors=errors,
+        since=since_option(since), limit=limit, shadow=shadow,
+    )  # fmt: skip
+    if not as_json:
+        typer.echo(_row(name for name, _ in COLUMNS) + " tokens")
+    _show(reversed(_look(store, wanted)) if not slow else _look(store, wanted), as_json)
+    if follow:
+        for found in _new(store, replace(wanted, slow=False, since=None, limit=1000)):
+            _show([found], as_json)
+
+
+def _look(store: Path, wanted: Wanted) -> list[Found]:
+    """Return what there is; before a fleet's first request it has no store."""
+    return history.select(store, wanted) if store.exists() else []
+
+
+def _new(store: Path, wanted: Wanted) -> Iterator[Found]:
+    after = history.last(store) if store.exists() else 0
+    while True:
+        for found in sorted(_look(store, replace(wanted, after=after))):
+            after = found.n
+            yield found
+        time.sleep(POLL)
+
+
+def _show(found: Iterable[Found], as_json: bool) -> None:
+    for one in found:
+        typer.echo(one.raw if as_json else line(one.record))
+
+
+def line(record: Record) -> str:
+    """Return a request's row in the table."""
+    ended = record.time.timestamp() + record.duration_s
+    waited = record.held_s + record.queued_s + record.retried_s
+    counts = (record.prompt_tokens, record.completion_tokens)
+    cells = (
+        time.strftime("%H:%M:%S", time.localtime(ended)),
+        record.id,
+        record.route or "-",
+        record.replica or record.deployment or "-",
+        record.error if record.outcome == "refused" and record.error else record.outcome,
+        _short(waited),
+        "-" if record.ttft_s is None else _short(record.ttft_s),
+        _short(record.duration_s),
+    )
+    return _row(cells) + " " + "/".join("-" if one is None else str(one) for one in counts)
+
+
+def _short(value: float) -> str:
+    return seconds(value).replace(" ", "").replace("min", "m")
+
+
+def _row(cells: Iterable[str]) -> str:
+    return " ".join(
+        f"{cell[:width]:<{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True)
+    )

@@ -1,0 +1,48 @@
+"""Which weights a fleet needs: its models, and the LoRA adapters of its deployments.
+
+Engine twins need none. Each has a key in the lock file; `prepare.py` pulls them, `headrace weights
+verify` reads them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace.fleet.types import Deployment, Fleet
+from headrace.models.adapter import check_adapter
+from headrace.models.config import check_folder
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One set of weights: its key in the lock file, its source, the check of its folder."""
+
+    key: str
+    weights: str
+    check: Callable[[Path], None]
+    allow_pickle: bool = False
+
+
+def wanted_weights(fleet: Fleet) -> Iterator[Wanted]:
+    """Yield all weights but those that only engine twins stand in for."""
+    twins = {one.model for one in fleet.deployments.values() if emulated(fleet, one)}
+    real = {one.model for one in fleet.deployments.values() if not emulated(fleet, one)}
+    for name, model in fleet.models.items():
+        if name not in twins - real:
+            yield Wanted(name, model.weights, check_folder, model.allow_pickle)
+    for name, deployment in fleet.deployments.items():
+        if not emulated(fleet, deployment):
+            for alias, adapter in deployment.adapters.items():
+                yield Wanted(adapter_key(name, alias), adapter.weights, check_adapter)
+
+
+def adapter_key(deployment: str, alias: str) -> str:
+    """Return an adapter's key in the lock file; the stroke keeps it apart from models."""
+    return f"{deployment}/{alias}"
+
+
+def emulated(fleet: Fleet, deployment: Deployment) -> bool:
+    """Whether engine twins stand in for the deployment."""
+    return fleet.hardware[deployment.hardware].kind == "emulated"
