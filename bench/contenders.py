@@ -10,7 +10,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import msgspec
 from bench import router_install
 from bench.processes import free_port
 from headrace.gateway.control import Configure, Deployment, Replica, Replicas, Store
-from headrace.routing.route import Route, Rule, Variant
+from headrace.routing.route import Limits, Range, Route, Rule, Variant
 
 Command = Callable[[int, Sequence[int], Path], list[str]]
 """From the port to listen on, the back ends' ports and a folder for files to the command line."""
@@ -70,11 +70,10 @@ def _find_router(folder: Path, say: Callable[[str], None]) -> Contender:
 def _headrace(listen: int, backends: Sequence[int], folder: Path) -> list[str]:
     messages = [
         Configure(
-            routes=(
-                Route(name="b", rule=Rule(models=("bench",)), variants=(Variant("bench", 1),)),
-            ),
+            routes=tuple(_routes()),
             deployments=(Deployment(name="bench", queue_limit=10_000, max_wait=60.0),),
             store=Store(path=str(folder / "records.db")),
+            usage=str(folder / "usage.db"),
         ),
         Replicas(
             deployment="bench",
@@ -90,6 +89,20 @@ def _headrace(listen: int, backends: Sequence[int], folder: Path) -> list[str]:
         *(sys.executable, "-m", "headrace.gateway"),
         *("--listen", f"127.0.0.1:{listen}", "--static", str(static)),
     ]
+
+
+def _routes() -> Iterator[Route]:
+    """Yield ten routes: nine that look at a request and do not take it, and a limited one."""
+    variants = (Variant("bench", 1),)
+    rules = [
+        *(Rule(models=("bench",), headers=(("x-team", (f"team-{n}",)),)) for n in range(3)),
+        *(Rule(models=("bench",), prompt=Range(least=10**n)) for n in range(8, 11)),
+        *(Rule(models=("bench",), output=Range(most=n)) for n in range(3)),
+    ]
+    for number, rule in enumerate(rules):
+        yield Route(name=f"other-{number}", rule=rule, variants=variants)
+    limits = Limits(requests_per_minute=10**9, tokens_per_minute=10**9, concurrency=10**6)
+    yield Route(name="b", rule=Rule(models=("bench",)), variants=variants, limits=(limits,))
 
 
 _NGINX = """

@@ -101,7 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         runs = _ours(given)
     for name, turns in runs:
         seen = {turn.answer.replica for turn in turns if turn.answer.replica}
-        print(figures(turns, len(seen) if given.url else given.twins).row(name), flush=True)
+        replicas = len(seen) if given.url else given.twins
+        print(figures(turns, replicas).row(name), flush=True)
+        later = [turn for turn in turns if turn.number]
+        if later:
+            print(figures(later, replicas).row("  without the first turns"), flush=True)
         for wrong in {turn.answer.wrong for turn in turns} - {""}:
             print(f"  failed: {wrong[:100]}")
         late = max((turn.late for turn in turns), default=0.0)

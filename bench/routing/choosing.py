@@ -44,7 +44,7 @@ def scene(count: int, kind: str, chance: random.Random) -> Callable[[int], objec
         if kind != "cold":
             for work in works if kind == "hot" else chance.sample(works, 3):
                 index.note(place.id, work.prefix[: chance.randrange(20, MARKS)])
-    return lambda n: choose(places, works[n % PROMPTS], 0.0, index, 10.0)
+    return lambda n: choose(places, works[n % PROMPTS], n * 0.0137, index, 10.0)
 
 
 def timed(call: Callable[[int], object], clock: Callable[[], int]) -> str:

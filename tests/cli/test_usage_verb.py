@@ -13,9 +13,9 @@ import pytest
 
 from headrace.fleet.load import load_fleet
 from headrace.gateway.control import Key
-from headrace.gateway.ledger import Grant, Ledger
-from headrace.gateway.ledger_report import read_usage
 from headrace.gateway.limiting import subjects
+from headrace.ledger.ledger import Grant, Ledger
+from headrace.ledger.report import read_usage
 from headrace.local.state import state_dir
 from headrace.routing.allowance import Excess
 from headrace.routing.route import Limits, Route, Rule, Variant

@@ -137,3 +137,18 @@ async def test_an_empty_abort_and_the_books_of_a_request() -> None:
         client.face.engine.draining = True
         (only,) = await streamed(client)
         assert (only["choices"][0]["text"], only["choices"][0]["finish_reason"]) == ("", "abort")
+
+
+async def test_tokens_are_counted_as_they_will_be() -> None:
+    async with open_twin(adapters=("law",)) as client:
+        for model in ("twin", "law"):
+            ask = {"model": model, "messages": CHAT["messages"]}
+            counted = await client.json("/tokenize", **ask)
+            whole = await client.json(CHATS, **ask, max_tokens=1)
+            assert counted["count"] == whole["usage"]["prompt_tokens"]
+            assert (await client.json("/detokenize", tokens=counted["tokens"]))["prompt"] == (
+                "<|im_start|>user\n1, 2, 3,<|im_end|>\n<|im_start|>assistant\n"
+            )
+        assert (await client.json("/tokenize", prompt="1, 2,"))["count"] == 5
+        assert (await client.ask("/tokenize", model="other", prompt="1")).status_code == 404
+        assert (await client.ask("/tokenize", messages=[])).status_code == 400

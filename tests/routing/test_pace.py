@@ -127,6 +127,17 @@ def test_a_wait_is_nothing_while_there_is_room() -> None:
     assert queue.expected_wait(want("a"), 0.0) is None  # full, and nobody knows how fast it is
 
 
+def test_a_queue_measures_its_pace_only_while_something_waits() -> None:
+    queue = queue_at_work()
+    assert queue.pace.rate(3.0) == Rate(work=100, requests=1)
+    assert queue.pace.rate(1000.0) == Rate(work=100, requests=1)
+    queue.submit("first", 200.0, want("first"))
+    list(queue.assign(200.0))
+    assert queue.pace.rate(204.0) == Rate(work=200 / 6, requests=2 / 6)  # 2 in 2 and 4 busy seconds
+    queue.set_places([("one", 1, True), ("two", 1, True)], 204.0)
+    assert queue.pace.rate(204.0) is None  # there are more replicas now
+
+
 def test_a_flood_waits_for_itself_and_others_hardly() -> None:
     queue = queue_at_work()
     tickets = [queue.submit("flood", 3.0, want("flood")).ticket for _ in range(10)]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from headrace.routing.choose import Place, choose
+from headrace.routing.prefix import Mark, PrefixIndex
 from headrace.routing.queue import WorkQueue
 from headrace.routing.ticket import Ticket, Want
-from headrace.routing.work import NO_WORK
+from headrace.routing.work import NO_WORK, Work
 
 WANT = Want("chat", "somebody", "normal", NO_WORK)
 
@@ -170,6 +173,54 @@ def test_the_least_loaded_ready_replica_is_chosen() -> None:
     assert later is not None
     assert later.place.id == "skipped"
     assert choose([], NO_WORK, 0.0) is None
+
+
+def test_only_a_replica_that_joins_others_starts_slowly() -> None:
+    queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=60)
+    queue.set_places([("one", 1, True), ("two", 1, True)], 5.0)
+    queue.set_places([("one", 1, True), ("two", 1, True), ("three", 1, False)], 6.0)
+    queue.set_places([("one", 1, True), ("two", 1, True), ("three", 1, True)], 7.0)
+    began = {name: place.ready_at for name, place in queue.places.items()}
+    assert began == {"one": -math.inf, "two": -math.inf, "three": 7.0}
+
+
+def test_what_a_replica_was_sent_counts_as_cached_until_it_is_gone() -> None:
+    queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=60, index=PrefixIndex())
+    queue.set_places([("one", 4, True), ("two", 4, True)], 0.0)
+    long = WANT._replace(work=Work(9000, 10, (Mark(1, 8000),)))
+    other = WANT._replace(work=Work(9000, 10, (Mark(2, 8000),)))
+    queue.submit("first", 0.0, long)
+    queue.submit("other", 0.0, other)
+    assert assigned(queue, 0.0) == [("first", "one"), ("other", "two")]
+    for name, want in (("again", long), ("other again", other)):
+        ticket = queue.submit(name, 1.0, want).ticket
+        assert ticket is not None
+        ((_, place),) = queue.assign(1.0)
+        assert ticket.choice is not None
+        assert (place.id, ticket.choice.cached) == ("one" if want is long else "two", 8000)
+        assert ticket.charged == 1000 + 4 * 10  # an answer's token is four of a prompt
+    queue.renew("two", 2.0)
+    queue.set_places([("two", 4, True)], 2.0)
+    ticket = queue.submit("new life", 2.0, other).ticket
+    assert assigned(queue, 2.0) == [("new life", "two")]
+    assert ticket is not None
+    assert ticket.choice is not None
+    assert ticket.choice.cached == 0
+
+
+def test_a_prompt_that_was_read_is_no_load_any_more() -> None:
+    queue: WorkQueue[str] = WorkQueue(limit=10, max_wait=60)
+    queue.set_places([("one", 4, True)], 0.0)
+    ticket = queue.submit("a", 0.0, WANT._replace(work=Work(9000, 0))).ticket
+    assert ticket is not None
+    queue.prefilled(ticket)  # too early: it waits
+    assert assigned(queue, 0.0) == [("a", "one")]
+    assert queue.places["one"].load == 9000
+    queue.prefilled(ticket)
+    queue.prefilled(ticket)
+    assert queue.places["one"].load == 0
+    queue.release(ticket)
+    assert (queue.places["one"].load, queue.places["one"].running) == (0, 0)
 
 
 class AnyOrder(RuleBasedStateMachine):

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from headrace.cli.running import FleetArgument, find_fleet
-from headrace.gateway.ledger_file import Sums
-from headrace.gateway.ledger_report import Used, read_usage
+from headrace.ledger.file import Sums
+from headrace.ledger.report import Used, read_usage
 from headrace.local.errors import LocalError
 from headrace.routing.allowance import Left
 

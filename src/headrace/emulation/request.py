@@ -81,6 +81,22 @@ def read_ask(
     return _Reader(body, behaviour, dialect, faults).ask(chat=chat)
 
 
+def chat_tokens(body: Mapping[str, Any], dialect: Dialect, faults: Faults) -> list[int]:
+    """Return the token ids of a chat, template included; RefusedError if it is none."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        missing = "{'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required'}"
+        message = f"1 validation error:\n  {missing}"
+        raise dialect.refusal(400, "Bad Request", message, "body.messages")
+    continued = dialect.continues and bool(body.get("continue_final_message"))
+    if continued and body.get("add_generation_prompt", True):
+        message = "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
+        raise dialect.refusal(400, "BadRequestError", message, None)
+    prompt = dialect.prompts_chats or bool(body.get("add_generation_prompt", True))
+    text = chat_text(messages, continued=continued, prompt=prompt, trims=faults.trims)
+    return encode(text)
+
+
 class _Reader:
     """Reads one body."""
 
@@ -220,20 +236,7 @@ class _Reader:
     def _chat_prompt(self) -> list[int]:
         if self._dialect.chat_ids and self._body.get(self._dialect.chat_ids):
             return self._ids(self._body[self._dialect.chat_ids])
-        messages = self._body.get("messages")
-        if not isinstance(messages, list) or not messages:
-            missing = "{'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required'}"
-            message = f"1 validation error:\n  {missing}"
-            raise self._dialect.refusal(400, "Bad Request", message, "body.messages")
-        continued = self._dialect.continues and bool(self._body.get("continue_final_message"))
-        if continued and self._body.get("add_generation_prompt", True):
-            message = (
-                "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
-            )
-            raise self.refuse(message, None)
-        prompt = self._dialect.prompts_chats or self._body.get("add_generation_prompt", True)
-        trims = self._faults.trims
-        return encode(chat_text(messages, continued=continued, prompt=bool(prompt), trims=trims))
+        return chat_tokens(self._body, self._dialect, self._faults)
 
     def _tool(self) -> str | None:
         """Return the function that must be called; None where the model may choose to talk."""

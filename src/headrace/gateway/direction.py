@@ -13,7 +13,7 @@ from headrace.gateway.records import Fallback, Touched
 
 if TYPE_CHECKING:
     from headrace.gateway.control import Key
-    from headrace.gateway.ledger import Grant
+    from headrace.ledger.ledger import Grant
     from headrace.routing.overflow import Landing
     from headrace.routing.route import Route
     from headrace.routing.ticket import Want

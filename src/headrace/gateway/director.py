@@ -6,19 +6,20 @@ The exchange asks once when a request comes, each second while it waits, and whe
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from headrace.gateway import errors
 from headrace.gateway.direction import Direction
-from headrace.gateway.ledger import Ledger
 from headrace.gateway.limiting import refusal, subjects
 from headrace.gateway.prompt import Prompt, TokenRatio, TypicalAnswer
 from headrace.gateway.records import Touched
+from headrace.ledger.ledger import Ledger
 from headrace.routing.allowance import Excess
 from headrace.routing.match import Asked, RouteTable, conditions, mismatches
 from headrace.routing.overflow import Fit, Needs, fit, land
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from headrace.gateway.errors import Failure
     from headrace.gateway.exchange import Exchange
     from headrace.gateway.request import Peek, Request
-    from headrace.routing.route import Range, Route
+    from headrace.routing.route import Route
     from headrace.routing.ticket import Ticket
 
 MARGIN = 0.25
@@ -71,18 +72,20 @@ class Director:
         self._answers: dict[str, TypicalAnswer] = {}
         self._adapters: frozenset[str] = frozenset()
         self._by_header = False
+        self._edges: dict[str, Edges] = {}
 
     def configure(self, message: Configure) -> None:
         """Take new routes; what is known of conversations, answers and use stays."""
         self.routes = RouteTable(message.routes)
         self.aliases = self.routes.aliases
         self._by_header = any(route.rule.headers for route in message.routes)
+        self._edges = {}
         self._adapters = frozenset(a for one in message.deployments for a in one.adapters)
         names = {route.name for route in message.routes}
         self._answers = {name: one for name, one in self._answers.items() if name in names}
         if message.usage != self.ledger.path:
             self.ledger.close()
-            self.ledger = Ledger(message.usage)
+            self.ledger = Ledger(message.usage, later=asyncio.get_running_loop().call_later)
 
     # -- when a request comes -----------------------------------------------------------------
 
@@ -98,7 +101,8 @@ class Director:
         """Return a lane to count the prompt's tokens, where an estimate could lead astray."""
         if not question.margin or not self._is_close(question):
             return None
-        return next((lane for lane in self._first_lanes(question.peek) if lane.can_count), None)
+        names = self._edges_of(question.peek.model).deployments
+        return next((lane for _, lane in self._some(names) if lane.can_count), None)
 
     def direct(self, question: Question) -> Direction | Failure:
         """Return the request's way, or a 404."""
@@ -259,31 +263,60 @@ class Director:
         return found
 
     def _ratio(self, peek: Peek) -> TokenRatio:
-        lane = next(self._first_lanes(peek), None)
+        names = self._edges_of(peek.model).deployments
+        lane = self._lanes.get(names[0]) if names else None
         return TokenRatio() if lane is None else lane.ratio
-
-    def _first_lanes(self, peek: Peek) -> Iterator[Lane]:
-        """Yield the lanes of the routes that could take the request."""
-        for route in self.routes.candidates(peek.model):
-            yield from (lane for _, lane in self._some(route.deployments))
-
-    def _some(
-        self, names: Iterator[str] | set[str] | tuple[str, ...]
-    ) -> Iterator[tuple[str, Lane]]:
-        return ((name, self._lanes[name]) for name in names if name in self._lanes)
 
     def _is_close(self, question: Question) -> bool:
         """Whether the prompt is near a bound that decides its route, or may not fit."""
+        edges, key = self._edges_of(question.peek.model), question.key
         needs = Needs(question.size, question.peek.max_tokens, question.margin)
-        for route in self.routes.candidates(question.peek.model):
-            if route.rule.prompt is not None and _near(route.rule.prompt, needs):
-                return True
-            if any("context" in way.when for way in route.overflow) and any(
-                fit(needs, lane.config.resume.context) is Fit.PERHAPS
-                for _, lane in self._some(route.deployments)
-            ):
-                return True
-        return False
+        own = key.limits.max_prompt if key and key.limits else None
+        if (own is not None and _near(own, needs)) or any(_near(b, needs) for b in edges.bounds):
+            return True
+        return any(
+            fit(needs, lane.config.resume.context) is Fit.PERHAPS
+            for _, lane in self._some(edges.contexts)
+        )
+
+    def _edges_of(self, model: str) -> Edges:
+        """Return what matters of the routes for an alias; what is no alias shares one entry."""
+        name = model if model in self.routes.known else ""
+        found = self._edges.get(name)
+        if found is None:
+            found = self._edges[name] = Edges.of(self.routes.candidates(name))
+        return found
+
+    def _some(self, names: Iterable[str]) -> Iterator[tuple[str, Lane]]:
+        return ((name, self._lanes[name]) for name in names if name in self._lanes)
+
+
+class Edges(NamedTuple):
+    """What of the routes for one alias depends on the length of a prompt.
+
+    `bounds` are tokens of a prompt at which the route, or what its limits say, changes; `contexts`
+    are deployments whose context decides; `deployments` are all that can be reached.
+    """
+
+    bounds: tuple[int, ...]
+    contexts: tuple[str, ...]
+    deployments: tuple[str, ...]
+
+    @classmethod
+    def of(cls, routes: Iterable[Route]) -> Edges:
+        """Return the edges of some routes."""
+        bounds: list[int | None] = []
+        contexts: list[str] = []
+        names: list[str] = []
+        for route in routes:
+            asked = route.rule.prompt
+            bounds += [asked.least, asked.most] if asked else []
+            bounds += [limits.max_prompt for limits in route.limits]
+            if any("context" in way.when for way in route.overflow):
+                contexts += route.deployments
+            names += route.deployments
+        kept = tuple(bound for bound in bounds if bound is not None)
+        return cls(kept, tuple(dict.fromkeys(contexts)), tuple(dict.fromkeys(names)))
 
 
 def _reasons(route: Route, asked: Asked) -> str:
@@ -295,6 +328,5 @@ def _reasons(route: Route, asked: Asked) -> str:
     )
 
 
-def _near(bounds: Range, needs: Needs) -> bool:
-    low, high = needs.prompt * (1 - needs.margin), needs.prompt * (1 + needs.margin)
-    return any(bound is not None and low <= bound <= high for bound in (bounds.least, bounds.most))
+def _near(bound: int, needs: Needs) -> bool:
+    return needs.prompt * (1 - needs.margin) <= bound <= needs.prompt * (1 + needs.margin)

@@ -229,6 +229,7 @@ class Lane:
         for name, pool in list(self._pools.items()):
             if addresses.get(name) != pool.address:
                 self._pools.pop(name).close()
+                self._caches.pop(name, None)
                 if name in addresses:
                     self.queue.renew(name, now)
         for replica in message.replicas:

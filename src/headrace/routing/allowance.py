@@ -1,7 +1,7 @@
 """Whether a key, a route, or a key on a route may have one more request, and until when not.
 
 Subjects are judged one by one, from what is known of their use (`Account`); all of them must agree.
-Where that is kept, and by whom it is shared, is not known here: `gateway/ledger.py` keeps it in a
+Where that is kept, and by whom it is shared, is not known here: `ledger/ledger.py` keeps it in a
 file for all gateways of a fleet. One that is only counted (`enforce: false`) is judged as if it
 were enforced, so that its notes are the refusals it would have made.
 """

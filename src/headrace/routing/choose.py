@@ -9,28 +9,36 @@ refusing everybody would be worse than trying.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from headrace.routing.health import Health, Standing
-from headrace.routing.prefix import PrefixIndex
+from headrace.routing.prefix import ENOUGH, PrefixIndex
 from headrace.routing.work import Work
 
 DECODING = 0.5
 """What a token of answers still to come adds to a replica's load, in tokens of prefill.
 
 Less than it costs (`work.OUTPUT`): engines decode beside a prefill, so a newcomer hardly waits."""
+MOST_WORTH = 4.0
+"""What a cached token takes off a replica's score at most: 1 when all are idle, and 1 more for each
+`SPARE` of mean load. Work saved helps all that wait: the more, the more they are."""
 OVERLOAD = 1.25
 """A replica with more load than so many times the mean (and `SPARE`) counts as having nothing
 cached: what we believe of caches may be wrong, and must not cost more than this."""
 SPARE = 32_768
-"""Tokens of load that are never too many: a mean of little says nothing."""
+"""Tokens of load that are never too many: a mean of little says nothing. 2 s of prefill for an 8B
+model on one large GPU."""
 NEAR = 256
 """Scores within so many tokens of the best are as good."""
 TOLD = 3
 """So many scores are kept for the record."""
+OTHERS = 48
+"""Of many replicas so many are compared, in turns, and those with most in their cache."""
+MANY = OTHERS + ENOUGH
+"""No more are compared at all, to take no longer."""
 LEAST_SHARE = 0.1
 """A new replica begins with this share of what the others take."""
 _SOUND = Standing.SOUND
@@ -92,7 +100,10 @@ class Bound:
 
 
 class Score(NamedTuple):
-    """Tokens of work that the request would have meant on a replica, and of its prompt there."""
+    """What speaks against a replica, in tokens of work, and tokens of the prompt cached there.
+
+    Below 0: its cache is worth more than all that waits there.
+    """
 
     replica: str
     score: int
@@ -122,36 +133,60 @@ def choose(
     whose cache got less, then the first listed: with little traffic and no prompts to cache the
     later replicas can be scaled away.
     """
+    known = index if index is not None and work.prefix else None
+    written = _NOTHING if known is None else known.written
+    some = _some(places, now) if len(places) > MANY else None
+    if known is None:
+        cached = _NOTHING
+    elif some is None:
+        cached = known.cached(work.prefix)
+    else:
+        cached = known.cached(work.prefix, [place.id for place in some])
+        some += _with_most(places, cached, some)
+    for among in (places,) if some is None else (some, places):
+        able, exception = _able(among, places, now)
+        if exception is not None:
+            return Choice(exception, cached.get(exception.id, 0), ())
+        if able:
+            shares = _shares(able, now, slow_start) if slow_start else _NO_SHARES
+            return _best(able, work, cached, written, shares)
+    return None
+
+
+def _some(places: Collection[Place], now: float) -> list[Place]:
+    """Return `OTHERS` of many, in turns: the best of 48 is mostly among the best 2 % of all."""
+    every = list(places)
+    start = int(now * 1e6) % len(every)
+    return (every[start:] + every[:start])[:OTHERS]
+
+
+def _with_most(
+    places: Collection[Place], cached: Mapping[str, int], some: Sequence[Place]
+) -> list[Place]:
+    """Return those that have most in their cache and are not among `some`."""
+    names = frozenset(islice(cached, ENOUGH)).difference([place.id for place in some])
+    return [place for place in places if place.id in names] if names else []
+
+
+def _able(
+    places: Collection[Place], every: Collection[Place], now: float
+) -> tuple[Sequence[Place], Place | None]:
+    """Return who may take a request, or the one that has to: a probe, or the least bad of all."""
     sound = [
         p
         for p in places
         if p.ready and p.running < p.room and p.skip_until <= now and p.health.standing is _SOUND
     ]
-    able = sound
-    if len(sound) < len(places):
-        able = [p for p in places if p.wants_work and p.skip_until <= now]
-    if not able:
-        return None
-    known = index if index is not None and work.prefix else None
-    cached = _NOTHING if known is None else known.cached(work.prefix)
-    if len(sound) < len(places):
-        exception = _exception(places, able, now)
-        if exception is not None:
-            return Choice(exception, cached.get(exception.id, 0), ())
-        sound = [p for p in able if p.health.admits(p.running, now)]
-        if not sound:
-            return None
-    written = _NOTHING if known is None else known.written
-    shares = _shares(sound, now, slow_start) if slow_start else _NO_SHARES
-    return _best(sound, work, cached, written, shares)
-
-
-def _exception(places: Collection[Place], able: Sequence[Place], now: float) -> Place | None:
-    """Return the replica to try before sound ones are compared: a probe, or the least bad."""
-    if not any(place.health.trusted for place in places if place.ready):
-        return min(able, key=lambda place: _badness(place, now))
-    probes = (p for p in able if not p.health.trusted and p.health.admits(p.running, now))
-    return min(probes, key=lambda place: place.running, default=None)
+    if len(sound) == len(places):
+        return sound, None
+    able = [p for p in places if p.wants_work and p.skip_until <= now]
+    if len(sound) == len(able):
+        return sound, None
+    if not any(place.health.trusted for place in every if place.ready):
+        return (), min(able, key=lambda place: _badness(place, now))
+    admitted = [p for p in able if p.health.admits(p.running, now)]
+    probes = (p for p in admitted if not p.health.trusted)
+    return admitted, min(probes, key=lambda place: place.running, default=None)
 
 
 def _badness(place: Place, now: float) -> tuple[float, int]:
@@ -175,48 +210,59 @@ def _best(
     written: Mapping[str, int],
     shares: Mapping[str, float],
 ) -> Choice:
-    """Return the least score among `places` (at least one)."""
+    """Return the one with the least score among `places` (at least one).
+
+    Scores are kept without the request's own work, which is the same everywhere, and over `worth`.
+    """
     own = work.prompt + int(work.output * DECODING)
-    scores = _scores(places, own, cached, shares)
-    first = _first(places, scores, written)
-    if places[first].load > SPARE and cached and places[first].load > (limit := _limit(places)):
+    mean = sum([place.load for place in places]) / len(places) if cached else 0.0
+    worth = min(MOST_WORTH, 1.0 + mean / SPARE)
+    scores = _scores(places, cached, 1 / worth)
+    _slow_down(scores, places, own / worth, shares)
+    first = _first(places, scores, NEAR / worth, written)
+    limit = OVERLOAD * mean + SPARE
+    if cached and places[first].load > limit:
         within = {p.id: cached.get(p.id, 0) for p in places if p.load <= limit}
-        scores = _scores(places, own, within, shares)
-        first = _first(places, scores, written)
-    chosen, told = places[first], [_told(places[first], scores[first], cached)]
-    for _ in range(min(TOLD, len(places)) - 1):
-        scores[first] = sys.maxsize
-        first = scores.index(min(scores))
-        told.append(_told(places[first], scores[first], cached))
+        scores = _scores(places, within, 1 / worth)
+        _slow_down(scores, places, own / worth, shares)
+        first = _first(places, scores, NEAR / worth, written)
+    chosen, told = places[first], []
+    for number in _least(scores, first):
+        place, score = places[number], int(scores[number] * worth) + own
+        told.append(Score(place.id, score, cached.get(place.id, 0)))
     return Choice(chosen, told[0].cached, tuple(told))
 
 
-def _told(place: Place, score: int, cached: Mapping[str, int]) -> Score:
-    return Score(place.id, score, cached.get(place.id, 0))
+def _scores(places: Sequence[Place], cached: Mapping[str, int], part: float) -> list[float]:
+    had = cached.get
+    return [place.load * part - had(place.id, 0) for place in places]
 
 
-def _scores(
-    places: Sequence[Place], own: int, cached: Mapping[str, int], shares: Mapping[str, float]
-) -> list[int]:
-    if cached:
-        had = cached.get
-        scores = [place.load + own - had(place.id, 0) for place in places]
-    else:
-        scores = [place.load + own for place in places]
+def _slow_down(
+    scores: list[float], places: Sequence[Place], own: float, shares: Mapping[str, float]
+) -> None:
+    """Make new replicas dearer by what they do not take yet."""
     for number, place in enumerate(places if shares else ()):
-        scores[number] = int(scores[number] / shares.get(place.id, 1.0))
-    return scores
+        share = shares.get(place.id, 1.0)
+        scores[number] += max(0.0, scores[number] + own) * (1 / share - 1)
 
 
-def _first(places: Sequence[Place], scores: Sequence[int], written: Mapping[str, int]) -> int:
+def _first(
+    places: Sequence[Place], scores: Sequence[float], near: float, written: Mapping[str, int]
+) -> int:
     """Return the number of the best, or of the best of those that are about as good."""
-    enough = min(scores) + NEAR
-    near = [number for number, score in enumerate(scores) if score <= enough]
-    if len(near) == 1:
-        return near[0]
+    enough = min(scores) + near
+    alike = [number for number, score in enumerate(scores) if score <= enough]
+    if len(alike) == 1:
+        return alike[0]
     got = written.get
-    return min(near, key=lambda n: (places[n].running, got(places[n].id, 0)))
+    return min(alike, key=lambda n: (places[n].running, got(places[n].id, 0)))
 
 
-def _limit(places: Sequence[Place]) -> int:
-    return int(OVERLOAD * sum([place.load for place in places]) / len(places)) + SPARE
+def _least(scores: Sequence[float], first: int) -> list[int]:
+    """Return `first` and the numbers of the next best."""
+    left, found = list(scores), [first]
+    while len(found) < min(TOLD, len(left)):
+        left[found[-1]] = math.inf
+        found.append(left.index(min(left)))
+    return found

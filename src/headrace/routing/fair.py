@@ -62,6 +62,8 @@ class FairOrder(Generic[T]):
 
     def first(self) -> Ticket[T] | None:
         """Return the ticket whose turn it is."""
+        if not self._count:
+            return None
         least: _Band[T] | None = None
         for band in self._by_importance:
             if band.count and (least is None or band.counter < least.counter):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from headrace.routing.route import Route, Rule
@@ -47,9 +47,17 @@ class RouteTable:
     def find(self, asked: Asked) -> Route | None:
         """Return the request's route, or None."""
         for route, tests in self._by_alias.get(asked.model, self._any):
-            if all(test(asked) for test in tests):
+            for test in tests:
+                if not test(asked):
+                    break
+            else:
                 return route
         return None
+
+    @property
+    def known(self) -> Collection[str]:
+        """The aliases, for asking whether a name is one."""
+        return self._by_alias.keys()
 
     def candidates(self, model: str) -> list[Route]:
         """Return the routes that could take a request for `model`, in their order."""

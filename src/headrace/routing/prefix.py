@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import NamedTuple, TypeAlias
@@ -27,8 +27,10 @@ LEAST_TOLD = 1024
 LEARNING = 0.05
 LEAST_TRUST = 0.05
 """Some trust is left, so that it can be won back."""
-_FEW = 12
-"""Fewer bits are found faster one after the other than in a text of digits."""
+ENOUGH = 24
+"""So many replicas that have most of a prompt are a choice."""
+_MANY = 24
+"""More bits are found faster in a text of digits than one after the other."""
 _DIGITS = bytes(max(0, byte - ord("0")) & 1 for byte in range(256))
 
 
@@ -64,6 +66,7 @@ class PrefixIndex:
         self._holders: dict[int, int] = {}
         self._caches: dict[str, _Cache] = {}
         self._ids: list[str] = []
+        self._by_bit: dict[int, str] = {}
         self._free: list[int] = []
         self.written: dict[str, int] = {}
         """Tokens that came new to each replica so far; a late one begins with the least.
@@ -79,10 +82,11 @@ class PrefixIndex:
         cache.room = DEFAULT_CACHE if tokens is None else tokens
         self._evict(cache)
 
-    def cached(self, prefix: Prefix) -> dict[str, int]:
-        """Return how many tokens of a prompt replicas probably have, by id; who has none is absent.
+    def cached(self, prefix: Prefix, those: Iterable[str] | None = None) -> dict[str, int]:
+        """Return how many tokens of a prompt replicas probably have, by id, the most first.
 
-        Who has a mark has all before it, so that most marks need not be looked at.
+        Who has none is absent. With `those`, others are left out once `ENOUGH` were found. Who has
+        a mark has all before it, so that most marks need not be looked at.
         """
         holders, found = self._holders, dict[str, int]()
         left = holders.get(prefix[0].digest, 0) if prefix else 0
@@ -92,8 +96,10 @@ class PrefixIndex:
         for digest, tokens in reversed(prefix[:longest]):
             here = holders[digest] & left
             if here:
-                found.update(dict.fromkeys(_holding(self._ids, here), int(tokens * self.trust)))
                 left ^= here
+                self._add_holders(found, here, int(tokens * self.trust))
+                if those is not None and len(found) >= ENOUGH:
+                    left, those = left & self._mask(those), None
                 if not left:
                     break
         return found
@@ -136,6 +142,21 @@ class PrefixIndex:
             self._drop(digest, cache.bit)
         self._free.append(cache.bit)
 
+    def _mask(self, replicas: Iterable[str]) -> int:
+        caches = self._caches
+        bits = [1 << caches[replica].bit for replica in replicas if replica in caches]
+        return sum(bits)
+
+    def _add_holders(self, found: dict[str, int], mask: int, tokens: int) -> None:
+        if mask.bit_count() > _MANY:
+            digits = format(mask, "b")[::-1].encode().translate(_DIGITS)
+            found.update(dict.fromkeys(compress(self._ids, digits), tokens))
+            return
+        while mask:
+            lowest = mask & -mask
+            found[self._by_bit[lowest]] = tokens
+            mask ^= lowest
+
     def _add(self, replica: str) -> _Cache:
         if self._free:
             bit = self._free.pop()
@@ -143,6 +164,7 @@ class PrefixIndex:
         else:
             bit = len(self._ids)
             self._ids.append(replica)
+        self._by_bit[1 << bit] = replica
         written = min(self.written.values(), default=0)
         cache = self._caches[replica] = _Cache(bit, DEFAULT_CACHE, written)
         self.written[replica] = written
@@ -161,17 +183,3 @@ class PrefixIndex:
             self._holders[digest] = left
         else:
             del self._holders[digest]
-
-
-def _holding(ids: Sequence[str], mask: int) -> Iterable[str]:
-    """Return the ids whose bit is set."""
-    if mask.bit_count() < _FEW:
-        return [ids[bit] for bit in _bits(mask)]
-    return compress(ids, format(mask, "b")[::-1].encode().translate(_DIGITS))
-
-
-def _bits(mask: int) -> Iterator[int]:
-    while mask:
-        lowest = mask & -mask
-        yield lowest.bit_length() - 1
-        mask ^= lowest

@@ -28,7 +28,7 @@ from headrace.emulation.exposition import Kind, Row
 from headrace.emulation.faces.base import METRICS, Face, Paths
 from headrace.emulation.http import Exchange, Server
 from headrace.emulation.log import phases
-from headrace.emulation.request import check_model
+from headrace.emulation.request import chat_tokens, check_model
 from headrace.emulation.shapes import VllmVoice, embedding, model_list, refusal
 from headrace.emulation.text import decode, encode
 from headrace.engines.vllm import Vllm
@@ -144,7 +144,11 @@ class VllmFace(Face):
         return Row("gauge", "vllm:lora_requests_info", "now", labels)
 
     def _tokenize(self, exchange: Exchange) -> None:
-        tokens = encode(str(self.read(exchange).get("prompt", "")))
+        body = self.read(exchange)
+        check_model(body, self.behaviour, self.dialect)
+        tokens = encode(str(body.get("prompt", "")))
+        if "messages" in body:
+            tokens = chat_tokens(body, self.dialect, self.engine.faults)
         counts = {"count": len(tokens), "max_model_len": self.behaviour.max_model_len}
         exchange.reply(200, counts | {"tokens": tokens, "token_strs": None})
 

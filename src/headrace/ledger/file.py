@@ -5,7 +5,7 @@ kernel's memory, which outlives a crash of any gateway; after a power cut a minu
 lost, or the file be broken, which costs less than a disk that stops all streams. A transaction
 waits for those of other gateways for at most `PATIENCE`, because the event loop waits with it.
 `ledger.py` decides what is written and what happens when the file cannot be used;
-`ledger_report.py` reads it for people.
+`report.py` reads it for people.
 
 Tables: `used` has a row for each subject with limits, `held` the requests that are in a gateway,
 `totals` sums of short and long periods.
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.gateway.identity import is_gone
+from headrace.ledger.identity import is_gone
 from headrace.routing.allowance import Account
 from headrace.routing.buckets import Bucket
 from headrace.routing.route import Limits

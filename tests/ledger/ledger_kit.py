@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace.gateway.ledger import Grant, Ledger
+from headrace.ledger.ledger import Grant, Ledger
 from headrace.routing.allowance import Excess, Subject
 from headrace.routing.route import Limits
 

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from ledger_kit import START, Clock, admitted, granted, start, subject
 
-from headrace.gateway.identity import identity, is_gone
-from headrace.gateway.ledger import Ledger
-from headrace.gateway.ledger_report import read_usage
+from headrace.ledger.identity import identity, is_gone
+from headrace.ledger.ledger import Ledger
+from headrace.ledger.report import read_usage
 from headrace.routing.route import Limits
 
 

@@ -10,7 +10,7 @@ import sys
 
 import msgspec
 
-from headrace.gateway.ledger import Grant, Ledger
+from headrace.ledger.ledger import Grant, Ledger
 from headrace.routing.allowance import Subject
 from headrace.routing.route import Limits
 

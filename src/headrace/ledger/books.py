@@ -3,7 +3,7 @@
 What is charged is owed to the file until a transaction has written it. Each transaction reads anew
 what it needs, adds what is owed and writes it; between transactions the accounts are what this
 gateway knew last. So a file that cannot be used for a while costs exactness, never a charge.
-`ledger.py` judges requests by the accounts; `ledger_file.py` is the file.
+`ledger.py` judges requests by the accounts; `file.py` is the file.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from headrace.gateway.identity import identity
-from headrace.gateway.ledger_file import FORGET, PATIENCE, LedgerFile, Sums, is_busy
+from headrace.ledger.file import FORGET, PATIENCE, LedgerFile, Sums, is_busy
+from headrace.ledger.identity import identity
 from headrace.routing.allowance import Account, Subject
 from headrace.routing.route import Limits
 

@@ -1,6 +1,6 @@
 """What the file of all gateways says of each key, route and tenant, for `headrace usage`.
 
-It is only read here, while gateways write it or when none runs. `ledger_file.py` has the tables.
+It is only read here, while gateways write it or when none runs. `file.py` has the tables.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.gateway.ledger_file import DAY, SLOT, Sums
+from headrace.ledger.file import DAY, SLOT, Sums
 from headrace.routing.allowance import Account, Left, least_left
 from headrace.routing.buckets import Bucket
 from headrace.routing.route import Limits

@@ -19,8 +19,8 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from headrace.gateway.books import Books
-from headrace.gateway.ledger_file import PATIENCE, Sums
+from headrace.ledger.books import Books
+from headrace.ledger.file import PATIENCE, Sums
 from headrace.routing.allowance import Ask, Excess, Left, Subject, excess, least_left
 
 Later = Callable[[float, Callable[[], None]], object]

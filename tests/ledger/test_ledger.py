@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_kit import START, Clock, admitted, granted, refused, subject
 
-from headrace.gateway.books import SWEEP_EVERY
-from headrace.gateway.ledger import Grant, Ledger
-from headrace.gateway.ledger_report import read_usage
+from headrace.ledger.books import SWEEP_EVERY
+from headrace.ledger.ledger import Grant, Ledger
+from headrace.ledger.report import read_usage
 from headrace.routing.allowance import Excess, Subject
 
 

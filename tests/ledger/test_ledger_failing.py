@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from ledger_kit import START, Clock, admitted, granted, refused, subject
 
-from headrace.gateway import books
-from headrace.gateway.ledger import Ledger
-from headrace.gateway.ledger_report import read_usage
+from headrace.ledger import books
+from headrace.ledger.ledger import Ledger
+from headrace.ledger.report import read_usage
 
 KEY = subject(requests_per_minute=10)
 
