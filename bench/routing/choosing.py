@@ -9,11 +9,13 @@ body of 400 KB are timed too (goal: 200 us).
 from __future__ import annotations
 
 import gc
+import json
 import random
 from collections.abc import Callable
 from time import perf_counter_ns, thread_time_ns
 
 from bench.stats import percentile
+from headrace.gateway.prompt import Json, Prompt, TokenRatio, TypicalAnswer
 from headrace.routing.choose import Place, choose
 from headrace.routing.prefix import Mark, PrefixIndex
 from headrace.routing.work import Work
@@ -58,6 +60,20 @@ def timed(call: Callable[[int], object], clock: Callable[[], int]) -> str:
     return f"{percentile(took, 50):9.1f} {percentile(took, 99):9.1f}"
 
 
+def bodies() -> dict[str, Prompt]:
+    """Return prompts of 400 KB: in one message, and in 100."""
+    kinds = {"one message": 1, "100 messages": 100}
+    text = "The quick brown fox jumps over the lazy dog. " * 8900
+    return {
+        kind: Prompt(
+            json.dumps(
+                [{"role": "user", "content": text[: len(text) // count]} for _ in range(count)]
+            ).encode()
+        )
+        for kind, count in kinds.items()
+    }
+
+
 def main() -> None:
     """Print the table: by the wall clock, and in time of this process alone."""
     chance = random.Random(1)
@@ -68,6 +84,14 @@ def main() -> None:
             call = scene(count, kind, chance)
             wall, own = timed(call, perf_counter_ns), timed(call, thread_time_ns)
             print(f"{count:8} {kind:>8} {wall} {own}")
+    for kind, body in bodies().items():
+        ratio, answer = TokenRatio(), TypicalAnswer()
+
+        def hashed(_: int, raw: Json = body.messages) -> object:
+            return Prompt(raw).work(ratio, answer)  # noqa: B023  called before the next
+
+        wall, own = timed(hashed, perf_counter_ns), timed(hashed, thread_time_ns)
+        print(f"marks of 400 KB, {kind}: {wall} {own}")
 
 
 if __name__ == "__main__":

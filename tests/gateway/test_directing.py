@@ -313,3 +313,41 @@ async def test_the_demand_of_each_route_is_told() -> None:
         await first.answer()
         await answer(one)
         await waiting.answer()
+
+
+async def test_a_limit_holds_across_gateways_and_their_restarts(tmp_path: Path) -> None:
+    usage = str(tmp_path / "usage.db")
+    routes = [to("d", limits=(Limits(requests_per_minute=10),))]
+    async with engine() as one:
+        one.echo = True
+        async with rig() as first, rig() as second:
+            for it in (first, second):
+                configure(it, routes, usage=usage)
+                serve(it, "d", one)
+            statuses = [
+                (await (await it.post(chat())).answer()).status
+                for _ in range(8)
+                for it in (first, second)
+            ]
+            assert statuses == [200] * 10 + [429] * 6
+        async with rig() as third:
+            configure(third, routes, usage=usage)
+            serve(third, "d", one)
+            assert (await (await third.post(chat())).answer()).status == 429
+
+
+async def test_new_weights_and_limits_reach_what_runs_without_breaking_it() -> None:
+    async with engine() as one, engine() as two, rig() as it:
+        both = Route(name="r", rule=Rule(), variants=(Variant("a", 1), Variant("b", 0)))
+        configure(it, [both])
+        serve(it, "a", one)
+        serve(it, "b", two)
+        running = await it.post(chat("runs", stream=True))
+        asked = await one.next()
+        moved = Route(name="r", rule=Rule(), variants=(Variant("a", 0), Variant("b", 1)))
+        configure(it, [moved])
+        wire = await it.post(chat("next"))
+        await answer(two)
+        assert (await wire.answer()).headers["x-headrace-deployment"] == "b"
+        asked.answer_json({"choices": []})
+        assert (await running.answer()).headers["x-headrace-deployment"] == "a"

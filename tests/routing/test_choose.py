@@ -139,6 +139,35 @@ def test_a_probe_goes_before_any_cache() -> None:
     assert chosen(choose(both, Work(9000, 1, HOT), 6.0, index)) is one
 
 
+def test_of_many_the_only_one_that_can_is_found_and_so_is_the_cache() -> None:
+    many, index = places(300), PrefixIndex()
+    index.note("r299", HOT)
+    work = Work(9000, 1, HOT)
+    for now in (0.0, 0.000123, 7.7):
+        assert chosen(choose(many, work, now, index)).id == "r299"
+        assert choose(many, work, now, index) == choose(many, work, now, index)
+    for place in many[:150] + many[151:]:
+        place.ready = False
+    for now in (0.0, 0.000123, 7.7):
+        assert chosen(choose(many, work, now, index)).id == "r150"
+        assert chosen(choose(many, NO_WORK, now)).id == "r150"
+    many[150].running = many[150].room
+    assert choose(many, work, 0.0, index) is None
+
+
+def test_of_many_any_can_be_chosen_and_a_trusted_one_goes_first() -> None:
+    many = places(300)
+    for number, place in enumerate(many):
+        place.load = number
+    seen = {chosen(choose(many, NO_WORK, turn * 1e-6)).id for turn in range(0, 300, 7)}
+    assert len(seen) > 10
+    for place in many[:299]:
+        place.health.eject("why", 100.0)
+    assert {chosen(choose(many, NO_WORK, 100 + turn * 1e-6)).id for turn in range(0, 300, 7)} == {
+        "r299"
+    }
+
+
 @given(
     loads=st.lists(st.integers(0, 200_000), min_size=1, max_size=12),
     held=st.lists(st.integers(0, 8), min_size=12, max_size=12),

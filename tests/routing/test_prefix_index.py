@@ -65,6 +65,17 @@ def test_many_holders_are_all_found() -> None:
     assert index.cached(prompt(0, 1, 2)) == expected
 
 
+def test_once_enough_have_most_only_those_asked_for_are_looked_up() -> None:
+    """30 have two marks, 30 others one."""
+    index = PrefixIndex()
+    for number in range(60):
+        index.note(f"r{number}", prompt(1, 2) if number < 30 else prompt(1))
+    most = {f"r{number}": 200 for number in range(30)}
+    assert index.cached(prompt(1, 2), ["r3", "r40", "unknown"]) == most | {"r40": 100}
+    assert len(index.cached(prompt(1, 2))) == 60
+    assert list(index.cached(prompt(1, 2)).values()) == [200] * 30 + [100] * 30
+
+
 def test_marks_of_one_replica_are_bounded() -> None:
     """Marks of 1 token count as a block of 16; of 62.5k tokens 4096 marks fit."""
     index = PrefixIndex()

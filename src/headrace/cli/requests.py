@@ -93,7 +93,6 @@ def _show(found: Iterable[Found], as_json: bool) -> None:
 def line(record: Record) -> str:
     """Return a request's row in the table."""
     ended = record.time.timestamp() + record.duration_s
-    waited = record.held_s + record.queued_s + record.retried_s
     counts = (record.prompt_tokens, record.completion_tokens)
     cells = (
         time.strftime("%H:%M:%S", time.localtime(ended)),
@@ -101,7 +100,7 @@ def line(record: Record) -> str:
         record.route or "-",
         record.replica or record.deployment or "-",
         record.error if record.outcome == "refused" and record.error else record.outcome,
-        _short(waited),
+        _short(record.held_s + record.queued_s),
         "-" if record.ttft_s is None else _short(record.ttft_s),
         _short(record.duration_s),
     )

@@ -109,7 +109,7 @@ def _waits(record: Record) -> str:
     waits = [
         (record.held_s, "until a replica was ready"),
         (record.queued_s, "for room on a replica"),
-        (record.retried_s, "for another replica after one had failed"),
+        (record.retried_s, "of this after a replica had failed"),
         (record.engine_s or 0.0, "in the engine for the first token"),
     ]
     shown = [f"{seconds(wait)} {why}" for wait, why in waits if wait >= 0.0005]  # noqa: PLR2004 - shown as 0 ms

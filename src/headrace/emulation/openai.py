@@ -191,15 +191,19 @@ class _Stream(_Answer):
         self._begun: set[int] = set()
         self._tokens = 0
         self._cached = 0
-        self._failed = False
+        self._failed = self._opened = False
         ask = self._ask
         unusual = ask.raw_ids or ask.running_usage or ask.logprobs is not None
         self._ordinary = not unusual
-        for index in range(count):
-            opening = self._voice.opening(ask, self._head, index)
+        self._submit(engine)
+
+    def _open(self) -> None:
+        """Send what comes before a first token: engines do so when they have that token."""
+        self._opened = True
+        for index in range(len(self._ask.wishes)):
+            opening = self._voice.opening(self._ask, self._head, index)
             if opening is not None:
                 self._event(opening)
-        self._submit(engine)
 
     def step(self, of: Sequence, token: int | None, text: str, finish: Finish | None) -> None:
         """Send an event; after the last one, the rest."""
@@ -243,6 +247,8 @@ class _Stream(_Answer):
         return before, after
 
     def _unusual(self, of: Sequence, token: int | None, text: str, finish: Finish | None) -> None:
+        if not self._opened:
+            self._open()
         first = of.index not in self._begun
         self._begun.add(of.index)
         if first and self._ask.echo:

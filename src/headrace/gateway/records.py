@@ -10,8 +10,6 @@ from datetime import datetime
 
 import msgspec
 
-SCORES_KEPT = 8
-"""Replicas whose scores a record keeps, the best first: 256 would be most of a record."""
 TEXT_KEPT = 64 * 1024
 """Characters of a prompt, and of an answer, that a record keeps where its route says so."""
 
@@ -71,8 +69,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     as `choice` and `scores` say. `fallbacks` are the deployments that it left on the way. A copy
     for a shadow deployment has `shadow_of`, the id of the original, which has `shadow`.
 
-    *Waits.* `held_s` for a ready replica, `queued_s` for room, `retried_s` for either after a
-    replica had failed, `engine_s` from being sent to the first token.
+    *Waits.* `held_s` for a ready replica, `queued_s` for room; `retried_s` of both together was
+    after a replica had failed. `engine_s` is from being sent to the first token.
 
     *How it ended.* `outcome` is `ok`, `refused` (never given to a replica), `client_gone` or a kind
     of error; `error` is the kind in either bad case. `attempts` counts the replicas that were

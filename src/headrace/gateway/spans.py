@@ -90,7 +90,7 @@ class Spans:
             start_time=begin,
             end_time=_after(begin, record.duration_s),
         )
-        waited = record.held_s + record.queued_s
+        waited = record.held_s + record.queued_s - record.retried_s  # the first time
         if waited > 0:
             yield self._child(
                 whole, name="wait", kind=SpanKind.INTERNAL, attributes=_waits(record),
