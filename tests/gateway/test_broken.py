@@ -7,7 +7,10 @@ import socket
 from pathlib import Path
 
 import pytest
-from harness import DONE, PLAIN, STREAM, Engine, engine, rig, token, until
+from harness import DONE, PLAIN, STREAM, Engine, engine, rig, soon, token, until
+
+from headrace.gateway import service
+from headrace.gateway.relay import PlainRelay
 
 
 async def test_a_client_that_hangs_up_while_waiting_leaves_the_queue(tmp_path: Path) -> None:
@@ -196,3 +199,19 @@ async def test_a_slow_client_stops_the_engine_and_loses_nothing() -> None:
 def _closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+async def test_a_mistake_of_ours_hangs_up_instead_of_leaving_a_client_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever raises while an engine's bytes are handled; here the reading of an answer."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(service._own_mistake)
+    async with engine() as one, rig() as it:
+        it.replicas(one)
+        wire = await it.post(PLAIN)
+        asked = await one.next()
+        monkeypatch.setattr(PlainRelay, "read", lambda _: 1 / 0)
+        asked.answer_json({"choices": []})
+        assert await soon(wire.reader.read()) == b""
+        assert it.demand().running == 0

@@ -15,7 +15,7 @@ from headrace.gateway.log import Log
 
 
 def ids(path: Path) -> list[str]:
-    return [one.record.id for one in sorted(history.select(path, Wanted(limit=1000)))]
+    return [one.record.id for one in sorted(history.select(path, Wanted(limit=10_000)))]
 
 
 def logging_to(path: Path) -> Log:
@@ -43,15 +43,16 @@ async def test_a_write_that_is_under_way_at_the_end_loses_and_doubles_nothing(
 ) -> None:
     monkeypatch.setattr(log, "FLUSH_EVERY", 0.0)
     made = logging_to(tmp_path / "a")
-    for n in range(500):
-        made.add(record(f"{n:03}"))
+    made.flush()  # the file is open: both will write by one connection
+    for n in range(5000):
+        made.add(record(f"{n:04}"))
     writing = asyncio.create_task(made.write_soon())
     while made._waiting:  # noqa: ASYNC110 - it signals nothing when the thread takes over
         await asyncio.sleep(0)
     writing.cancel()
     made.add(record("last"))
     made.close()
-    assert ids(tmp_path / "a") == [*(f"{n:03}" for n in range(500)), "last"]
+    assert ids(tmp_path / "a") == [*(f"{n:04}" for n in range(5000)), "last"]
 
 
 def test_a_new_place_counts_from_the_next_write_on(tmp_path: Path) -> None:

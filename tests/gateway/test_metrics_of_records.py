@@ -16,11 +16,17 @@ def scraped(metrics: Metrics) -> dict[tuple[str, ...], float]:
     """Samples above zero by name and labels, but the counters' times of creation and buckets."""
     families = text_string_to_metric_families(metrics.render().decode())
     return {
-        (sample.name.removeprefix("headrace_"), *sample.labels.values()): sample.value
+        (sample.name.removeprefix("headrace_"), *_values(sample.labels)): sample.value
         for family in families
         for sample in family.samples
         if sample.value and not sample.name.endswith(("_created", "_bucket"))
     }
+
+
+def _values(labels: dict[str, str]) -> list[str]:
+    """Route and deployment, then the rest; the text has them by the alphabet."""
+    first = [labels[name] for name in ("route", "deployment") if name in labels]
+    return first + [labels[name] for name in labels if name not in ("route", "deployment")]
 
 
 def after(*records: Any, gauges: Iterable[Any] = ()) -> dict[tuple[str, ...], float]:

@@ -132,7 +132,9 @@ def test_adapters_and_tools_share_nothing() -> None:
     plain = of(**said)
     assert shared(plain, of(**said)) > 15_000
     assert shared(plain, of("other", **said)) == 0
-    assert shared(plain, of(**said, tools=[{"type": "function"}])) == 0
+    one, two = (of(**said, tools=[{"type": "function", "name": name}]) for name in "ab")
+    assert shared(one, one) > 15_000
+    assert shared(one, two) == 0
 
 
 def test_marks_are_few_even_for_many_messages() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import PLAIN, engine, rig, until
 from made_records import record
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -258,3 +259,20 @@ def test_the_endpoint_is_the_collectors_address_or_the_whole_url(given: str) -> 
         sender.export([story()])
         sender.close()
         assert to.paths == ["/v1/traces"]
+
+
+async def test_an_engine_hangs_its_spans_below_the_requests(tmp_path: Path) -> None:
+    with collector() as to:
+        async with engine() as one, rig() as it:
+            it.gateway.log.configure(Store(path=str(tmp_path / "s")), to.url)
+            it.replicas(one)
+            wire = await it.post(PLAIN, traceparent=f"00-{TRACE}-{PARENT}-01")
+            asked = await one.next()
+            asked.answer_json({"choices": []})
+            assert (await wire.answer()).status == 200
+            await until(lambda: it.gateway.log._waiting)
+        whole, *_, tried = to.spans()
+    assert asked.headers()["traceparent"] == f"00-{TRACE}-{whole.span_id.hex()}-01"
+    assert (whole.trace_id.hex(), whole.parent_span_id.hex()) == (TRACE, PARENT)
+    assert attributes(whole)["headrace.route"] == "r"
+    assert attributes(tried)["server.port"] == one.port

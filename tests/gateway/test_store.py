@@ -225,6 +225,9 @@ def test_two_gateways_put_a_corrupt_file_aside_once(tmp_path: Path) -> None:
     assert one.write(record("a")) == two.write(record("b")) == 0
     assert (len(one.said), len(two.said)) == (1, 0)
     assert one.ids() == ["a", "b"]
+    two.store._inode += 1  # it had opened the file that is aside by now, and stumbles only here
+    two.store._put_aside(sqlite3.DatabaseError("malformed"))
+    assert (two.said, one.ids()) == ([], ["a", "b"])
     one.store.close()
     two.store.close()
 

@@ -55,6 +55,7 @@ def test_a_replaced_replica_begins_empty_and_its_bit_is_used_again() -> None:
     assert index.cached(prompt(1, 2)) == {"b": 100}
     index.note("c", prompt(1, 2))
     assert index.cached(prompt(1, 2)) == {"b": 100, "c": 200}
+    assert len(index._ids) == 2
 
 
 def test_many_holders_are_all_found() -> None:

@@ -21,10 +21,10 @@ from headrace.local.errors import LocalError
 POLL = 0.5
 """Seconds between looks for new requests, as often as gateways write them."""
 COLUMNS = (
-    ("ended", 8), ("request", 14), ("route", 13), ("replica", 18), ("outcome", 13), ("waited", 7),
-    ("ttft", 7), ("total", 7),
+    ("ended", 8), ("request", 12), ("route", 11), ("replica", 15), ("outcome", 12), ("waited", 6),
+    ("ttft", 6), ("total", 6),
 )  # fmt: skip
-"""With a space between them and the tokens, in and out, these take 100 characters."""
+"""With spaces between them these leave 16 of 100 characters to the tokens, in and out."""
 
 
 def since_option(given: str | None) -> float | None:
@@ -65,10 +65,14 @@ def requests(  # noqa: PLR0917 - typer passes them by name
     )  # fmt: skip
     if not as_json:
         typer.echo(_row(name for name, _ in COLUMNS) + " tokens")
-    _show(reversed(_look(store, wanted)) if not slow else _look(store, wanted), as_json)
+    last = _last(store)
+    found = _look(store, wanted)
+    _show(found if slow else reversed(found), as_json)
     if follow:
-        for found in _new(store, replace(wanted, slow=False, since=None, limit=1000)):
-            _show([found], as_json)
+        shown = {one.n for one in found}  # some may have come after `last` was read
+        for one in _new(store, last, replace(wanted, slow=False, since=None, limit=1000)):
+            if one.n not in shown:
+                _show([one], as_json)
 
 
 def _look(store: Path, wanted: Wanted) -> list[Found]:
@@ -76,13 +80,18 @@ def _look(store: Path, wanted: Wanted) -> list[Found]:
     return history.select(store, wanted) if store.exists() else []
 
 
-def _new(store: Path, wanted: Wanted) -> Iterator[Found]:
-    after = history.last(store) if store.exists() else 0
+def _last(store: Path) -> int:
+    return history.last(store) if store.exists() else 0
+
+
+def _new(store: Path, after: int, wanted: Wanted) -> Iterator[Found]:
+    """Yield what comes after that number, for ever; a store that begins anew is read anew."""
     while True:
         for found in sorted(_look(store, replace(wanted, after=after))):
             after = found.n
             yield found
         time.sleep(POLL)
+        after = min(after, _last(store))
 
 
 def _show(found: Iterable[Found], as_json: bool) -> None:

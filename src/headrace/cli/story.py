@@ -31,11 +31,12 @@ def tell(record: Record) -> Iterator[str]:
 
 def seconds(value: float) -> str:
     """Write a time for a person: `12 ms`, `3.4 s`, `5 min 10 s`."""
-    if value < 1:
+    if round(value, 3) < 1:
         return f"{value * 1000:.0f} ms"
-    if value < 60:  # noqa: PLR2004 - a minute
+    if round(value, 1) < 60:  # noqa: PLR2004 - a minute
         return f"{value:.1f} s"
-    return f"{value // 60:.0f} min {value % 60:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s"
 
 
 def _chapters(record: Record) -> Iterator[tuple[str, str]]:
@@ -73,7 +74,7 @@ def _with(what: str, why: str | None) -> str:
 
 def _arrived(record: Record) -> str:
     when = record.time.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    kind = _KINDS.get(record.path, record.path) + (", streamed" if record.stream else "")
+    kind = _KINDS.get(record.path, record.path) + (", streamed," if record.stream else "")
     adapter = f" (adapter {record.adapter})" if record.adapter else ""
     return f"{when}, a {kind} for model {record.model or 'that it does not name'}{adapter}"
 
@@ -111,6 +112,7 @@ def _waits(record: Record) -> str:
         (record.queued_s, "for room on a replica"),
         (record.retried_s, "of this after a replica had failed"),
         (record.engine_s or 0.0, "in the engine for the first token"),
+        (record.engine_queue_s or 0.0, "of that in the engine's own queue"),
     ]
     shown = [f"{seconds(wait)} {why}" for wait, why in waits if wait >= 0.0005]  # noqa: PLR2004 - shown as 0 ms
     return ", ".join(shown) or "not at all"

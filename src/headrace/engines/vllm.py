@@ -137,6 +137,9 @@ class Vllm:
         if not has_flag("enable-log-requests", self.version):
             flags["disable-log-requests"] = (True, quiet)
         flags["enable-prompt-tokens-details"] = (True, "records say what the cache saved")
+        if has_flag("enable-per-request-metrics", self.version) and not _without_stats(deployment):
+            why = "records say how long a request waited inside the engine"
+            flags["enable-per-request-metrics"] = (True, why)
         if has_flag("shutdown-timeout", self.version):
             drain = math.ceil(deployment.lifecycle.drain)
             flags["shutdown-timeout"] = (
@@ -207,6 +210,12 @@ def _ranges(cores: Sequence[int]) -> str:
         else:
             parts.append([core])
     return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)
+
+
+def _without_stats(deployment: Deployment) -> bool:
+    """Whether the user switched the engine's statistics off, without which it tells no times."""
+    flags = deployment.engine.flags
+    return any(canonical(name) == "disable-log-stats" and flags[name] for name in flags)
 
 
 def _rank_share(deployment: Deployment) -> int:

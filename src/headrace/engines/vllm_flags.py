@@ -65,6 +65,7 @@ HISTORY: Mapping[str, Span] = {
     "enable-log-requests": Span("0.10", instead="disable-log-requests"),
     "shutdown-timeout": Span("0.18"),
     "stream-interval": Span("0.11"),
+    "enable-per-request-metrics": Span("0.32"),  # seen in 0.32.0; older versions were not looked at
     "task": Span(None, "0.13", "runner, and convert where the model is to be adapted"),
     "runner": Span("0.10", instead="task"),
     "convert": Span("0.10", instead="task"),

@@ -141,12 +141,15 @@ class Account:
             return None
         return round((self.last - self.first) / (tokens - 1), 6)
 
-    def done(self, expected: Work) -> tuple[Work, int]:
-        """Return the work that the request was, and the tokens of its prompt that were cached."""
+    def done(self, expected: Work) -> tuple[Work, int | None]:
+        """Return the work that the request was, and the tokens of its prompt that were cached.
+
+        None where the engine does not say.
+        """
         tokens, _ = self.tokens
         if self.usage is None:
-            return Work(expected.prompt, tokens or 0), 0
-        return Work(self.usage.prompt_tokens, tokens or 0), self.usage.cached_tokens or 0
+            return Work(expected.prompt, tokens or 0), None
+        return Work(self.usage.prompt_tokens, tokens or 0), self.usage.cached_tokens
 
     def record(
         self, outcome: str, error: str | None, price: Price | None, said: tuple[str | None, ...]
@@ -176,6 +179,7 @@ class Account:
             retried_s=0.0 if self.first_wait is None else round(held + queued - self.first_wait, 6),
             ttft_s=None if self.first is None else round(self.first - self.arrived, 6),
             engine_s=self.engine,
+            engine_queue_s=usage.queue_s if usage else None,
             duration_s=round(duration, 6),
             tpot_s=self.tpot,
             prompt_tokens=usage.prompt_tokens if usage else None,

@@ -73,6 +73,10 @@ class Count:
         self._call = None
         self._end(None)
 
+    def crashed(self) -> None:
+        """Do without."""
+        self._end(None)
+
     def cancel(self) -> None:
         """Forget the question: nobody needs the answer any more."""
         self._then = None

@@ -97,9 +97,12 @@ class Lane:
         if self.queue.withdraw(ticket, monotonic()):
             self._changed()
 
-    def settle(self, ticket: Ticket[Exchange], done: Work, cached: int) -> None:
-        """Take note of what a request was in the end, `cached` tokens of its prompt included."""
-        self.queue.settle(ticket, done, monotonic(), cached=cached)
+    def settle(self, ticket: Ticket[Exchange], done: Work, cached: int | None) -> None:
+        """Take note of what a request was, `cached` tokens of its prompt (None: nobody knows)."""
+        self.queue.settle(ticket, done, monotonic(), cached=cached or 0)
+        index = self.queue.index
+        if index is not None and cached is not None and ticket.choice is not None:
+            index.learn(ticket.choice.cached, cached)
 
     def release(self, ticket: Ticket[Exchange]) -> None:
         """Take note that a bound request has ended, or goes elsewhere."""

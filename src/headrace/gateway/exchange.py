@@ -62,7 +62,7 @@ class Exchange:
         self._reply = Reply(client, self.account)
         self._transcript = Transcript()
         self._resumption: Resumption | None = None
-        self._ended = self._paused = False
+        self._ended = self._paused = self._over = False
         self._count: Count | None = None
         self._broke_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -272,6 +272,7 @@ class Exchange:
         ok = kind in (None, "engine_refused")
         attempt.ended(ok=ok, what=kind or "", tpot=self.account.tpot)
         self._finish(kind or "ok", kind)
+        self._over = True
         self._client.answered()
 
     def answer_broke(self, what: str, fate: Fate) -> None:
@@ -438,7 +439,20 @@ class Exchange:
         if not self._reply.head_sent:
             self.account.status = failure.status
         self._finish(failure.kind if self.account.attempts.made else "refused", failure.kind)
+        self._over = True
         self._reply.fail(failure)
+
+    def crashed(self) -> None:
+        """Hang up: a mistake of ours must not leave the client waiting for what never comes."""
+        if self._over:
+            return
+        self._over = self._ended = True
+        ticket = self.account.ticket
+        if self._lane is not None and ticket is not None:
+            self._lane.withdraw(ticket)
+            if ticket.bound is not None:
+                self._lane.release(ticket)
+        self._client.abort()
 
     def _finish(self, outcome: str, error: str | None) -> None:
         """Give the room back and record what happened; nothing after this changes it."""

@@ -70,7 +70,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     for a shadow deployment has `shadow_of`, the id of the original, which has `shadow`.
 
     *Waits.* `held_s` for a ready replica, `queued_s` for room; `retried_s` of both together was
-    after a replica had failed. `engine_s` is from being sent to the first token.
+    after a replica had failed. `engine_s` is from being sent to the first token, and
+    `engine_queue_s` the part of it in the engine's own queue, where the engine says that.
 
     *How it ended.* `outcome` is `ok`, `refused` (never given to a replica), `client_gone` or a kind
     of error; `error` is the kind in either bad case. `attempts` counts the replicas that were
@@ -110,6 +111,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     scores: tuple[Score, ...] = ()
     retried_s: float = 0.0
     engine_s: float | None = None
+    engine_queue_s: float | None = None
     cached_tokens: int | None = None
     tried: tuple[Attempt, ...] = ()
     fallbacks: tuple[Fallback, ...] = ()

@@ -130,7 +130,7 @@ class PlainRelay:
         """Read usage and end from a whole answer that is still held."""
         answer = usage.read_answer(b"".join(self._kept)) if self.held else None
         if answer is not None:
-            self.usage, self.aborted = answer.usage, answer.aborted
+            self.usage, self.aborted = answer.counts, answer.aborted
 
     def finish(self) -> None:
         """Send what is held and end the client's body."""
@@ -339,7 +339,7 @@ class EventRelay(StreamRelay):
 
     def _pass_tokens(self, event: bytes) -> bytes:
         if USAGE in event and (answer := usage.read_event(event)) and answer.usage:
-            self.usage = answer.usage
+            self.usage = answer.counts
             if self._withhold and answer.choices == []:
                 return usage.restore_fingerprint(self._release(), event)
         if TERMINAL in event or TERMINAL_SPACED in event:

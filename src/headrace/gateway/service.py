@@ -13,13 +13,14 @@ import signal
 import socket
 import sys
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
 from headrace.gateway import control
 from headrace.gateway.gateway import Gateway, Timing
 from headrace.gateway.server import Client
+from headrace.gateway.upstream import Connection
 
 DRAIN_TIMEOUT = 30.0
 """Seconds to finish running work when nobody said how long."""
@@ -90,6 +91,7 @@ class Service:
     async def run(self, messages: Iterable[control.ToGateway] = ()) -> None:
         """Serve until told to drain, by message, by signal or by the end of the link."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_own_mistake)
         self._handle_signals(loop)
         for message in messages:
             self.obey(message)
@@ -185,3 +187,11 @@ class Service:
             loop.add_signal_handler(signal.SIGINT, self.drain, self.drain_timeout)
         else:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _own_mistake(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say what our own code raised in a callback, and end what it was about."""
+    loop.default_exception_handler(context)
+    protocol = context.get("protocol")
+    if isinstance(protocol, Connection):
+        protocol.crashed()

@@ -42,6 +42,9 @@ class Caller(Protocol):
         `stale`: an idle connection turned out to be closed, which says nothing about the replica.
         """
 
+    def crashed(self) -> None:
+        """Take note that our own code failed on this call."""
+
 
 class Call:
     """One request under way. `cancel` and `pause` work at any stage."""
@@ -83,6 +86,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._call: Call | None = None
+        self._caller: Caller | None = None
         self._relay: Relay | None = None
         self._head = b""
         self._keep_alive = False
@@ -122,13 +126,20 @@ class Connection(asyncio.Protocol):
     def carry(self, call: Call) -> None:
         """Send a request; its parts are not copied."""
         self._call, self._head, self._relay = call, b"", None
+        self._caller = call.caller
         call.attach(self)
         self._transport.writelines(call.parts)
 
     def abort(self) -> None:
         """Close at once."""
-        self._call = None
+        self._call = self._caller = None
         self._transport.abort()
+
+    def crashed(self) -> None:
+        """Tell whoever is served that our own code failed."""
+        caller, self._caller = self._caller, None
+        if caller is not None:
+            caller.crashed()
 
     def pause(self) -> None:
         """Read no more."""
@@ -192,6 +203,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         if call is not None and call.caller is not None:
             call.caller.answer_done()
+        self._caller = None
 
     def _break(self, what: str) -> None:
         call, self._call = self._call, None

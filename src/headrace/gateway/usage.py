@@ -41,6 +41,8 @@ class Usage(msgspec.Struct, frozen=True):
     prompt_tokens: int = 0
     completion_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
+    queue_s: float | None = None
+    """Seconds that the request waited inside the engine, where the engine says that."""
 
     @property
     def cached_tokens(self) -> int | None:
@@ -52,11 +54,24 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
+class _Metrics(msgspec.Struct):
+    queue_time_ms: float | None = None
+
+
 class Answer(msgspec.Struct):
     """The fields of a response body, or of one event, that accounting reads."""
 
     usage: Usage | None = None
     choices: list[_Choice] | None = None
+    metrics: _Metrics | None = None
+
+    @property
+    def counts(self) -> Usage | None:
+        """The usage, with the wait inside the engine (vLLM: `--enable-per-request-metrics`)."""
+        wait = self.metrics.queue_time_ms if self.metrics else None
+        if self.usage is None or wait is None:
+            return self.usage
+        return msgspec.structs.replace(self.usage, queue_s=round(wait / 1000, 6))
 
     @property
     def aborted(self) -> bool:
