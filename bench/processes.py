@@ -167,7 +167,6 @@ async def until_it_listens(port: int) -> None:
                 return
 
 
-
 _QUESTION = b'{"model":"bench","max_tokens":2,"messages":[{"role":"user","content":"?"}]}'
 
 

@@ -21,13 +21,13 @@ from bench.fleet.client import Target
 from bench.fleet.drive import Turn, drive
 from bench.fleet.report import HEAD, figures
 from bench.fleet.stack import Plan, serving
-from bench.fleet.talks import Talk, conversations, hot, unshared
+from bench.fleet.talks import Shape, Talk, conversations, hot, unshared
 from bench.fleet.twins import Group
 from headrace.emulation.behaviour import Behaviour
 from headrace.gateway.control import Balancing, Deployment
 from headrace.routing.route import Route, Rule, Variant
 
-TRAFFIC: dict[str, Callable[[int, float, float], list[Talk]]] = {
+TRAFFIC: dict[str, Callable[[Shape], list[Talk]]] = {
     "conversations": conversations,
     "hot prefix": hot,
     "nothing shared": unshared,
@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     line.add_argument("--kv-tokens", type=int, default=100_000, help="KV cache of a twin")
     line.add_argument("--rate", type=float, default=12.0, help="requests a second")
     line.add_argument("--seconds", type=float, default=40.0, help="in which requests begin")
+    line.add_argument("--length", type=float, default=1.0, help="factor on lengths of prompts")
     line.add_argument("--seed", type=int, default=1)
+    line.add_argument("--salt", default="", help="other words at the same times: caches stay cold")
     line.add_argument("--traffic", nargs="+", choices=TRAFFIC, default=list(TRAFFIC))
     return line
 
@@ -84,7 +86,8 @@ def _ours(given: argparse.Namespace) -> Iterator[tuple[str, list[Turn]]]:
 
 
 def _drive(given: argparse.Namespace, name: str, target: Target) -> list[Turn]:
-    talks = TRAFFIC[name](given.seed, given.rate, given.seconds)
+    shape = Shape(given.seed, given.rate, given.seconds, given.length, given.salt)
+    talks = TRAFFIC[name](shape)
     return uvloop.run(drive(target, [replace(talk, model=given.model) for talk in talks]))
 
 

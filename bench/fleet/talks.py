@@ -34,12 +34,37 @@ class Talk:
     model: str = "chat"
 
 
-def words(random: Random, count: int) -> str:
+@dataclass(frozen=True)
+class Shape:
+    """What kind of load: `rate` requests a second that begin within `seconds`.
+
+    `length` is a factor on the lengths of prompts, for engines with a short context; another `salt`
+    gives other words at the same times, for caches that are warm with the old ones.
+    """
+
+    seed: int
+    rate: float
+    seconds: float
+    length: float = 1.0
+    salt: str = ""
+
+    @property
+    def clock(self) -> Random:
+        """Draws times."""
+        return Random(f"times {self.seed}")
+
+    @property
+    def talk(self) -> Random:
+        """Draws words."""
+        return Random(f"words {self.seed} {self.salt}")
+
+
+def words(random: Random, count: float) -> str:
     """Return so many words."""
-    return " " + " ".join(random.choices(_WORDS, k=count))
+    return " " + " ".join(random.choices(_WORDS, k=round(count)))
 
 
-def starts(random: Random, rate: float, seconds: float) -> Iterator[float]:
+def times(random: Random, rate: float, seconds: float) -> Iterator[float]:
     """Yield random times at a mean rate for each second."""
     at = random.expovariate(rate)
     while at < seconds:
@@ -47,46 +72,51 @@ def starts(random: Random, rate: float, seconds: float) -> Iterator[float]:
         at += random.expovariate(rate)
 
 
-def conversations(seed: int, rate: float, seconds: float) -> list[Talk]:
+def conversations(of: Shape) -> list[Talk]:
     """Return chats that grow: each question follows on everything said before it."""
-    random = Random(f"talks {seed}")
-    system = words(random, 200)
+    random, length = of.talk, of.length
+    system = words(random, 200 * length)
     return [
         Talk(
             kind="talk",
             start=at,
-            asks=(words(random, 1500), *(words(random, 150) for _ in range(5))),
+            asks=(words(random, 1500 * length), *(words(random, 150 * length) for _ in range(5))),
             tokens=40,
             pause=2.0,
             system=system,
         )
-        for at in starts(random, rate / 6, seconds)
+        for at in times(of.clock, of.rate / 6, of.seconds)
     ]
 
 
-def hot(seed: int, rate: float, seconds: float) -> list[Talk]:
+def hot(of: Shape) -> list[Talk]:
     """Return single questions of which nine in ten share one prefix of 8000 tokens."""
-    random = Random(f"hot {seed}")
-    shared = words(random, 8000)
+    random, length = of.talk, of.length
+    shared = words(random, 8000 * length)
     return [
         Talk(
             kind="hot" if one else "other",
             start=at,
-            asks=(words(random, 60),),
+            asks=(words(random, 60 * length),),
             tokens=40,
-            system=shared if one else words(random, 1000),
+            system=shared if one else words(random, 1000 * length),
         )
-        for at in starts(random, rate, seconds)
+        for at in times(of.clock, of.rate, of.seconds)
         for one in [random.random() < 0.9]
     ]
 
 
-def unshared(seed: int, rate: float, seconds: float) -> list[Talk]:
+def unshared(of: Shape) -> list[Talk]:
     """Return single questions that have nothing in common."""
-    random = Random(f"none {seed}")
+    random, length = of.talk, of.length
     return [
-        Talk(kind="none", start=at, asks=(words(random, random.randint(200, 3000)),), tokens=40)
-        for at in starts(random, rate, seconds)
+        Talk(
+            kind="none",
+            start=at,
+            asks=(words(random, length * random.randint(200, 3000)),),
+            tokens=40,
+        )
+        for at in times(of.clock, of.rate, of.seconds)
     ]
 
 
@@ -96,17 +126,17 @@ def mixed(seed: int, seconds: float, documents: float) -> list[Talk]:
     Four completions and three chats begin each second, and `documents` documents of 10 000 to
     40 000 tokens.
     """
-    random = Random(f"mix {seed}")
+    random = Random(f"mixed {seed}")
     talks = [
         Talk("complete", at, (words(random, 80),), tokens=12, model="complete")
-        for at in starts(random, 4.0, seconds)
+        for at in times(random, 4.0, seconds)
     ]
     talks += [
         Talk("chat", at, (words(random, random.randint(20, 300)),), tokens=40)
-        for at in starts(random, 3.0, seconds)
+        for at in times(random, 3.0, seconds)
     ]
     talks += [
         Talk("document", at, (words(random, random.randint(10_000, 40_000)),), tokens=80)
-        for at in starts(random, documents, seconds)
+        for at in times(random, documents, seconds)
     ]
     return sorted(talks, key=lambda talk: talk.start)

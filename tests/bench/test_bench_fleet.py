@@ -12,7 +12,7 @@ from bench.fleet.drive import Turn, drive
 from bench.fleet.mix import FILE, measure, with_routes, without_routes
 from bench.fleet.report import figures, imbalance
 from bench.fleet.stack import messages
-from bench.fleet.talks import Talk, conversations, hot, mixed, unshared
+from bench.fleet.talks import Shape, Talk, conversations, hot, mixed, unshared
 
 from headrace.emulation.behaviour import Behaviour, Faults
 from headrace.emulation.engine import TwinEngine
@@ -48,13 +48,20 @@ async def twin(**faults: Any) -> AsyncIterator[Target]:
 
 @pytest.mark.parametrize("make", [conversations, hot, unshared])
 def test_the_same_seed_asks_the_same(make: Any) -> None:
-    assert make(1, 5.0, 10.0) == make(1, 5.0, 10.0)
-    assert make(1, 5.0, 10.0) != make(2, 5.0, 10.0)
-    assert all(0 < talk.start < 10 for talk in make(1, 5.0, 10.0))
+    shape = Shape(1, 5.0, 10.0)
+    assert make(shape) == make(shape)
+    assert make(shape) != make(Shape(2, 5.0, 10.0))
+    assert all(0 < talk.start < 10 for talk in make(shape))
+
+
+def test_another_salt_asks_other_things_at_the_same_times() -> None:
+    once, again = (hot(Shape(1, 5.0, 10.0, salt=salt)) for salt in "ab")
+    assert [talk.start for talk in once] == [talk.start for talk in again]
+    assert not {talk.asks for talk in once} & {talk.asks for talk in again}
 
 
 def test_nine_in_ten_share_the_hot_prefix() -> None:
-    talks = hot(1, 100.0, 10.0)
+    talks = hot(Shape(1, 100.0, 10.0))
     kinds = Counter(talk.kind for talk in talks)
     assert 0.85 < kinds["hot"] / len(talks) < 0.95
     assert len({talk.system for talk in talks if talk.kind == "hot"}) == 1
