@@ -274,7 +274,7 @@ async def test_the_record_says_which_way_a_request_went_and_what_it_cost(tmp_pat
         await answer(one, usage=usage)
         await wire.answer()
         (record,) = it.records_written()
-        assert record["rule"] == "model"
+        assert record["rule"] == "model m"
         assert record["why"] == "the route's only variant"
         assert [score["replica"] for score in record["scores"]] == ["d-1", "d-2"]
         assert record["cached_tokens"] == 400

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+import xxhash
 
 from headrace.gateway import errors
 from headrace.gateway.direction import Direction
@@ -68,6 +70,7 @@ class Director:
         """What `/v1/models` lists: the aliases of all routes, adapters among them."""
         self.ledger = Ledger()
         self._lanes = lanes
+        self._secret = secrets.randbits(64)
         self._variants = Variants()
         self._answers: dict[str, TypicalAnswer] = {}
         self._adapters: frozenset[str] = frozenset()
@@ -117,7 +120,7 @@ class Director:
             return errors.removed(pick.deployment)
         direction = Direction(
             route=route,
-            rule=", ".join(conditions(route.rule)) or "everything",
+            rule=_rule(route, question.peek.model),
             variant=pick.deployment,
             why=pick.why,
             deployment=pick.deployment,
@@ -128,7 +131,7 @@ class Director:
             max_tokens=question.peek.max_tokens,
             key=question.key,
             adapter=question.prompt.adapter,
-            conversation=identity if route.sticky == "conversation" else None,
+            conversation=self._told(identity) if route.sticky == "conversation" else None,
             shadow=mirrored(route, chance()) if route.shadow else None,
         )
         self.divert(direction)
@@ -256,6 +259,10 @@ class Director:
             route.slo.ttft,
         )
 
+    def _told(self, identity: str | None) -> str | None:
+        """Return a conversation's name for records: nobody can try whose words make it."""
+        return identity and xxhash.xxh3_64_hexdigest(identity.encode(), self._secret)
+
     def _answer(self, route: str) -> TypicalAnswer:
         found = self._answers.get(route)
         if found is None:
@@ -317,6 +324,12 @@ class Edges(NamedTuple):
             names += route.deployments
         kept = tuple(bound for bound in bounds if bound is not None)
         return cls(kept, tuple(dict.fromkeys(contexts)), tuple(dict.fromkeys(names)))
+
+
+def _rule(route: Route, alias: str) -> str:
+    """Return for a record what the route asked about."""
+    fields = conditions(route.rule)
+    return ", ".join(f"model {alias}" if one == "model" else one for one in fields) or "everything"
 
 
 def _reasons(route: Route, asked: Asked) -> str:
