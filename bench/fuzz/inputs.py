@@ -44,6 +44,7 @@ LINES: Sequence[bytes] = (
     b"Content-Encoding: gzip",
     b"X-Request-Id: a\tb", b"X-Request-Id: ../../etc", b"Trailer: X", b"TE: trailers",
     b"X: " + b"y" * 3000, b"X-Headrace-Replica: forged", b"Accept-Encoding: gzip, br",
+    b"X-Team: a", b"X-Team: \xff",
 )  # fmt: skip
 TOKENS: Sequence[bytes] = (
     b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b"0\r\n\r\n", b"5\r\nhello\r\n", b"5;a=b\r\n",
@@ -105,7 +106,13 @@ class Maker:
         fields: dict[str, object] = {"model": self._random.choice(["m", "m", "m", "nobody"])}
         if self._random.random() < 0.5:
             fields["stream"] = self._random.random() < 0.7
-        fields["messages"] = [{"role": "user", "content": "hello " * self._random.randrange(20)}]
+        words = self._random.choice((20, 20, 20, 200))  # 200 words are near the bounds of routes
+        fields["messages"] = [
+            {"role": "user", "content": "hello " * self._random.randrange(1, words)}
+        ]
+        if self._random.random() < 0.3:
+            fields["max_tokens"] = self._random.choice((1, 64, 65, 10**6))
+        fields = fields if self._random.random() < 0.8 else dict(reversed(fields.items()))
         return json.dumps(fields).encode()
 
     def _request(self) -> bytes:

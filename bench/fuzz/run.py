@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,9 +25,15 @@ from bench.processes import ROOT, free_port, until_it_listens
 from headrace.gateway import control, history
 from headrace.gateway.keys import add_key, read_keys
 from headrace.gateway.openapi import describe
-from headrace.routing.route import Route, Rule, Variant
+from headrace.routing.route import Limits, Overflow, Range, Route, Rule, Shadow, Variant
 
+_BUSY = re.compile(r"^Executing <.*> took 0\.\d+ seconds\n", re.MULTILINE)
+"""What `-X dev` says of a callback on a machine that has other things to do."""
 _PART = 5000  # inputs of one round; between rounds the gateway falls idle and is looked at
+
+
+_FIRST = 100
+"""Inputs before the first look: with the first records the store is opened."""
 
 
 @dataclass
@@ -48,7 +56,8 @@ async def run(count: int, seed: int, folder: Path, say: Callable[[str], None]) -
     backend = server.sockets[0].getsockname()[1]
     async with _gateway(folder, backend) as (process, port, admin):
         driver, watch = Driver(port, key), Watch(process.pid, admin)
-        looks = [await watch.look()]
+        await driver.send_all(iter(Maker(seed, key).make(_FIRST)))
+        looks = [await watch.settled()]
         watching = asyncio.create_task(watch.run())
         inputs = _inputs(count, seed, key)
         sent = 0
@@ -114,24 +123,59 @@ async def _gateway(
 def _messages(folder: Path, backend: int) -> list[control.ToGateway]:
     return [
         control.Configure(
-            routes=(
-                Route(name="r", rule=Rule(models=("m", "m-alias")), variants=(Variant("d", 1),)),
+            routes=tuple(_routes()),
+            deployments=tuple(
+                control.Deployment(
+                    name=name,
+                    queue_limit=1000,
+                    max_wait=10,
+                    resume=control.Resume(context=context),
+                    adapters=("m-alias",),
+                )
+                for name, context in (("d", 150), ("e", None), ("cold", None))
             ),
-            deployments=(control.Deployment(name="d", queue_limit=1000, max_wait=10),),
             limits=control.Limits(max_body=256 * 1024, read_timeout=2, keepalive=2),
             keys=read_keys(folder / "keys.yaml"),
             store=control.Store(path=str(folder / "records.db")),
         ),
-        control.Replicas(
-            deployment="d",
-            replicas=(control.Replica(id="d-1", host="127.0.0.1", port=backend, room=64),),
-        ),
+        *(_replicas(name, backend) for name in ("d", "e")),
+        control.Replicas(deployment="cold", replicas=(), coming=True),
     ]
+
+
+def _routes() -> Iterator[Route]:
+    """Yield a route for each thing that can decide a way, and one for the rest."""
+    spill, flee = Overflow("e", ("context", "queue")), Overflow("d", ("cold", "down"))
+    shadow = Shadow("e", 0.2)
+    limits = (
+        Limits(requests_per_minute=10**9, tokens_per_minute=10**9, concurrency=10**6),
+        Limits(per="key", requests_per_minute=10, max_prompt=50, enforce=False),
+        Limits(per="tenant", max_prompt=100_000, max_output=1000),
+    )
+    yield _route(
+        "team", Rule(models=("m",), headers=(("x-team", ("a",)),)), "cold", overflow=(flee,)
+    )
+    yield _route("long", Rule(models=("m",), prompt=Range(least=100)), "d", overflow=(spill,))
+    yield _route("brief", Rule(models=("m",), output=Range(most=64)), "d", "e", shadow=shadow)
+    yield _route("rest", Rule(models=("m", "m-alias")), "d", limits=limits, sticky="key")
+
+
+def _route(name: str, rule: Rule, *deployments: str, **more: Any) -> Route:
+    variants = tuple(Variant(deployment, 1) for deployment in deployments)
+    return Route(name=name, rule=rule, variants=variants, record_prompts=True, **more)
+
+
+def _replicas(name: str, backend: int) -> control.Replicas:
+    replica = control.Replica(
+        id=f"{name}-1", host="127.0.0.1", port=backend, room=64, names=("own", "m-alias")
+    )
+    return control.Replicas(deployment=name, replicas=(replica,))
 
 
 def _last_words(process: asyncio.subprocess.Process, folder: Path, key: str) -> Iterator[str]:
     """Yield what the process said or did that it should not have."""
     words = (folder / "stderr").read_text(errors="replace")
+    words = _BUSY.sub("", words)
     if words:
         yield f"the gateway said: {words[:2000]}"
     if process.returncode != 0:

@@ -11,6 +11,7 @@ from pathlib import Path
 _GAUGE = re.compile(r"^headrace_(\w+)(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
 _PAGE = 4096
 _PATIENCE = 15.0
+_KEPT = 5.0  # seconds; more than a connection to an engine is kept
 MEMORY_SLACK = 24 * 2**20
 """Bytes that memory may grow after the first fifth of the inputs: the allocator's own waves."""
 
@@ -59,6 +60,11 @@ class Watch:
             if settled or loop.time() > end:
                 return sample
             await asyncio.sleep(0.2)
+
+    async def settled(self) -> Sample:
+        """Wait until connections to engines are closed too, and look."""
+        await asyncio.sleep(_KEPT)
+        return await self.idle()
 
     async def look(self) -> Sample:
         """Sample now."""

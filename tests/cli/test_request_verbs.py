@@ -56,7 +56,7 @@ arrived    2026-11-23 21:00:00.000, a chat completion, streamed, for model m
 caller     key team, tenant research, conversation c0ffee, priority high
 route      chat: model is m
 variant    d-q8: weight 5 of 100, by conversation
-fell back  from d-q8: no replica was ready there (cold)
+fell back  from d-q8 to d: no replica was ready there (cold)
 served by  d, replica d-1: least work, with 512 tokens of the prompt cached
              d-1   score 300, 512 tokens of the prompt cached  (chosen)
              d-10  score 1,301
@@ -129,14 +129,19 @@ def test_times_as_people_write_them(value: float, expected: str) -> None:
     assert seconds(value) == expected
 
 
-@pytest.mark.parametrize(
-    "more",
-    [{}, LONG, {"id": "x" * 90, "route": "r" * 60, "replica": "d" * 60, "outcome": "e" * 40,
-                "held_s": 3599.0, "ttft_s": 3599.0, "duration_s": 3599.0,
-                "prompt_tokens": 1_048_576, "completion_tokens": 131_072}],
-)  # fmt: skip
-def test_a_row_fits_in_100_columns(more: dict[str, Any]) -> None:
-    assert len(line(record(**more))) <= 100
+LONGEST = {
+    "id": "x" * 90, "route": "r" * 60, "replica": "d" * 60, "outcome": "e" * 40,
+    "held_s": 3599.0, "ttft_s": 3599.0, "duration_s": 3599.0,
+    "prompt_tokens": 1_048_576, "completion_tokens": 131_072,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("columns", "more"), [(80, LONGEST), (100, LONG), (120, LONGEST)])
+def test_a_row_fits_in_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: int, more: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert columns - 25 < len(line(record(**more))) <= columns
 
 
 def test_a_row_says_why_a_request_was_refused() -> None:
@@ -300,8 +305,9 @@ def test_following_shows_new_requests_until_it_is_interrupted(
 
 
 def test_compare_shows_a_row_for_each_variant_and_the_shadow(headrace: Verb) -> None:
-    head, *rows = headrace("compare", "chat", "-f", str(EXAMPLE)).stdout.splitlines()
-    assert max(map(len, (head, *rows))) <= 100
+    units, head, *rows = headrace("compare", "chat", "-f", str(EXAMPLE)).stdout.splitlines()
+    assert max(map(len, (units, head, *rows))) <= 80
+    assert head.split()[:3] == ["variant", "requests", "errors"]
     assert [row.split()[:3] for row in rows] == [
         ["d", "2", "50.0%"],
         ["e", "1", "0.0%"],

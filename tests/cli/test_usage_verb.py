@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.cli.usage import short
 from headrace.fleet.load import load_fleet
 from headrace.gateway.control import Key
 from headrace.gateway.limiting import subjects
@@ -71,10 +72,12 @@ def test_what_is_shown(tmp_path: Path) -> None:
     ledger = work(state.usage, time.time())
     shown = usage(tmp_path)
     assert shown.returncode == 0, shown.stderr
-    line = next(line for line in shown.stdout.splitlines() if line.startswith("key search"))
-    assert "of 600 left)" in line
-    assert "1 of 3" in line
-    assert "1: 100 in, 20 out" in line
+    now, sums = (line for line in shown.stdout.splitlines() if line.startswith("key search"))
+    assert " of 600 " in now
+    assert " of 1M " in now
+    assert now.endswith("1 of 3")
+    assert sums.split()[2:] == ["1", "100", "20", "0"] * 2
+    assert max(map(len, shown.stdout.splitlines())) <= 80
     found = {one["subject"]: one for one in json.loads(usage(tmp_path, "--json").stdout)}
     assert found["key search"]["running"] == 1
     assert found["tenant acme"]["month"] == {
@@ -87,6 +90,15 @@ def test_what_is_shown(tmp_path: Path) -> None:
     assert "cannot be read (file is not a database)" in broken.stderr
 
 
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [(0, "0"), (9_999, "9,999"), (10_000, "10k"), (12_345, "12.3k"), (999_499, "999k"),
+     (999_999, "1M"), (2_000_000, "2M"), (1_234_567_890, "1.23G")],
+)  # fmt: skip
+def test_a_long_number_is_shortened(number: int, written: str) -> None:
+    assert short(number) == written
+
+
 @pytest.mark.parametrize("mode", ["enforce", "count"])
 def test_what_is_only_counted_says_so(tmp_path: Path, mode: str) -> None:
     state = state_dir(load_fleet(EXAMPLE).fleet.fleet, EXAMPLE, tmp_path)
@@ -95,7 +107,9 @@ def test_what_is_only_counted_says_so(tmp_path: Path, mode: str) -> None:
     limits = Limits(requests_per_minute=600, enforce=mode == "enforce")
     ledger.admit(subjects(_route(limits), None), 1, None)
     ledger.close()
-    assert ("route chat (count only)" in usage(tmp_path).stdout) == (mode == "count")
+    shown = usage(tmp_path).stdout
+    assert ("route chat * " in shown) == (mode == "count")
+    assert ("* its limits are only counted" in shown) == (mode == "count")
 
 
 def _route(limits: Limits) -> Route:

@@ -96,11 +96,31 @@ async def served(it: Rig, text: str) -> str:
 async def test_the_engine_is_told_its_own_name_for_the_model() -> None:
     async with engine() as one, rig() as it:
         configure(it, [to("d", "r", "alias", "tuned")], settings={"d": {"adapters": ("tuned",)}})
-        serve(it, "d", one, names=("own", "other"))
+        serve(it, "d", one, names=("own", "other", "tuned"))
         for alias, told in [("alias", "own"), ("tuned", "tuned")]:
             wire = await it.post({**chat(), "model": alias})
             assert json.loads(await answer(one))["model"] == told
             assert (await wire.answer()).status == 200
+
+
+async def test_a_replica_without_the_adapter_gets_none_of_its_requests() -> None:
+    """Where no replica has it, an engine is asked all the same: it knows what to say."""
+    async with engine() as one, engine() as two, rig() as it:
+        configure(it, [to("d", "r", "m", "tuned")], settings={"d": {"adapters": ("tuned",)}})
+        states = [("own",), ("own", "tuned")]
+        replicas = [
+            control.Replica(id=f"d-{n}", host="127.0.0.1", port=at.port, room=8, names=names)
+            for n, (at, names) in enumerate(zip((one, two), states, strict=True))
+        ]
+        it.gateway.set_replicas(control.Replicas(deployment="d", replicas=tuple(replicas)))
+        for _ in range(3):
+            wire = await it.post({**chat(), "model": "tuned"})
+            await answer(two)
+            assert (await wire.answer()).headers["x-headrace-replica"] == "d-1"
+        it.gateway.set_replicas(control.Replicas(deployment="d", replicas=(replicas[0],)))
+        wire = await it.post({**chat(), "model": "tuned"})
+        (await one.next()).answer_json({"error": "no such model"}, "404 Not Found")
+        assert (await wire.answer()).status == 404
 
 
 @pytest.mark.parametrize("cause", ["cold", "down", "context"])

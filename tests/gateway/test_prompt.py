@@ -70,6 +70,23 @@ def test_several_prompts_are_text() -> None:
     assert of(prompt=["x" * 396, "y" * 396]).tokens(TokenRatio()) == 200  # 4 quotes, 4 more
 
 
+@pytest.mark.parametrize("indent", [b"[ ", b"[\n  "])
+def test_texts_in_a_list_are_text_however_they_are_laid_out(indent: bytes) -> None:
+    """Taken for token ids they would count as one token for each comma."""
+    seen = peek(b'{"model":"m","prompt":' + indent + json.dumps(TEXT + "5").encode() + b"]}")
+    assert not isinstance(seen, Failure)
+    assert Prompt.of(seen).exact is None
+    assert Prompt.of(seen).tokens(TokenRatio()) >= len(TEXT) // 4
+
+
+@pytest.mark.parametrize("said", [lambda many: many, lambda many: [{"content": many}]])
+def test_what_has_too_many_items_is_taken_as_a_whole(said: Any) -> None:
+    found = of(messages=said([1] * 250_000))
+    assert len(found._segments) == 1
+    assert found.size >= 500_000
+    assert len(found.identity(None)) == 16
+
+
 def test_inputs_of_embeddings_and_tools_count() -> None:
     assert of(input="x" * 398).tokens(TokenRatio()) == 100
     tools = [{"type": "function", "function": {"name": "f" * 4000}}]

@@ -154,7 +154,9 @@ async def test_a_begun_request_goes_before_those_that_have_not() -> None:
         lane = it.lane()
 
         def wait(name: str) -> Any:
-            exchange = SimpleNamespace(bind=lambda *_: bound.append(name))
+            exchange = SimpleNamespace(
+                bind=lambda *_: bound.append(name), guard=lambda action: action()
+            )
             want = Want("r", "somebody", "normal", Work(1, 1))
             return lane.queue.submit(exchange, monotonic(), want).ticket
 

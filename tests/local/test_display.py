@@ -1,11 +1,15 @@
 import io
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from headrace.fleet.load import load_fleet
 from headrace.local import display
+from headrace.local.blueprint import plain_model
 from headrace.local.events import Event, Journal, event
 from headrace.local.states import State
 from headrace.local.status import DeploymentStatus, FleetStatus, Phase, ReplicaStatus
@@ -84,11 +88,26 @@ def test_plain_lines_have_time_subject_text_and_seconds() -> None:
 
 def test_the_end_of_a_start_says_where_and_how_to_try_it() -> None:
     stream = io.StringIO()
-    display.PlainDisplay(stream).serving(fleet(deployment()))
+    display.PlainDisplay(stream).serving(msgspec.structs.replace(fleet(deployment()), plain="tiny"))
     first, second = stream.getvalue().splitlines()
-    assert first == "ready: http://127.0.0.1:8080/v1  model small"
+    assert first == "ready: http://127.0.0.1:8080/v1  model small tiny"
     assert second.startswith("try:   curl http://127.0.0.1:8080/v1/chat/completions -H")
-    assert '"model": "small"' in second
+    assert '"model": "tiny"' in second
+    assert "authorization" not in second
+
+
+def test_what_is_tried_has_a_key_where_one_is_needed_and_is_left_out_where_nothing_plain_is() -> (
+    None
+):
+    keyed = msgspec.structs.replace(fleet(deployment()), plain="tiny", keyed=True)
+    assert "-H 'authorization: Bearer YOUR-KEY' -d" in display.invitation(keyed)
+    assert "curl" not in display.invitation(fleet(deployment()))
+
+
+def test_a_plain_request_names_a_model_that_needs_nothing_else() -> None:
+    root = Path(__file__).parents[2] / "examples"
+    assert plain_model(load_fleet(root / "many.yaml").fleet) == "chat"  # `complete`: max_tokens
+    assert plain_model(load_fleet(root / "twin.yaml").fleet) == "demo"
 
 
 def test_a_reader_that_went_away_does_not_stop_the_fleet() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.routing import choose as choosing
-from headrace.routing.choose import Choice, Place, choose
+from headrace.routing.choose import Choice, Place, Score, choose
 from headrace.routing.health import Health
 from headrace.routing.prefix import Mark, PrefixIndex
 from headrace.routing.work import NO_WORK, Work
@@ -61,7 +61,7 @@ def test_a_conversation_returns_until_waiting_costs_more() -> None:
     choice = choose(both, work, 0.0, index)
     assert choice is not None
     assert (choice.place, choice.cached) == (two, 8000)
-    assert choice.scores == (("r1", 1050, 8000), ("r0", 9050, 0))
+    assert choice.scores == (Score("r1", 1050, 8000), Score("r0", 9050))
     two.load = 8_500
     assert chosen(choose(both, work, 0.0, index)) is two
     two.load = 10_000

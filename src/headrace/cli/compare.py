@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import msgspec
@@ -16,9 +16,11 @@ from headrace.gateway import history
 from headrace.gateway.history import Figures
 from headrace.local.errors import LocalError
 
-_HEAD = (
-    f"{'variant':<20}{'requests':>9}{'errors':>8}{'refused':>8}{'moved':>6}"
-    f"{'ttft p50/p95':>16}{'tpot p50/p95':>15}{'tokens':>9}{'cost':>9}"
+_WIDTHS = (9, 7, 8, 6, 13, 10, 7, 8)
+"""With a name of 12 these are 80 characters."""
+_HEADS = (
+    ("", "", "", "", "ttft ms", "tpot ms", "mean", "mean"),
+    ("requests", "errors", "refused", "moved", "p50/p95", "p50/p95", "tokens", "cost"),
 )
 
 
@@ -52,17 +54,14 @@ def compare(
 ) -> None:
     """Compare the variants of a route, and its shadow, by what their requests met with.
 
-    A request counts for the variant that it was given to, even if it fell back to another
-    deployment (moved).
+    A request counts for the variant that it was given to, even if it fell back to another (moved).
     """
     store = find_fleet(fleet).requests
     found = history.figures(store, route, since_option(since) or 0.0) if store.exists() else []
     if not found:
         raise LocalError(f"route '{route}' had no request in the last {since}; see --since")
-    if not as_json:
-        typer.echo(_HEAD)
-    for side in sides(found):
-        typer.echo(msgspec.json.encode(side) if as_json else _row(side))
+    for line in map(msgspec.json.encode, sides(found)) if as_json else table(sides(found)):
+        typer.echo(line)
 
 
 def sides(figures: Iterable[Figures]) -> list[Side]:
@@ -104,18 +103,38 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _row(side: Side) -> str:
-    name = f"{side.variant} (shadow)" if side.shadow else side.variant
-    tokens = "-" if side.tokens is None else f"{side.tokens:.0f}"
-    cost = "-" if side.cost is None else f"{side.cost:.3g}"
-    return (
-        f"{name[:19]:<20}{side.requests:>9}{side.errors / side.requests:>8.1%}{side.refused:>8}"
-        f"{side.elsewhere:>6}{_pair(side.ttft_p50, side.ttft_p95):>16}"
-        f"{_pair(side.tpot_p50, side.tpot_p95):>15}{tokens:>9}{cost:>9}"
-    )
+def table(found: Sequence[Side]) -> Iterator[str]:
+    """Yield the lines of the table; in 80 columns when no name has more than 12 characters."""
+    names = [f"{side.variant} (shadow)" if side.shadow else side.variant for side in found]
+    width = max(map(len, ["variant", *names]))
+    for name, head in zip(("", "variant"), _HEADS, strict=True):
+        yield _line(name, width, head)
+    for name, side in zip(names, found, strict=True):
+        yield _line(name, width, _cells(side))
 
 
-def _pair(middle: float | None, high: float | None) -> str:
+def _line(name: str, width: int, cells: Iterable[str]) -> str:
+    columns = zip(cells, _WIDTHS, strict=True)
+    return f"{name:<{width}}" + "".join(f"{cell:>{space}}" for cell, space in columns)
+
+
+def _cells(side: Side) -> Iterator[str]:
+    yield str(side.requests)
+    yield _share(side.errors / side.requests)
+    yield str(side.refused)
+    yield str(side.elsewhere)
+    yield _pair(side.ttft_p50, side.ttft_p95, 0)
+    yield _pair(side.tpot_p50, side.tpot_p95, 1)
+    yield "-" if side.tokens is None else f"{side.tokens:.0f}"
+    yield "-" if side.cost is None else f"{side.cost:.2g}"
+
+
+def _share(value: float) -> str:
+    return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"  # noqa: PLR2004 - 0.0% means none
+
+
+def _pair(middle: float | None, high: float | None, digits: int) -> str:
+    """Write two times in milliseconds."""
     if middle is None or high is None:
         return "-"
-    return f"{middle * 1000:.0f}/{high * 1000:.0f} ms"
+    return f"{middle * 1000:.{digits}f}/{high * 1000:.{digits}f}"

@@ -12,6 +12,9 @@ from headrace.gateway import history
 from headrace.local.errors import LocalError
 from headrace.local.state import StateDir, state_root
 
+SOME = 3
+"""Ids that are named where more letters are needed."""
+
 
 def request(
     id: Annotated[  # noqa: A002 - the user's word
@@ -29,6 +32,10 @@ def request(
             f"no request '{id}' in the records under {state_root()}; a record is written when "
             "the request has ended, and the oldest are forgotten"
         )
+    others = sorted({one.record.shadow_of or one.record.id for one in found})
+    if len(others) > 1:
+        some = ", ".join(others[:SOME]) + (", …" if len(others) > SOME else "")
+        raise LocalError(f"{len(others)} requests begin with '{id}'; give more letters: {some}")
     for number, one in enumerate(found):
         if number and not as_json:
             typer.echo()

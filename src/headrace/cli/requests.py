@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -20,11 +21,11 @@ from headrace.local.errors import LocalError
 
 POLL = 0.5
 """Seconds between looks for new requests, as often as gateways write them."""
-COLUMNS = (
-    ("ended", 8), ("request", 12), ("route", 11), ("replica", 15), ("outcome", 12), ("waited", 6),
-    ("ttft", 6), ("total", 6),
-)  # fmt: skip
-"""With spaces between them these leave 16 of 100 characters to the tokens, in and out."""
+NAMES = ("ended", "request", "route", "replica", "outcome", "waited", "ttft", "total", "tokens")
+NARROW = (8, 12, 9, 9, 17, 6, 6, 6)
+"""Widths for 80 columns; there is no room for the tokens, in and out."""
+WIDE = (8, 12, 11, 15, 18, 6, 6, 6, 0)
+"""With spaces between these, the tokens get 30 of 120 characters, and more than 9 of 100."""
 
 
 def since_option(given: str | None) -> float | None:
@@ -64,10 +65,12 @@ def requests(  # noqa: PLR0917 - typer passes them by name
         since=since_option(since), limit=limit, shadow=shadow,
     )  # fmt: skip
     if not as_json:
-        typer.echo(_row(name for name, _ in COLUMNS) + " tokens")
+        typer.echo(_row(NAMES))
     last = _last(store)
     found = _look(store, wanted)
     _show(found if slow else reversed(found), as_json)
+    if not found and not follow:
+        typer.echo("headrace: no request in the records is like that", err=True)
     if follow:
         shown = {one.n for one in found}  # some may have come after `last` was read
         for one in _new(store, last, replace(wanted, slow=False, since=None, limit=1000)):
@@ -105,7 +108,7 @@ def line(record: Record) -> str:
     counts = (record.prompt_tokens, record.completion_tokens)
     cells = (
         time.strftime("%H:%M:%S", time.localtime(ended)),
-        record.id,
+        record.id[:12],  # as many letters as `headrace request` needs; `…` would be copied too
         record.route or "-",
         record.replica or record.deployment or "-",
         record.error if record.outcome == "refused" and record.error else record.outcome,
@@ -113,14 +116,20 @@ def line(record: Record) -> str:
         "-" if record.ttft_s is None else _short(record.ttft_s),
         _short(record.duration_s),
     )
-    return _row(cells) + " " + "/".join("-" if one is None else str(one) for one in counts)
+    return _row((*cells, "/".join("-" if one is None else str(one) for one in counts)))
 
 
 def _short(value: float) -> str:
     return seconds(value).replace(" ", "").replace("min", "m")
 
 
-def _row(cells: Iterable[str]) -> str:
-    return " ".join(
-        f"{cell[:width]:<{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True)
-    )
+def _row(cells: Sequence[str]) -> str:
+    """Write a row as wide as the terminal; what is no terminal gets it all."""
+    space = shutil.get_terminal_size((120, 24)).columns
+    widths = WIDE if space >= 100 else NARROW  # noqa: PLR2004 - WIDE says why
+    pairs = zip(cells, widths, strict=False)
+    return " ".join(_fitted(cell, width) if width else cell for cell, width in pairs).rstrip()
+
+
+def _fitted(cell: str, width: int) -> str:
+    return f"{cell:<{width}}" if len(cell) <= width else f"{cell[: width - 1]}…"

@@ -44,8 +44,9 @@ def _chapters(record: Record) -> Iterator[tuple[str, str]]:
     yield "caller", _caller(record)
     yield "route", _with(record.route or "none took it", record.rule)
     yield "variant", _with(record.variant or "", record.why)
-    for fallback in record.fallbacks:
-        yield "fell back", _fallback(fallback)
+    stations = [*(one.origin for one in record.fallbacks), record.deployment]
+    for fallback, to in zip(record.fallbacks, stations[1:], strict=True):
+        yield "fell back", _fallback(fallback, to)
     yield "served by", _served_by(record)
     for line in _scores(record):
         yield "", line
@@ -76,7 +77,8 @@ def _arrived(record: Record) -> str:
     when = record.time.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     kind = _KINDS.get(record.path, record.path) + (", streamed," if record.stream else "")
     adapter = f" (adapter {record.adapter})" if record.adapter else ""
-    return f"{when}, a {kind} for model {record.model or 'that it does not name'}{adapter}"
+    article = "an" if kind[0] in "aeiou" else "a"
+    return f"{when}, {article} {kind} for model {record.model or 'that it does not name'}{adapter}"
 
 
 def _caller(record: Record) -> str:
@@ -87,8 +89,9 @@ def _caller(record: Record) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _fallback(one: Fallback) -> str:
-    return f"from {one.origin}: {_CAUSES.get(one.cause, one.cause)} ({one.cause})"
+def _fallback(one: Fallback, to: str | None) -> str:
+    where = f" to {to}" if to else ""
+    return f"from {one.origin}{where}: {_CAUSES.get(one.cause, one.cause)} ({one.cause})"
 
 
 def _served_by(record: Record) -> str:

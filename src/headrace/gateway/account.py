@@ -8,7 +8,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from headrace.gateway import limiting
-from headrace.gateway.records import Record, Score, Trace
+from headrace.gateway.records import Record, Trace
 from headrace.gateway.relay import StreamRelay
 from headrace.gateway.traces import new_traceparent
 from headrace.routing.attempts import Attempts
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from headrace.routing.ticket import Ticket
 
 _MILLION = 1_000_000
-_NOWHERE: dict[str, object] = {"route": None, "deployment": None}
 
 
 @dataclass(slots=True)
@@ -112,7 +111,8 @@ class Account:
         self.replica = replica
         self.attempts = self.attempts.began()
         if self.first_wait is None:
-            self.first_wait = sum(self.waits)
+            held, queued = self.waits
+            self.first_wait = held + queued
 
     def take(self, relay: Relay) -> None:
         """Add what went through a relay that is done with."""
@@ -160,13 +160,25 @@ class Account:
         held, queued = self.before
         duration = monotonic() - self.arrived
         completion, source = self.tokens
-        direction, usage, peek = self.direction, self.usage, self.peek
+        way, usage, peek = self.direction, self.usage, self.peek
+        key = way.key if way else None
         choice = ticket.choice if ticket else None
         prompt, answer = said
-        about = _NOWHERE if direction is None else _about(direction)
         return Record(
             id=self.request.id,
             time=datetime.fromtimestamp(time() - duration, UTC),
+            route=way.route.name if way else None,
+            rule=way.rule if way else None,
+            variant=way.variant if way else None,
+            why=way.why if way else None,
+            deployment=way.deployment if way else None,
+            priority=way.want.priority if way else None,
+            key=key.name if key else None,
+            tenant=key.tenant if key else None,
+            adapter=way.adapter if way else None,
+            conversation=way.conversation if way else None,
+            fallbacks=tuple(way.fallbacks) if way else (),
+            limits=way.limits if way else (),
             model=peek.model if peek else None,
             replica=self.replica,
             path=self.request.path,
@@ -192,33 +204,14 @@ class Account:
             bytes=self.bytes,
             shed=self.shed,
             choice=_choice(choice),
-            scores=tuple(Score(*one) for one in choice.scores) if choice else (),
+            scores=choice.scores if choice else (),
             cost=_cost(price, usage),
             prompt=prompt,
             answer=answer,
             trace=self.trace,
-            **about,  # type: ignore[arg-type]  # `_about` names the record's own fields
+            shadow=way.shadow if way else None,
+            shadow_of=way.shadow_of if way else None,
         )
-
-
-def _about(direction: Direction) -> dict[str, object]:
-    """Return what a record says of a request's way."""
-    return {
-        "route": direction.route.name,
-        "rule": direction.rule,
-        "variant": direction.variant,
-        "why": direction.why,
-        "deployment": direction.deployment,
-        "priority": direction.want.priority,
-        "key": direction.key.name if direction.key else None,
-        "tenant": direction.key.tenant if direction.key else None,
-        "adapter": direction.adapter,
-        "conversation": direction.conversation,
-        "fallbacks": tuple(direction.fallbacks),
-        "limits": direction.limits,
-        "shadow": direction.shadow,
-        "shadow_of": direction.shadow_of,
-    }
 
 
 def _choice(choice: Choice | None) -> str | None:

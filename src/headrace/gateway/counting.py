@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -29,7 +29,7 @@ _OK = 200
 
 
 class _Answer(msgspec.Struct):
-    count: int
+    count: Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 
 
 class Count:
@@ -74,7 +74,7 @@ class Count:
         self._end(None)
 
     def crashed(self) -> None:
-        """Do without."""
+        """Do without: the exchange sees to its own mistakes."""
         self._end(None)
 
     def cancel(self) -> None:
@@ -89,6 +89,7 @@ class Count:
 
     def _end(self, count: int | None) -> None:
         self._timer.cancel()
+        self._relay = None  # it holds this
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
@@ -105,7 +106,7 @@ def question(peek: Peek, model: str) -> bytes:
         if bytes(peek.tools) != b"null":
             fields["tools"] = peek.tools
     else:
-        fields["prompt"] = peek.prompt
+        fields["prompt"] = peek.prompt if bytes(peek.prompt) != b"null" else peek.input
     return msgspec.json.encode(fields)
 
 

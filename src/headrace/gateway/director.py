@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,7 +23,7 @@ from headrace.gateway.prompt import Prompt, TokenRatio, TypicalAnswer
 from headrace.gateway.records import Touched
 from headrace.ledger.ledger import Ledger
 from headrace.routing.allowance import Excess
-from headrace.routing.match import Asked, RouteTable, conditions, mismatches
+from headrace.routing.match import Asked, RouteTable, mismatches
 from headrace.routing.overflow import Fit, Needs, fit, land
 from headrace.routing.ticket import Want
 from headrace.routing.variants import Variants, mirrored
@@ -120,7 +120,7 @@ class Director:
             return errors.removed(pick.deployment)
         direction = Direction(
             route=route,
-            rule=_rule(route, question.peek.model),
+            rule=_rule(self.routes.asks[route.name], question.peek.model),
             variant=pick.deployment,
             why=pick.why,
             deployment=pick.deployment,
@@ -180,13 +180,14 @@ class Director:
         route = direction.route
         if not route.overflow:
             return False
-        names = {direction.deployment, *direction.left, *route.deployments}
-        here = direction.deployment
-        states = {
-            name: lane.standing(direction.want, ticket if name == here else None)
-            for name, lane in self._some(names)
-            if lane.known
-        }
+        here, want = direction.deployment, direction.want
+        own = self._lanes.get(here)
+        if own is not None and not own.known:
+            return False
+        names = {*direction.left, *route.deployments} - {here}
+        states = {n: one.standing(want) for n, one in self._some(names) if one.takes(want)}
+        if own is not None:
+            states[here] = own.standing(want, ticket)
         needs = Needs(
             direction.size, direction.max_tokens, direction.margin, waited=waited, broke=broke
         )
@@ -208,7 +209,7 @@ class Director:
         lane = self._lanes.get(direction.deployment)
         if lane is not None and usage is not None and direction.prompt_bytes:
             lane.ratio.learn(direction.prompt_bytes, usage.prompt_tokens)
-        if answer and account.complete:
+        if answer and account.complete and direction.shadow_of is None:
             self._answer(direction.route.name).learn(answer)
 
     # -- inside -------------------------------------------------------------------------------
@@ -257,6 +258,7 @@ class Director:
             route.max_wait,
             route.queue_limit,
             route.slo.ttft,
+            question.prompt.adapter,
         )
 
     def _told(self, identity: str | None) -> str | None:
@@ -277,10 +279,15 @@ class Director:
     def _is_close(self, question: Question) -> bool:
         """Whether the prompt is near a bound that decides its route, or may not fit."""
         edges, key = self._edges_of(question.peek.model), question.key
-        needs = Needs(question.size, question.peek.max_tokens, question.margin)
-        own = key.limits.max_prompt if key and key.limits else None
-        if (own is not None and _near(own, needs)) or any(_near(b, needs) for b in edges.bounds):
+        bounds, size, margin = edges.bounds, question.size, question.margin
+        if key and key.limits and key.limits.max_prompt is not None:
+            bounds = (*bounds, key.limits.max_prompt)
+        least, most = size * (1 - margin), size * (1 + margin)
+        if [bound for bound in bounds if least <= bound <= most]:
             return True
+        if not edges.contexts:
+            return False
+        needs = Needs(size, question.peek.max_tokens, margin)
         return any(
             fit(needs, lane.config.resume.context) is Fit.PERHAPS
             for _, lane in self._some(edges.contexts)
@@ -326,10 +333,10 @@ class Edges(NamedTuple):
         return cls(kept, tuple(dict.fromkeys(contexts)), tuple(dict.fromkeys(names)))
 
 
-def _rule(route: Route, alias: str) -> str:
+def _rule(asks: Sequence[str], alias: str) -> str:
     """Return for a record what the route asked about."""
-    fields = conditions(route.rule)
-    return ", ".join(f"model {alias}" if one == "model" else one for one in fields) or "everything"
+    named = [f"model {alias}" if one == "model" else one for one in asks]
+    return ", ".join(named) or "everything"
 
 
 def _reasons(route: Route, asked: Asked) -> str:
@@ -339,7 +346,3 @@ def _reasons(route: Route, asked: Asked) -> str:
         f"it is for another {words.split()[0]}" if words.startswith(_PRIVATE) else words
         for words in found
     )
-
-
-def _near(bound: int, needs: Needs) -> bool:
-    return needs.prompt * (1 - needs.margin) <= bound <= needs.prompt * (1 + needs.margin)

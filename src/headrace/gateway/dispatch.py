@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ class Lane:
             config.queue_limit, config.max_wait, monotonic()
         )
         self.ratio = TokenRatio()
+        self._closed = False
         self.known = False
         """Whether the runtime has said which replicas there are."""
         self._tell = tell
@@ -81,8 +83,6 @@ class Lane:
             self._changed()
             return errors.hopeless(self.config.name, wait or longest, retry_after(wait))
         found = self.queue.submit(exchange, now, want)
-        if found.displaced is not None:
-            found.displaced.item.displaced(errors.shed(self.config.name, retry_after(wait)))
         if found.ticket is None:
             self._changed()
             limit = self.config.queue_limit if found.refused == "queue" else want.limit or 0
@@ -90,6 +90,8 @@ class Lane:
             return errors.queue_full(whose, limit, retry_after(wait))
         exchange.account.ticket = found.ticket
         self._pump(now)
+        if found.displaced is not None:  # last, as its client's next request may come in here
+            found.displaced.item.displaced(errors.shed(self.config.name, retry_after(wait)))
         return None
 
     def withdraw(self, ticket: Ticket[Exchange]) -> None:
@@ -117,6 +119,9 @@ class Lane:
         now = monotonic()
         place = ticket.bound.place if ticket.bound else None
         self.queue.release(ticket)
+        if self._closed:
+            ticket.item.removed()
+            return
         if blame and place is not None:
             self.queue.skip(place, now + SKIP_FOR)
         self.queue.resubmit(ticket, now, deadline_from=now if begun else None)
@@ -167,6 +172,12 @@ class Lane:
         queue = self.queue
         return not queue.waiting and any(place.wants_work for place in queue.places.values())
 
+    def takes(self, want: Want) -> bool:
+        """Whether it would take a newcomer that overflows: now, or into its queue."""
+        queued = self.idle or self.queue.waiting < self.config.queue_limit
+        longest = min(self.config.max_wait, want.max_wait or self.config.max_wait)
+        return self.known and queued and not hopeless(self._wait(want, monotonic()), longest)
+
     @property
     def has_choice(self) -> bool:
         """Whether it matters what each replica has cached."""
@@ -207,6 +218,7 @@ class Lane:
         """Take new limits; they hold for what waits already."""
         self.config = config
         self.queue.set_bounds(config.queue_limit, config.max_wait)
+        self._look_at_adapters()
         self._balance()
         self._pump(monotonic())
 
@@ -243,8 +255,16 @@ class Lane:
         self._names = {r.id: r.names for r in message.replicas}
         self._learn_caches({r.id: r.cache for r in message.replicas})
         self.queue.set_places(wanted, now)
+        self._look_at_adapters()
         self._look_at_all()
         self._pump(now)
+
+    def _look_at_adapters(self) -> None:
+        """Take note of what replicas lack, as they do while a rollout takes an adapter away."""
+        wanted = frozenset(self.config.adapters)
+        for place in self.queue.places.values():
+            known = self.names(place)
+            place.lacks = wanted.difference(known) if known else frozenset()
 
     def _learn_caches(self, caches: dict[str, int | None]) -> None:
         """Take note of the replicas' KV caches, in tokens."""
@@ -255,9 +275,10 @@ class Lane:
         self._caches = caches
 
     def close(self) -> None:
-        """Fail what waits and let what runs end in peace: the deployment is gone."""
+        """Send away what waits and let what runs end in peace: the deployment is gone."""
+        self._closed = True
         for ticket in self.queue.abandon(monotonic()):
-            ticket.item.fail(errors.removed(self.config.name))
+            ticket.item.removed()
         for timer in (self._wake, self._demand_timer):
             if timer is not None:
                 timer.cancel()
@@ -306,7 +327,7 @@ class Lane:
 
     def _pump(self, now: float) -> None:
         for ticket, place in self.queue.assign(now):
-            ticket.item.bind(place, self._pools[place.id])
+            ticket.item.guard(partial(ticket.item.bind, place, self._pools[place.id]))
         if self.queue.waiting:
             self._set_wake(now)
         self._changed()
@@ -332,7 +353,7 @@ class Lane:
 
     def _changed(self) -> None:
         """Send the demand now, or soon if it was sent a moment ago."""
-        if self._demand_timer is not None:
+        if self._demand_timer is not None or self._closed:
             return
         due = self._demand_sent + DEMAND_EVERY - monotonic()
         if due <= 0:

@@ -3,7 +3,7 @@
 It is the only place that knows both sides: `server.py` (the client's connection) and `upstream.py`
 (the replica's). Each of its public methods is one event of that life. An event that comes after the
 end changes nothing. An attempt that fails is followed by another (`routing/attempts.py` says when
-to stop): from the start while the client has nothing, else for the rest (`continuation.py`).
+to stop): from the start while the client has nothing, else for the rest (`answer.py`).
 """
 
 from __future__ import annotations
@@ -15,23 +15,17 @@ from typing import TYPE_CHECKING
 
 from headrace.gateway import errors
 from headrace.gateway.account import Account
+from headrace.gateway.answer import Answer
 from headrace.gateway.attempt import Attempt
-from headrace.gateway.continuation import resume
-from headrace.gateway.continued import ContinuedRelay
 from headrace.gateway.counting import Count
-from headrace.gateway.outgoing import Changes, name_for, outgoing
-from headrace.gateway.relay import EventRelay, PlainRelay, StreamRelay
-from headrace.gateway.replies import OK, Reply
+from headrace.gateway.relay import PlainRelay, StreamRelay
 from headrace.gateway.request import Peek, Request
-from headrace.gateway.transcript import Transcript
 from headrace.gateway.words import keeps_answer
 from headrace.routing.attempts import BLAMELESS, POISON, Fate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headrace.gateway import control
-    from headrace.gateway.continuation import Resumption
     from headrace.gateway.direction import Direction
     from headrace.gateway.director import Question
     from headrace.gateway.dispatch import Lane
@@ -56,15 +50,12 @@ class Exchange:
         self._client = client
         self._request = request
         self._lane: Lane | None = None
-        self._withhold = self._exact = False
         self._attempt: Attempt | None = None
         """The one under way, or the last one until the request waits again."""
-        self._reply = Reply(client, self.account)
-        self._transcript = Transcript()
-        self._resumption: Resumption | None = None
+        self._answer = Answer(client, self.account)
+        self._reply = self._answer.reply
         self._ended = self._paused = self._over = False
         self._count: Count | None = None
-        self._broke_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def saw(self, peek: Peek, *, traced: bool) -> None:
@@ -82,33 +73,34 @@ class Exchange:
             self._count = None
             if tokens is not None:
                 question.told(tokens)
-            then()
+            self.guard(then)
 
         self._count = Count(counted)
         lane.ask(self._count, question)
 
-    def begin(self, direction: Direction) -> None:
-        """Enter the queue of the deployment that the request was directed to, after `saw`."""
+    def begin(self, direction: Direction) -> bool:
+        """Enter the queue of the deployment that the request was directed to, after `saw`.
+
+        Whether it was let in.
+        """
         self.account.direction = direction
         failure = None if direction.shadow_of else self._gateway.director.admit(direction)
         if failure is not None:
             self.fail(failure)
         else:
             self._enter()
+        return not self._ended
 
     def _enter(self) -> None:
         """Wait for a replica of the deployment."""
-        direction, peek = self.account.direction, self.account.peek
+        direction = self.account.direction
         if direction is None:
             return
         lane = self._lane = self._gateway.lane_of(direction)
         if lane is None:
             self.fail(errors.removed(direction.deployment))
             return
-        if peek is not None and peek.stream and peek.one_answer:
-            self._withhold = not peek.usage_asked and lane.config.stream_usage
-            exact = direction.route.continuation == "exact" and lane.config.resume.token_ids
-            self._exact = exact and not peek.ids_asked
+        self._answer.goes_to(lane.config)
         failure = lane.submit(self, direction.want)
         if failure is not None:
             self.fail(failure)
@@ -118,7 +110,7 @@ class Exchange:
     def _diverted(self, *, broke: bool = False) -> bool:
         """Whether the request, which has no answer yet, is to go to another deployment."""
         direction, ticket = self.account.direction, self.account.ticket
-        if direction is None or self._resumption is not None or ticket is None:
+        if direction is None or self._answer.begun or ticket is None:
             return False
         waited = monotonic() - self.account.arrived
         return self._gateway.director.divert(direction, ticket, waited=waited, broke=broke)
@@ -137,6 +129,13 @@ class Exchange:
             self._reply.comment(f"goes to {direction.deployment}, as {direction.fallback_why}")
         self._enter()
 
+    def removed(self) -> None:
+        """Go elsewhere if the route allows that: the deployment is gone."""
+        if self._diverted():
+            self._change_lanes()
+        elif self._lane is not None:
+            self.fail(errors.removed(self._lane.config.name))
+
     def bind(self, place: Place, pool: Pool) -> None:
         """Send the request, or what remains of it, to a replica that has room."""
         ticket = self.account.ticket
@@ -145,22 +144,10 @@ class Exchange:
         self._stop_timer()
         attempt = self._attempt = Attempt(self._lane, ticket, place, pool.address)
         self.account.began(place.id)
-        parts = outgoing(self._request, self._resumption, pool.address, self._changes(place))
+        parts = self._answer.question(self._lane, place, pool.address)
         attempt.call = pool.start(self, parts)
         if self._paused:
             attempt.pause()
-
-    def _changes(self, place: Place) -> Changes:
-        peek, lane, direction = self.account.peek, self._lane, self.account.direction
-        if peek is None or lane is None or direction is None:
-            return Changes()
-        return Changes(
-            model=name_for(peek.model, lane.names(place), lane.config.adapters),
-            usage=self._withhold,
-            ids=self._exact,
-            output=direction.output_bound,
-            traceparent=self.account.traceparent,
-        )
 
     def _comment_later(self) -> None:
         """Plan the first comment, if this is a stream that has to wait."""
@@ -185,56 +172,10 @@ class Exchange:
 
     def answer_began(self, head: AnswerHead) -> Relay:
         """Return where the body goes; the client's head goes out with its first bytes."""
-        relay: Relay
-        if not (head.events and head.status == OK):
-            relay = PlainRelay(
-                head,
-                self._client.write,
-                chunked=self._client.chunked and head.length is None,
-                start=lambda: self._reply.begin_plain(head),
-            )
-        elif self._resumption is None:
-            relay = self._first_relay(head)
-        else:
-            relay = self._next_relay(head, self._resumption)
+        relay = self._answer.relay(head)
         if self._attempt is not None:
             self._attempt.relay, self._attempt.answer = relay, head
         return relay
-
-    def _first_relay(self, head: AnswerHead) -> EventRelay:
-        """Relay a stream of which the client has no event yet, perhaps comments."""
-        begun = self._reply.head_sent
-        self._reply.in_band = True
-        if begun:
-            held, queued = (1000 * wait for wait in self.account.waits)
-            waits = f"held {held:.0f} ms, queued {queued:.0f} ms"
-            self._reply.comment(f"served by {self.account.replica} after {waits}")
-        peek = self.account.peek
-        return EventRelay(
-            head,
-            self._client.write,
-            self._transcript,
-            chunked=self._client.chunked,
-            start=None if begun else lambda: self._reply.begin_stream(head),
-            withhold=self._withhold,
-            strip=self._exact,
-            plain=peek is not None and peek.one_answer,
-        )
-
-    def _next_relay(self, head: AnswerHead, rest: Resumption) -> ContinuedRelay:
-        """Relay the rest of a stream that broke."""
-        pause = (monotonic() - self._broke_at) * 1000
-        self._reply.comment(f"continued by {self.account.replica} after {pause:.0f} ms")
-        self.account.continuations += 1
-        return ContinuedRelay(
-            head,
-            self._client.write,
-            rest,
-            self._transcript,
-            chunked=self._client.chunked,
-            withhold=self._withhold,
-            ids=self.account.peek is not None and self.account.peek.ids_asked,
-        )
 
     def answer_done(self) -> None:
         """Take note that the replica's answer is over: end well, or try elsewhere."""
@@ -307,7 +248,7 @@ class Exchange:
         tokens = attempt.stream.events if attempt.stream else 0
         chance = random.random()  # noqa: S311  it spreads retries, it guards nothing
         attempts, verdict = self.account.attempts.ended(fate, tokens, chance)
-        obstacle = self._obstacle(attempt)
+        obstacle = self._answer.obstacle(attempt)
         stop = bool(verdict.why or obstacle)
         if stop and leisurely:
             return False
@@ -329,40 +270,15 @@ class Exchange:
             self._give_up(f"Replica {attempt.place.id} {what}", verdict.why, obstacle)
             return True
         attempt.settle(self.account)
-        if self._resumption is not None:
-            self._broke_at = monotonic()
+        self._answer.broke()
         self._later(verdict.pause, lambda: self._requeue(attempt, blame=blame))
         return True
 
     def _requeue(self, attempt: Attempt, *, blame: bool) -> None:
         self._timer = self._attempt = None
         self.account.tried.append(attempt.told(self.account.arrived))
-        attempt.lane.retry(attempt.ticket, blame=blame, begun=self._resumption is not None)
+        attempt.lane.retry(attempt.ticket, blame=blame, begun=self._answer.begun)
         self._comment_later()
-
-    def _obstacle(self, attempt: Attempt) -> str:
-        """Plan the rest of the answer; return why that cannot be, empty if it can."""
-        if attempt.plain is not None:
-            return "" if attempt.plain.held else "a part of the answer was sent already"
-        if self._transcript.empty:
-            return ""
-        direction = self.account.direction
-        if direction is None or direction.route.continuation == "off":
-            return "its route does not continue streams"
-        if attempt.stream is not None and attempt.stream.complete:
-            return "it is whole but for its token counts"
-        return self._plan_rest(attempt.lane.config.resume)
-
-    def _plan_rest(self, engine: control.Resume) -> str:
-        if self.account.peek is None or not self.account.peek.one_answer:
-            return "it has several answers"
-        told = self._transcript.read()
-        rest = resume(self._request.path, self._request.body, told, engine)
-        if isinstance(rest, str):
-            return rest
-        self._transcript.rewind(told)
-        self._resumption = rest
-        return ""
 
     def _give_up(self, what: str, why: str, obstacle: str) -> None:
         if self._lane is not None and self._lane.suspicion:
@@ -378,7 +294,7 @@ class Exchange:
 
     def tick(self, now: float) -> None:
         """Each second: leave a replica that is silent, or that is to be left."""
-        self._transcript.trim()
+        self._answer.transcript.trim()
         attempt, direction = self._attempt, self.account.direction
         if direction is None:
             return
@@ -442,16 +358,39 @@ class Exchange:
         self._over = True
         self._reply.fail(failure)
 
+    def guard(self, action: Callable[[], object]) -> None:
+        """Do something for this request alone: what goes wrong with it must not harm others.
+
+        They may be the ones whose event led here: a replica that has room, or the clock.
+        """
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  the edge of one request: told, and hung up
+            message = "our own mistake ended a request"
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": message, "exception": error}
+            )
+            self.crashed()
+
     def crashed(self) -> None:
         """Hang up: a mistake of ours must not leave the client waiting for what never comes."""
         if self._over:
             return
         self._over = self._ended = True
-        ticket = self.account.ticket
+        self._stop_timer()
+        if self._count is not None:
+            self._count.cancel()
+        attempt, ticket, self._attempt = self._attempt, self.account.ticket, None
+        if attempt is not None:
+            attempt.cancel()
         if self._lane is not None and ticket is not None:
             self._lane.withdraw(ticket)
             if ticket.bound is not None:
                 self._lane.release(ticket)
+        self.account.left_queue()
+        direction = self.account.direction
+        if direction is not None and direction.grant is not None:
+            direction.grant.settle(direction.size, self.account.tokens[0] or 0)
         self._client.abort()
 
     def _finish(self, outcome: str, error: str | None) -> None:
@@ -468,7 +407,7 @@ class Exchange:
             self._part(attempt)
         if self._lane is not None and ticket is not None:
             self._lane.withdraw(ticket)
-        self._gateway.record(self.account, outcome, error, self._transcript)
+        self._gateway.record(self.account, outcome, error, self._answer.transcript)
 
     def _part(self, attempt: Attempt) -> None:
         """Be done with an attempt, and give its room back."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
 import msgspec
@@ -74,8 +75,6 @@ class Gateway:
         self.admission.configure(message.keys, message.limits)
         self.director.configure(message)
         names = {config.name for config in message.deployments}
-        for name in [name for name in self._lanes if name not in names]:
-            self._lanes.pop(name).close()
         for config in message.deployments:
             if config.name in self._lanes:
                 self._lanes[config.name].reconfigure(config)
@@ -83,6 +82,9 @@ class Gateway:
                 self._lanes[config.name] = Lane(config, self._tell)
         self.log.configure(message.store, message.traces)
         self.configured = True
+        gone = [self._lanes.pop(name) for name in self._lanes.keys() - names]
+        for lane in gone:  # last, as whom it sends away may come back with the next request
+            lane.close()
 
     def set_replicas(self, message: control.Replicas) -> None:
         """Replace one deployment's replicas; a deployment that is not configured has none."""
@@ -137,9 +139,8 @@ class Gateway:
         if isinstance(direction, Failure):
             exchange.fail(direction)
             return
-        if direction.shadow is not None:
+        if exchange.begin(direction) and direction.shadow is not None:
             self._copy(question, direction)
-        exchange.begin(direction)
 
     def _copy(self, question: Question, direction: Direction) -> None:
         """Have the shadow answer a copy of the request, if a replica can take it at once."""
@@ -187,7 +188,7 @@ class Gateway:
             client.out_of_time()
         asked = [client.exchange for client in self.clients if client.exchange]
         for exchange in [*asked, *self._copies]:
-            exchange.tick(now)
+            exchange.guard(partial(exchange.tick, now))
         self.director.ledger.tick()
         for lane in self._lanes.values():
             lane.tick(now)

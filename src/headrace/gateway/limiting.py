@@ -8,7 +8,6 @@ clients know.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable
 
 from headrace.gateway.control import Key
@@ -23,6 +22,10 @@ _KINDS: dict[What, str] = {
     "tokens of a prompt": "prompt_limit",
     "tokens of an answer": "output_limit",
 }
+_REQUESTS, _TOKENS = (
+    [b"x-ratelimit-%b-%b" % (field, unit) for field in (b"limit", b"remaining", b"reset")]
+    for unit in (b"requests", b"tokens")
+)
 
 
 def subjects(route: Route, key: Key | None) -> tuple[Subject, ...]:
@@ -43,11 +46,11 @@ def subjects(route: Route, key: Key | None) -> tuple[Subject, ...]:
 
 def _limited(route: Route, key: Key | None) -> Iterable[Subject]:
     """Yield the route's own subjects, each with a row of its own though their names be the same."""
-    seen: Counter[str] = Counter()
+    seen: list[str] = []
     for limits in route.limits:
         name = f"route {route.name}{_whose(limits, key)}"
-        seen[name] += 1
-        row = name if seen[name] == 1 else f"{name} #{seen[name]}"
+        seen.append(name)
+        row = f"{name} #{seen.count(name)}" if name in seen[:-1] else name
         yield Subject(name, limits, row)
 
 
@@ -86,12 +89,12 @@ def _size(excess: Excess) -> str:
 def headers(requests: Left | None, tokens: Left | None) -> list[tuple[bytes, bytes]]:
     """Return `x-ratelimit-*` as OpenAI's API has them, of the subject that has least left."""
     found: list[tuple[bytes, bytes]] = []
-    for unit, left in ((b"requests", requests), (b"tokens", tokens)):
+    for (limit, remaining, reset), left in ((_REQUESTS, requests), (_TOKENS, tokens)):
         if left is not None:
             found += [
-                (b"x-ratelimit-limit-" + unit, b"%d" % left.limit),
-                (b"x-ratelimit-remaining-" + unit, b"%d" % left.remaining),
-                (b"x-ratelimit-reset-" + unit, _duration(left.reset)),
+                (limit, b"%d" % left.limit),
+                (remaining, b"%d" % left.remaining),
+                (reset, _duration(left.reset)),
             ]
     return found
 

@@ -1,7 +1,8 @@
 """The gateway's metrics for Prometheus, by route and deployment.
 
-Counters and histograms are cached children, so that a finished request costs microseconds; gauges
-are read from the queues only when somebody scrapes. Names and labels are listed once, here.
+Counters and histograms (`tallies.py`) are cached children, so that a finished request costs
+microseconds; gauges are read from the queues only when somebody scrapes. Names and labels are
+listed once, here.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from headrace.gateway.control import Demand, Stats
 from headrace.gateway.records import Record
+from headrace.gateway.tallies import Count, Counter, Histogram, Spread
 
 LABELS = ("route", "deployment")
 _LATENCY = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 600)
@@ -81,12 +83,12 @@ class RouteMetrics:
         _observe(metrics.shadow_tpot.labels(*labels), record.tpot_s)
 
 
-def _observe(histogram: Histogram, value: float | None) -> None:
+def _observe(histogram: Spread, value: float | None) -> None:
     if value is not None:
         histogram.observe(value)
 
 
-def _add(counter: Counter, amount: float | None) -> None:
+def _add(counter: Count, amount: float | None) -> None:
     if amount:
         counter.inc(amount)
 
@@ -99,11 +101,14 @@ class Metrics:
         self._routes: dict[tuple[str, str], RouteMetrics] = {}
 
         def counter(name: str, text: str, *more: str) -> Counter:
-            return Counter(f"headrace_{name}", text, (*LABELS, *more), registry=registry)
+            found = Counter(f"headrace_{name}", text, (*LABELS, *more))
+            registry.register(found)
+            return found
 
         def histogram(name: str, text: str, buckets: tuple[float, ...], *more: str) -> Histogram:
-            labels = (*LABELS, *more)
-            return Histogram(f"headrace_{name}", text, labels, registry=registry, buckets=buckets)
+            found = Histogram(f"headrace_{name}", text, (*LABELS, *more), buckets)
+            registry.register(found)
+            return found
 
         self.requests = counter("requests_total", "Finished requests by outcome", "outcome")
         self.errors = counter("errors_total", "Requests that ended badly, by kind", "kind")

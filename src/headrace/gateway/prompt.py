@@ -3,8 +3,8 @@
 Nothing is tokenized: tokens are bytes by a ratio that each deployment learns from the counts that
 its engine reports. A prefix is known by marks, hashes of the bytes so far: at offsets that grow
 geometrically and at the ends of messages, so that two prompts that begin alike share their first
-marks wherever they part. What is not asked for is not computed. `routing/prefix.py` keeps the
-marks, `request.py` finds the parts.
+marks wherever they part. Digests are computed only when they are asked for. `routing/prefix.py`
+keeps the marks, `request.py` finds the parts.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -38,6 +36,8 @@ LEAST_STEP = 1.12
 MEDIA_BYTES = 4096
 """What an image, a sound or a film counts as, in bytes of text: about 1000 tokens, whatever the
 size of its file."""
+MOST_ITEMS = 200_000
+"""A list with more commas is taken as a whole: each item that is told apart costs memory."""
 IDENTITY_BYTES = 1024
 """So much of a completion's prompt identifies its conversation."""
 _HEAD = 256
@@ -48,7 +48,7 @@ _SHORT = len(NULL)
 _GRID = tuple(int(FIRST_MARK * GRID**power) for power in range(100))
 _TEXT = re.compile(rb'"content"\s*:\s*"')
 _ROLE = re.compile(rb'"role"\s*:\s*"([a-z]+)"')
-_IDS = re.compile(rb"\s*\[[\s\[\]\d]")
+_IDS = re.compile(rb"\s*\[[\s\[\]]*(?:\d|$)")
 _TYPE = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_]+)"')
 _DIGIT = re.compile(rb"[0-9]")
 _TEXT_PARTS = frozenset((b"text", b"input_text", b"output_text", b"refusal", b"thinking"))
@@ -97,37 +97,44 @@ class TypicalAnswer:
         return mean if max_tokens is None else max(0, min(mean, max_tokens))
 
 
-@dataclass
 class Prompt:
     """One request's prompt: raw JSON, `null` where absent; `adapter` is its LoRA adapter's alias.
 
-    It refers to the body's bytes: let go of it with the body.
+    `size` are its bytes that count as text, tools and media included; `exact` are the tokens of one
+    that is given in token ids, else None. It refers to the body's bytes: let go of it with the
+    body.
     """
 
-    messages: Json = NULL
-    text: Json = NULL
-    tools: Json = NULL
-    max_tokens: int | None = None
-    adapter: str | None = None
+    __slots__ = (
+        "_before", "_segments", "adapter", "exact", "max_tokens", "messages", "size", "text",
+        "tools",
+    )  # fmt: skip
+
+    def __init__(
+        self, messages: Json = NULL, text: Json = NULL, tools: Json = NULL,
+        max_tokens: int | None = None, adapter: str | None = None,
+    ) -> None:  # fmt: skip
+        self.messages = messages
+        self.text = text
+        self.tools = tools
+        self.max_tokens = max_tokens
+        self.adapter = adapter
+        self.exact: int | None = None
+        self._before = 0 if _absent(tools) else len(tools)
+        self._segments: Sequence[tuple[Json, int]]
+        """The parts of the prompt in order, and the bytes that they count as."""
+        if not _absent(messages):
+            self._segments = [(message, _counted(message)) for message in _split(messages)]
+        else:
+            self._segments = () if _absent(text) else ((text, len(text)),)
+            self.exact = _count_ids(text)
+        self.size = self._before + sum([size for _, size in self._segments])
 
     @classmethod
     def of(cls, peek: Peek, adapter: str | None = None) -> Prompt:
         """Return the prompt of a body that was looked at."""
         text = peek.input if _absent(peek.prompt) else peek.prompt
         return cls(peek.messages, text, peek.tools, peek.max_tokens, adapter)
-
-    @cached_property
-    def size(self) -> int:
-        """Bytes that count as text, tools and media included."""
-        return self._head + sum(size for _, size in self._segments)
-
-    @cached_property
-    def exact(self) -> int | None:
-        """The tokens of a prompt that is given in token ids; else None."""
-        if not _absent(self.messages) or not _IDS.match(self.text):
-            return None
-        raw = bytes(self.text)
-        return raw.count(b",") + 1 if _DIGIT.search(raw) else 0
 
     def tokens(self, ratio: TokenRatio) -> int:
         """Return how many tokens the prompt has, exactly or by `ratio`."""
@@ -136,7 +143,7 @@ class Prompt:
     def prefix(self, ratio: TokenRatio) -> Prefix:
         """Return the prompt's marks."""
         each = ratio.value if self.exact is None else max(1.0, self.size / max(1, self.exact))
-        return tuple(Mark(digest, int(size / each)) for digest, size in self._marks)
+        return tuple([Mark(digest, int(size / each)) for digest, size in self._marks])
 
     def work(self, ratio: TokenRatio, answer: TypicalAnswer, *, prefix: bool = True) -> Work:
         """Return the request's work as expected; without `prefix` no marks are made."""
@@ -153,37 +160,43 @@ class Prompt:
         if _absent(self.messages):
             state.update(memoryview(self.text)[:IDENTITY_BYTES])
             return state.hexdigest()
-        for message in self._messages:
+        for message, _ in self._segments:
             state.update(message)
             if _role(message) == "user":
                 break
         return state.hexdigest()
 
-    @cached_property
-    def _messages(self) -> Sequence[Json]:
-        try:
-            return _list.decode(self.messages)
-        except msgspec.DecodeError:  # no list: the engine will say so
-            return (self.messages,)
-
     @property
-    def _head(self) -> int:
-        return 0 if _absent(self.tools) else len(self.tools)
-
-    @cached_property
-    def _segments(self) -> list[tuple[Json, int]]:
-        """The parts of the prompt in order, and the bytes that they count as."""
-        if _absent(self.messages):
-            return [] if _absent(self.text) else [(self.text, len(self.text))]
-        return [(message, _counted(message)) for message in self._messages]
-
-    @cached_property
     def _marks(self) -> list[tuple[int, int]]:
         """Digest and size of the prompt's beginnings."""
+        if self.size < FIRST_MARK:
+            return []
         seed = xxhash.xxh3_64(f"{self.adapter or ''}\0".encode())
         seed.update(self.tools)
         state = xxhash.xxh3_64(seed=seed.intdigest())
-        return list(_marks(state, self._segments, self._head))
+        return list(_marks(state, self._segments, self._before))
+
+
+def _is_crowded(value: Json) -> bool:
+    """Whether a value may have so many items that they are not told apart."""
+    return len(value) > MOST_ITEMS and bytes(value).count(b",") > MOST_ITEMS
+
+
+def _split(messages: Json) -> Sequence[Json]:
+    if _is_crowded(messages):
+        return (messages,)
+    try:
+        return _list.decode(messages)
+    except msgspec.DecodeError:  # no list: the engine will say so
+        return (messages,)
+
+
+def _count_ids(text: Json) -> int | None:
+    """Return the token ids of a prompt that is given in them, else None."""
+    if not _IDS.match(text):
+        return None
+    raw = bytes(text)
+    return raw.count(b",") + 1 if _DIGIT.search(raw) else 0
 
 
 def _absent(value: Json) -> bool:
@@ -243,6 +256,8 @@ def _role(message: Json) -> str:
 def _counted(message: Json) -> int:
     """Return the bytes of a message, each part of it that is no text as `MEDIA_BYTES`."""
     if _TEXT.search(message, 0, _HEAD):
+        return len(message)
+    if _is_crowded(message):
         return len(message)
     try:
         parts = _parted.decode(message).content

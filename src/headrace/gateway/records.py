@@ -10,19 +10,10 @@ from datetime import datetime
 
 import msgspec
 
+from headrace.routing.choose import Score
+
 TEXT_KEPT = 64 * 1024
 """Characters of a prompt, and of an answer, that a record keeps where its route says so."""
-
-
-class Score(msgspec.Struct, frozen=True, gc=False):
-    """What a replica was worth when one was chosen, and the prompt's tokens that it had cached.
-
-    `score` is in tokens of work: the least is the best.
-    """
-
-    replica: str
-    score: float
-    cached: int = 0
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):

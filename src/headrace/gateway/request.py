@@ -32,6 +32,10 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _USAGE = b'"stream_options":{"include_usage":true},'
 _IDS = b'"return_token_ids":true,'
 _PIECE = 64 * 1024
+_FLAT = 512
+"""Bytes in which nothing can be nested too deeply."""
+_SPARE = 40
+"""Frames of the stack that reading a body leaves free: what reads it again does so from deeper."""
 NULL = msgspec.Raw(b"null")
 _MODEL = b'"model"'
 _ESCAPED_ASCII = b"\\u00"
@@ -149,13 +153,18 @@ def _decode(body: bytes) -> _Body | str:
     if not _is_utf8(body):
         return "The body is not UTF-8, which JSON has to be."
     try:
-        return _decoder.decode(body)
+        return _decode_from(_SPARE if len(body) > _FLAT else 0, body)
     except RecursionError:
         return "The body nests too deeply: objects in objects, lists in lists."
     except msgspec.ValidationError as error:
         return f"The body has a field of the wrong type: {error}."
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return f"The body is not valid JSON: {error}."
+
+
+def _decode_from(depth: int, body: bytes) -> _Body:
+    """Decode so many frames further down the stack."""
+    return _decode_from(depth - 1, body) if depth else _decoder.decode(body)
 
 
 def asking_for(body: bytes, *, usage: bool, ids: bool) -> Sequence[bytes | memoryview]:

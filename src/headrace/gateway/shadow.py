@@ -21,19 +21,25 @@ class Nobody:
     stays_open = True
 
     def __init__(self, over: Callable[[], object]) -> None:
-        self._over = over
+        self._over: Callable[[], object] | None = over
 
     def write(self, data: bytes) -> None:
         """Throw a part of the answer away."""
 
     def refuse(self, failure: Failure, known: Headers) -> None:  # noqa: ARG002  Audience's
         """End."""
-        self._over()
+        self._end()
 
     def answered(self, *, close: bool = False) -> None:  # noqa: ARG002  Audience's
         """End."""
-        self._over()
+        self._end()
 
     def abort(self) -> None:
         """End."""
-        self._over()
+        self._end()
+
+    def _end(self) -> None:
+        """Call `over` once, and forget it: it may know the copy, which holds this."""
+        over, self._over = self._over, None
+        if over is not None:
+            over()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.gateway.records import clip
+from headrace.gateway.records import TEXT_KEPT, clip
 from headrace.gateway.request import NULL
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def words_of(account: Account, transcript: Transcript) -> tuple[str | None, str 
 
 def _prompt(peek: Peek) -> str:
     raw = next((bytes(p) for p in (peek.messages, peek.prompt, peek.input) if p != NULL), b"")
-    return clip(raw.decode("utf-8", "replace"))
+    return clip(raw[: 4 * TEXT_KEPT + 4].decode("utf-8", "replace"))  # 4 bytes a character at most
 
 
 def _answer(account: Account, transcript: Transcript) -> str | None:

@@ -56,6 +56,11 @@ CREATE TABLE IF NOT EXISTS totals (
 PRAGMA user_version = {_VERSION};
 """
 _READ = "SELECT requests, requests_at, tokens, tokens_at FROM used WHERE row = ?"
+_KEEP = """
+INSERT INTO used VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    requests = excluded.requests, requests_at = excluded.requests_at, tokens = excluded.tokens,
+    tokens_at = excluded.tokens_at, limits = excluded.limits
+"""
 _OTHERS = "SELECT coalesce(sum(running), 0) FROM held WHERE row = ? AND gateway != ?"
 _ADD = """
 INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -136,13 +141,14 @@ class LedgerFile:
     def account(self, row: str, *, shared: bool) -> Account:
         """Return what a subject has used; `running`, of other gateways, only if it is `shared`."""
         found = self._run(_READ, row).fetchone() or (0.0, 0.0, 0.0, 0.0)
+        requests, requests_at, tokens, tokens_at = found
         others = self._run(_OTHERS, row, self._gateway).fetchone()[0] if shared else 0
-        return Account(Bucket(*found[:2]), Bucket(*found[2:]), others)
+        return Account(Bucket(requests, requests_at), Bucket(tokens, tokens_at), others)
 
     def keep(self, row: str, limits: Limits, account: Account) -> None:
         """Replace what a subject has used."""
         values = (row, *account.requests, *account.tokens, _encode(limits).decode())
-        self._run("INSERT OR REPLACE INTO used VALUES (?, ?, ?, ?, ?, ?)", *values)
+        self._run(_KEEP, *values)
 
     def hold(self, row: str, running: int, now: float) -> None:
         """Replace how many of a subject's requests this gateway has."""
@@ -198,6 +204,7 @@ def is_busy(error: BaseException) -> bool:
 
 
 def _prepare(made: sqlite3.Connection) -> None:
+    made.execute("PRAGMA page_size = 1024")  # of a new file: what changes is written by the page
     made.execute("PRAGMA journal_mode = WAL")
     made.execute("PRAGMA synchronous = OFF")
     (said,) = made.execute("PRAGMA quick_check(1)").fetchone()

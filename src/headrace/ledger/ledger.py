@@ -104,7 +104,7 @@ class Ledger:
         return grant
 
     def _left(self, charged: Iterable[Subject], now: float) -> tuple[Left | None, Left | None]:
-        accounts = ((s.limits, self._books.account(s.row)) for s in charged if s.limits is not None)
+        accounts = [(s.limits, self._books.account(s.row)) for s in charged if s.limits is not None]
         return least_left(accounts, now)
 
     def settle(self, grant: Grant, prompt: int, completion: int) -> None:
@@ -112,7 +112,7 @@ class Ledger:
         if self._closed:
             return
         prompt, completion = _sane(prompt), _sane(completion)
-        for name in {subject.name for subject in grant.subjects}:
+        for name in dict.fromkeys([subject.name for subject in grant.subjects]):
             one = self._sum_of(name)
             one.requests += 1
             one.prompt += prompt

@@ -12,6 +12,7 @@ from typing import TypeVar
 from headrace.engines.base import Engine, LoraAdapter
 from headrace.fleet.types import Deployment, Fleet, Hardware, KnownPrompt
 from headrace.routing.from_fleet import routes_of
+from headrace.routing.match import Asked, RouteTable
 
 _T = TypeVar("_T")
 
@@ -52,6 +53,12 @@ class Blueprint:
     def known_names(self) -> tuple[str, ...]:
         """All that such an engine answers to: the model's names first, then its adapters'."""
         return (*self.served_names, *self.deployment.adapters)
+
+
+def plain_model(fleet: Fleet) -> str:
+    """Return the first model that a short chat request without more may name, else nothing."""
+    table = RouteTable(routes_of(fleet))
+    return next((name for name in table.aliases if table.find(Asked(name))), "")
 
 
 def aliases(fleet: Fleet, deployment: str) -> tuple[str, ...]:

@@ -118,15 +118,19 @@ _SAID = {
 def invitation(status: FleetStatus) -> str:
     """Return the last lines of a start: where it serves, and a command that tries it."""
     able = [one for one in status.deployments if not one.given_up]
-    models = " ".join(dict.fromkeys(one.models[0] for one in able))
-    body = (
-        f'{{"model": "{able[0].models[0]}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
-    )
+    models = " ".join(dict.fromkeys(model for one in able for model in one.models))
     asleep = [one.name for one in able if not one.desired]
+    return f"ready: {status.address}  model {models}\n{_asleep(asleep)}{_trial(status)}"
+
+
+def _trial(status: FleetStatus) -> str:
+    """Return a command that gets an answer; some fleets have a route for special requests only."""
+    if not status.plain:
+        return "try:   headrace route says which requests have a route; one with no more has none"
+    body = f'{{"model": "{status.plain}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+    key = " -H 'authorization: Bearer YOUR-KEY'" if status.keyed else ""
     return (
-        f"ready: {status.address}  model {models}\n"
-        f"{_asleep(asleep)}"
-        f"try:   curl {status.address}/chat/completions -H 'content-type: application/json' "
+        f"try:   curl {status.address}/chat/completions -H 'content-type: application/json'{key} "
         f"-d '{body}'"
     )
 

@@ -87,7 +87,8 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The whole fleet; `gateway_pid` is None while the gateway is being restarted.
 
     `admin` is where /metrics is; `finishing` counts replaced gateways that still finish streams;
-    `note` is something that happened before this start.
+    `note` is something that happened before this start. `plain` is a model that a request without
+    more may name, if there is one; with `keyed` it needs a key.
     """
 
     fleet: str
@@ -103,6 +104,8 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     finishing: int = 0
     rollout: RolloutStatus | None = None
     note: str = ""
+    plain: str = ""
+    keyed: bool = False
 
     @property
     def settled(self) -> bool:

@@ -17,7 +17,7 @@ import httpx
 from headrace.fleet.problems import FleetError
 from headrace.gateway import control as gateway
 from headrace.local import control
-from headrace.local.blueprint import Blueprint
+from headrace.local.blueprint import Blueprint, plain_model
 from headrace.local.closing import end, signals
 from headrace.local.deployments import Deployments
 from headrace.local.display import Display
@@ -270,6 +270,8 @@ class Supervisor:
             finishing=self._link.finishing,
             rollout=self._rollouts.status,
             note=self._note,
+            plain=plain_model(self._edition.file.fleet),
+            keyed=self._edition.file.fleet.gateway.keys is not None,
             deployments=self._deployments.statuses() if self._deployments else (),
         )
 

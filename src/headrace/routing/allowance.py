@@ -134,9 +134,10 @@ def _too_soon(name: str, limits: Limits, account: Account, ask: Ask) -> Excess |
         waits.append((account.tokens.wait(most, prompt, now), "tokens per minute", most, prompt))
     if (most := limits.concurrency) is not None and account.running >= most:
         waits.append((SOON, "requests at once", most, 1))
-    wait, what, limit, asked = max(waits, default=(0.0, "requests per minute", 0, 0))
-    if not wait:
+    waits = [one for one in waits if one[0]]
+    if not waits:
         return None
+    wait, what, limit, asked = max(waits)
     return Excess(subject=name, what=what, limit=limit, asked=asked, retry_after=wait)
 
 
@@ -166,4 +167,6 @@ def _left(bucket: Bucket, limit: int, now: float) -> Left:
 
 
 def _least(found: list[Left]) -> Left | None:
-    return min(found, key=lambda left: left.remaining, default=None)
+    if len(found) <= 1:
+        return found[0] if found else None
+    return min(found, key=lambda left: left.remaining)

@@ -7,7 +7,6 @@ engine kills it in the prefill or soon after, every time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 Fate = Literal["refused", "failed", "broke", "silent", "moved", "stale"]
@@ -36,8 +35,7 @@ class Verdict(NamedTuple):
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempts:
+class Attempts(NamedTuple):
     """What became of one request so far: attempts made, their barren weight in a row, kills."""
 
     made: int = 0
@@ -54,11 +52,10 @@ class Attempts:
         `chance` in [0, 1) spreads the pauses.
         """
         if fate in BLAMELESS:
-            after = replace(self, made=self.made - 1) if fate == "stale" else self
+            after = self._replace(made=self.made - 1) if fate == "stale" else self
             return after, Verdict(0.0, after.stop_reason())
         weight = 1 if fate == "refused" else 2
-        after = replace(
-            self,
+        after = self._replace(
             barren=0 if tokens else self.barren + weight,
             kills=self.kills + (fate == "broke" and tokens < EARLY),
         )

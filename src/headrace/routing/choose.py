@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
+import msgspec
+
 from headrace.routing.health import Health, Standing
 from headrace.routing.prefix import ENOUGH, PrefixIndex
 from headrace.routing.work import Work
@@ -53,7 +55,7 @@ class Place:
     `ready` says that it takes new work, `listed` that the runtime still names it; it gets nothing
     new before `skip_until` (seconds on the caller's clock), nor what `health` does not admit.
     `ready_at` is when it became ready, if others were ready then. `load` is what it has to do, in
-    tokens of prefill; `Bound` keeps it.
+    tokens of prefill; `Bound` keeps it. `lacks` are adapters that it does not have.
     """
 
     id: str
@@ -65,6 +67,7 @@ class Place:
     health: Health = field(default_factory=Health)
     ready_at: float = -math.inf
     load: int = 0
+    lacks: frozenset[str] = frozenset()
 
     @property
     def wants_work(self) -> bool:
@@ -99,15 +102,16 @@ class Bound:
         self._prompt = self._answer = 0
 
 
-class Score(NamedTuple):
+class Score(msgspec.Struct, frozen=True, gc=False):
     """What speaks against a replica, in tokens of work, and tokens of the prompt cached there.
 
-    Below 0: its cache is worth more than all that waits there.
+    The least is the best. Below 0: its cache is worth more than all that waits there. Records keep
+    them as they are.
     """
 
     replica: str
-    score: int
-    cached: int
+    score: float
+    cached: int = 0
 
 
 class Choice(NamedTuple):
@@ -217,34 +221,35 @@ def _best(
     own = work.prompt + int(work.output * DECODING)
     mean = sum([place.load for place in places]) / len(places) if cached else 0.0
     worth = min(MOST_WORTH, 1.0 + mean / SPARE)
-    scores = _scores(places, cached, 1 / worth)
-    _slow_down(scores, places, own / worth, shares)
+    scores = _scores(places, cached, worth, own, shares)
     first = _first(places, scores, NEAR / worth, written)
     limit = OVERLOAD * mean + SPARE
     if cached and places[first].load > limit:
         within = {p.id: cached.get(p.id, 0) for p in places if p.load <= limit}
-        scores = _scores(places, within, 1 / worth)
-        _slow_down(scores, places, own / worth, shares)
+        scores = _scores(places, within, worth, own, shares)
         first = _first(places, scores, NEAR / worth, written)
-    chosen, told = places[first], []
+    told = []
     for number in _least(scores, first):
-        place, score = places[number], int(scores[number] * worth) + own
-        told.append(Score(place.id, score, cached.get(place.id, 0)))
-    return Choice(chosen, told[0].cached, tuple(told))
+        name = places[number].id
+        told.append(Score(name, int(scores[number] * worth) + own, cached.get(name, 0)))
+    return Choice(places[first], told[0].cached, tuple(told))
 
 
-def _scores(places: Sequence[Place], cached: Mapping[str, int], part: float) -> list[float]:
-    had = cached.get
-    return [place.load * part - had(place.id, 0) for place in places]
-
-
-def _slow_down(
-    scores: list[float], places: Sequence[Place], own: float, shares: Mapping[str, float]
-) -> None:
-    """Make new replicas dearer by what they do not take yet."""
-    for number, place in enumerate(places if shares else ()):
+def _scores(
+    places: Sequence[Place],
+    cached: Mapping[str, int],
+    worth: float,
+    own: int,
+    shares: Mapping[str, float],
+) -> list[float]:
+    if not cached and not shares:
+        return [place.load / worth for place in places]
+    part, had = 1 / worth, cached.get
+    scores = [place.load * part - had(place.id, 0) for place in places]
+    for number, place in enumerate(places if shares else ()):  # new ones are dearer at first
         share = shares.get(place.id, 1.0)
-        scores[number] += max(0.0, scores[number] + own) * (1 / share - 1)
+        scores[number] += max(0.0, scores[number] + own * part) * (1 / share - 1)
+    return scores
 
 
 def _first(
@@ -255,8 +260,10 @@ def _first(
     alike = [number for number, score in enumerate(scores) if score <= enough]
     if len(alike) == 1:
         return alike[0]
+    fewest = min([places[number].running for number in alike])
+    alike = [number for number in alike if places[number].running == fewest]
     got = written.get
-    return min(alike, key=lambda n: (places[n].running, got(places[n].id, 0)))
+    return min(alike, key=lambda n: got(places[n].id, 0)) if written else alike[0]
 
 
 def _least(scores: Sequence[float], first: int) -> list[int]:

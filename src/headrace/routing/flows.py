@@ -186,7 +186,8 @@ class Flows(Generic[T]):
         return start
 
     def _beginning(self, name: str) -> float:
-        return max(self._idle.key(name), self._floor) if name in self._idle else self._floor
+        idle = self._idle.get(name)
+        return self._floor if idle is None or idle[0] < self._floor else idle[0]
 
     def _raise_floor(self, counter: float) -> None:
         """Raise it, if it is lower, and forget whom that makes no different from newcomers."""

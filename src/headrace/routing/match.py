@@ -38,6 +38,8 @@ class RouteTable:
         self.routes = tuple(routes)
         self.aliases = list(dict.fromkeys(a for route in self.routes for a in route.rule.models))
         """Every alias, in the order of the configuration."""
+        self.asks = {route.name: conditions(route.rule) for route in self.routes}
+        """What each route asks about, by its name; see `conditions`."""
         tests = [(route, tuple(_tests(route.rule))) for route in self.routes]
         self._any = [entry for entry in tests if not entry[0].rule.models]
         self._by_alias = {

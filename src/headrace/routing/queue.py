@@ -11,7 +11,7 @@ There is room for all alike: while the next request finds none, nobody behind it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from headrace.routing.choose import Choice, Place, choose
@@ -123,10 +123,10 @@ class WorkQueue(Generic[T]):
 
         `until_ready` is in how many seconds the next replica is ready, for when none is.
         """
+        if not self._waiting and self._has_room():
+            return 0.0
         if not self.any_ready and until_ready is None:
             return None
-        if self.any_ready and not self.waiting and any(p.wants_work for p in self.places.values()):
-            return 0.0
         ahead, rate = self._waiting.ahead(want, ticket), self.pace.rate(now)
         return expected_wait(ahead, rate, None if self.any_ready else until_ready)
 
@@ -139,7 +139,7 @@ class WorkQueue(Generic[T]):
         important one or is refused.
         """
         displaced, full = None, self._waiting.full(want)
-        if full and (self.waiting or self._choose(want.work, now) is None):
+        if full and (self.waiting or self._choose(want, now) is None):
             displaced = self._waiting.victim(want, full)
             if displaced is None:
                 return Submitted(refused=full)
@@ -176,7 +176,7 @@ class WorkQueue(Generic[T]):
         The caller sends them off.
         """
         while (ticket := self._waiting.first()) is not None:
-            choice = self._choose(ticket.want.work, now)
+            choice = self._choose(ticket.want, now)
             if choice is None:
                 self.pace.waits(now, something=self.any_ready)
                 return
@@ -264,8 +264,18 @@ class WorkQueue(Generic[T]):
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _choose(self, work: Work, now: float) -> Choice | None:
-        return choose(self.places.values(), work, now, self.index, self.slow_start)
+    def _has_room(self) -> bool:
+        for place in self.places.values():  # noqa: SIM110 - for each request: any() takes longer
+            if place.ready and place.running < place.room:
+                return True
+        return False
+
+    def _choose(self, want: Want, now: float) -> Choice | None:
+        places: Collection[Place] = self.places.values()
+        if want.adapter is not None:
+            # Where no replica has it, any will do: its engine says so, and nobody waits behind it.
+            places = [p for p in places if p.ready and want.adapter not in p.lacks] or places
+        return choose(places, want.work, now, self.index, self.slow_start)
 
     def _bind(self, ticket: Ticket[T], choice: Choice, now: float) -> None:
         work = ticket.want.work

@@ -17,7 +17,7 @@ class Want(NamedTuple):
 
     Requests of one `flow` (a key, a tenant, else a route) share its turns. `limit` bounds how many
     of the route wait, `max_wait` (seconds) how long, both within the deployment's; `ttft` is the
-    route's promise in seconds. None: there is none.
+    route's promise in seconds, `adapter` what its replica has to have. None: there is none.
     """
 
     route: str
@@ -27,6 +27,7 @@ class Want(NamedTuple):
     max_wait: float | None = None
     limit: int | None = None
     ttft: float | None = None
+    adapter: str | None = None
 
 
 @dataclass(slots=True, eq=False)

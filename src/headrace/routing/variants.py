@@ -81,7 +81,7 @@ def _total(variants: tuple[Variant, ...]) -> float:
 
 
 def _serves(route: Route, deployment: str) -> bool:
-    return any(one.deployment == deployment and one.weight > 0 for one in route.variants)
+    return deployment in [one.deployment for one in route.variants if one.weight > 0]
 
 
 def _picked(route: Route, variant: Variant) -> Pick:
