@@ -118,8 +118,7 @@ def test_an_engine_that_cannot_drain_is_waited_for_outside_it() -> None:
 
 def test_what_a_cpu_cannot_do() -> None:
     assert "1GiB" in problems(kv_cache=None)["kv_cache"]
-    flags = {"flags": {"pipeline_parallel_size": 2}}
-    assert "first request" in problems(engine=flags)["engine.flags.pipeline_parallel_size"]
+    assert "first request" in problems(pipeline_parallel=2)["pipeline_parallel"]
     few = Hardware(kind="cpu", cores=1)
     assert "2 ranks" in problems(hardware=few, tensor_parallel=2)["tensor_parallel"]
     assert not problems(hardware=GPU, kv_cache=None)

@@ -78,10 +78,10 @@ class Vllm:
     def _cpu_problems(
         self, deployment: Deployment, hardware: Hardware
     ) -> Iterator[tuple[Path_, str]]:
-        if deployment.kv_cache is None:
+        if deployment.kv_cache is None and "kv_cache" not in deployment.open:
             wanted = "say how much memory a replica's KV cache may take, such as 1GiB"
             yield ("kv_cache",), f"{wanted}; left alone, vLLM takes 92% of this machine's memory"
-        elif not self._cpu_bytes() and deployment.kv_cache % (GIB * deployment.tensor_parallel):
+        elif not self._cpu_bytes() and _kv(deployment) % (GIB * deployment.tensor_parallel):
             message = f"vLLM {self.version} takes whole GiB for each rank on a CPU"
             whole = f"{deployment.tensor_parallel}GiB"
             newer = f"vLLM {CPU_BYTES_SINCE} or newer"
@@ -90,13 +90,17 @@ class Vllm:
             ranks = deployment.tensor_parallel
             message = f"{ranks} ranks need a core each; the hardware has {hardware.cores}"
             yield ("tensor_parallel",), message
-        for written, value in deployment.engine.flags.items():
-            if canonical(written) == "pipeline-parallel-size" and value != 1:
-                why = "on a CPU its first request kills the engine (measured on 0.32.0)"
-                yield ("engine", "flags", written), f"{why}; use tensor_parallel"
+        if deployment.pipeline_parallel > 1:
+            why = "on a CPU its first request kills the engine (measured on 0.32.0)"
+            yield ("pipeline_parallel",), f"{why}; use tensor_parallel"
 
     def launch(self, deployment: Deployment, hardware: Hardware, placement: Placement) -> Launch:
-        """Return one replica's command and environment; CUDA_VISIBLE_DEVICES is the runtime's."""
+        """Return one replica's command and environment; CUDA_VISIBLE_DEVICES is the runtime's.
+
+        ValueError if the deployment still has a field that says `auto`.
+        """
+        if deployment.open:
+            raise ValueError(f"not filled in yet: {', '.join(sorted(deployment.open))}")
         flags = self._flags(deployment, hardware) | adapter_flags(placement.adapters)
         flags |= {canonical(n): (v, "engine.flags") for n, v in deployment.engine.flags.items()}
         env = self._environment(deployment, hardware, placement)
@@ -115,8 +119,15 @@ class Vllm:
         if deployment.max_model_len is not None:
             flags["max-model-len"] = (deployment.max_model_len, "max_model_len")
         flags["max-num-seqs"] = (deployment.max_num_seqs, "max_num_seqs")
+        if deployment.max_num_batched_tokens is not None:
+            flags["max-num-batched-tokens"] = (
+                deployment.max_num_batched_tokens,
+                "max_num_batched_tokens",
+            )
         if deployment.tensor_parallel > 1:
             flags["tensor-parallel-size"] = (deployment.tensor_parallel, "tensor_parallel")
+        if deployment.pipeline_parallel > 1:
+            flags["pipeline-parallel-size"] = (deployment.pipeline_parallel, "pipeline_parallel")
         if deployment.quantization:
             flags["quantization"] = (deployment.quantization, "quantization")
         if deployment.gpu_memory_utilization is not None:
@@ -218,8 +229,12 @@ def _without_stats(deployment: Deployment) -> bool:
     return any(canonical(name) == "disable-log-stats" and flags[name] for name in flags)
 
 
+def _kv(deployment: Deployment) -> int:
+    return deployment.kv_cache or 0
+
+
 def _rank_share(deployment: Deployment) -> int:
-    return (deployment.kv_cache or 0) // deployment.tensor_parallel
+    return _kv(deployment) // deployment.tensor_parallel
 
 
 def _program(placement: Placement) -> list[str]:

@@ -5,6 +5,7 @@ A part of `types.py`; `headrace.routing` decides by these rules.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -62,6 +63,30 @@ class Shadow(Strict):
 
     deployment: Name
     share: float = Field(gt=0, le=1, description="Of the route's requests.")
+
+
+Workload = Literal["interactive", "batch", "long-context"]
+"""What the people behind a route wait for; a plan takes promises that are not made from it."""
+
+
+class Lengths(Strict):
+    """How long texts are: half of them at most `p50` tokens, all but one in a hundred `p99`."""
+
+    p50: int = Field(ge=1, le=10_000_000)
+    p99: int = Field(ge=1, le=10_000_000)
+
+
+class Traffic(Strict):
+    """What a route expects to be asked; only plans are made from it."""
+
+    trace: Path | None = Field(
+        default=None, description="A recorded trace, as `headrace plan` reads; instead of the rest."
+    )
+    rate: float | None = Field(
+        default=None, gt=0, description="Requests a second; of a trace: its own."
+    )
+    prompt: Lengths | None = Field(default=None, description="Tokens of prompts.")
+    output: Lengths | None = Field(default=None, description="Tokens of answers.")
 
 
 Cause = Literal["queue", "cold", "context", "down"]
@@ -127,6 +152,10 @@ class Route(Strict):
     queue: RouteQueue = RouteQueue()
     record: Recording = Recording()
     slo: Slo = Slo()
+    workload: Workload = Field(
+        default="interactive", description="What its users wait for; promises that slo leaves out."
+    )
+    traffic: Traffic | None = Field(default=None, description="For `headrace plan`.")
     continuation: Literal["text", "exact", "off"] = Field(
         default="text",
         description="A broken stream goes on elsewhere from its text, its token ids, or not.",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.fleet.types import Fleet
+from headrace.fleet.auto import AUTO
+from headrace.fleet.types import Deployment, Fleet
 from headrace.fleet.units import DURATION, format_duration
 
 
@@ -14,6 +15,7 @@ def fleet_schema() -> dict[str, Any]:
     for part in (schema, *schema["$defs"].values()):
         for field in part["properties"].values():
             _write_default(field)
+    _allow_auto(schema["$defs"]["Deployment"]["properties"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -24,3 +26,12 @@ def _write_default(field: dict[str, Any]) -> None:
         field.pop("default", None)
     elif field.get("pattern") == DURATION:
         field["default"] = format_duration(default)
+
+
+def _allow_auto(fields: dict[str, Any]) -> None:
+    kept = ("default", "description")
+    for name in Deployment.MAY_BE_OPEN:
+        field = fields[name]
+        outside = {key: field.pop(key) for key in kept if key in field}
+        kinds = field.pop("anyOf", None) or [dict(field)]
+        fields[name] = {"anyOf": [*kinds, {"const": AUTO}], **outside}

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from headrace.fleet.auto import Open
 from headrace.fleet.base import Name, Strict
 from headrace.fleet.routes import Route
 from headrace.fleet.source import parse_source
@@ -56,6 +57,13 @@ class Hardware(Strict):
         default=None, ge=1, description="CPU cores for each replica; default: all."
     )
     product: str | None = Field(default=None, description="GPU product, such as NVIDIA-H200.")
+    per_node: int | None = Field(
+        default=None, ge=1, le=64, description="GPUs of a node; default: as usual for the product."
+    )
+    nodes: int = Field(default=1, ge=1, le=1000, description="Nodes that one replica may span.")
+    hourly_price: float | None = Field(
+        default=None, ge=0, description="Of one GPU, or of a machine without; your own figure."
+    )
     ttft: Duration = Field(default=0.05, description="Of a twin: time to first token.")
     tpot: Duration = Field(default=0.02, description="Of a twin: time for each further token.")
     prefill: Duration = Field(
@@ -198,8 +206,8 @@ class Balancing(Strict):
     )
 
 
-class Deployment(Strict):
-    """One variant of a model on one engine."""
+class Deployment(Open):
+    """One variant of a model on one engine; capacity flags may be `auto`: the plan chooses."""
 
     model: Name = Field(description="One of the models.")
     hardware: Name = Field(description="One of the hardware entries.")
@@ -208,12 +216,18 @@ class Deployment(Strict):
     max_num_seqs: int = Field(
         default=64, ge=1, le=65536, description="Requests at once on a replica."
     )
+    max_num_batched_tokens: int | None = Field(
+        default=None, ge=1, le=1_048_576, description="Tokens of one step; default: the engine's."
+    )
     kv_cache: Size | None = Field(default=None, description="KV cache of a replica (CPU).")
     gpu_memory_utilization: float | None = Field(
         default=None, gt=0, le=1, description="Share of a GPU's memory that the engine may use."
     )
     tensor_parallel: int = Field(
         default=1, ge=1, le=64, description="Accelerators that share each layer of a replica."
+    )
+    pipeline_parallel: int = Field(
+        default=1, ge=1, le=64, description="Groups of them that have the layers in turn."
     )
     quantization: str | None = Field(
         default=None, description="As the engine names it; default: what the weights say."
@@ -227,6 +241,11 @@ class Deployment(Strict):
     lifecycle: Lifecycle = Lifecycle()
     rollout: Rollout = Rollout()
     queue: Queue = Queue()
+
+    @property
+    def accelerators(self) -> int:
+        """Accelerators of one replica."""
+        return self.tensor_parallel * self.pipeline_parallel
 
 
 class Records(Strict):

@@ -74,8 +74,8 @@ def cores_of(blueprint: Blueprint, slot: int) -> tuple[int, ...]:
 
 
 def devices_of(blueprint: Blueprint, slot: int) -> tuple[str, ...]:
-    """Return the GPUs of the replica in `slot` (from 1): as many as its tensor parallelism."""
-    return _share(blueprint.devices, slot, blueprint.deployment.tensor_parallel)
+    """Return the GPUs of the replica in `slot` (from 1): its own share, in turns."""
+    return _share(blueprint.devices, slot, blueprint.deployment.accelerators)
 
 
 def _share(whole: tuple[_T, ...], slot: int, count: int) -> tuple[_T, ...]:

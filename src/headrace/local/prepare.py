@@ -110,7 +110,7 @@ def machine_findings(
     needs = []
     for name, deployment in file.fleet.deployments.items():
         if file.fleet.hardware[deployment.hardware].kind == "gpu":
-            wanted = deployment.scaling.max * deployment.tensor_parallel
+            wanted = deployment.scaling.max * deployment.accelerators
             yield from device_findings(name, wanted, gpus)
         elif not emulated(file.fleet, deployment):
             keys = [deployment.model, *(adapter_key(name, one) for one in deployment.adapters)]

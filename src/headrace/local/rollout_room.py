@@ -43,7 +43,7 @@ def _memory(blueprint: Blueprint, available: int, weights: Mapping[str, int]) ->
 
 
 def _devices(blueprint: Blueprint, active: int) -> Iterator[Finding]:
-    each, have = blueprint.deployment.tensor_parallel, len(blueprint.devices)
+    each, have = blueprint.deployment.accelerators, len(blueprint.devices)
     if (active + 1) * each > have:
         message = (
             f"a rollout starts one replica beside the {active} that serve; {active + 1} of {each} "
