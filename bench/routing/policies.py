@@ -11,6 +11,7 @@ from bench.routing.engine import BLOCK, Request
 from headrace.routing.choose import Choice, Place
 from headrace.routing.prefix import Mark, Prefix, PrefixIndex
 from headrace.routing.queue import WorkQueue
+from headrace.routing.ticket import Want
 from headrace.routing.work import Work
 
 
@@ -30,9 +31,10 @@ class Queue(WorkQueue[Request]):
 
     policy: Policy | None = None
 
-    def _choose(self, work: Work, now: float) -> Choice | None:
+    def _choose(self, want: Want, now: float) -> Choice | None:
+        work = want.work
         if self.policy is None or not isinstance(work, Asked):
-            return super()._choose(work, now)
+            return super()._choose(want, now)
         places = [place for place in self.places.values() if place.wants_work]
         return Choice(self.policy(places, work), 0, ()) if places else None
 

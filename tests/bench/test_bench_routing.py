@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import pytest
+from bench.routing import choosing, traffic
 from bench.routing import engine as engines
-from bench.routing import traffic
 from bench.routing.engine import Engine, Request
 from bench.routing.simulate import Outcome, simulate
 
@@ -80,6 +81,26 @@ def test_a_hot_prefix_starves_nobody() -> None:
     assert ours.busiest < 1.3
     assert ours.mean < 1.03 * blind.mean
     assert ours.p99 < hashed.p99
+
+
+def test_each_policy_does_what_it_is_called() -> None:
+    """Three rounds of 8 requests of two conversations, a minute apart: all replicas are idle."""
+    went = {}
+    for policy in ("round robin", "consistent hashing", "least work"):
+        requests = [Request(60.0 * number, 1000, 10, (), number % 2) for number in range(24)]
+        simulate(requests, policy, 8)
+        went[policy] = [one.replica for one in requests]
+    assert went["round robin"] == list(range(8)) * 3
+    one, two = went["consistent hashing"][:2]
+    assert went["consistent hashing"] == [one, two] * 12
+    assert went["least work"] == [0] * 24
+
+
+def test_choosing_among_256_takes_less_than_100_microseconds() -> None:
+    """By the better half of the requests, so that a busy machine is not taken for a slow choice."""
+    for kind in ("cold", "warm", "hot", "idle"):
+        _, best = choosing.timed(choosing.scene(256, kind, Random(1)), 200)
+        assert best[100] < 100
 
 
 @pytest.mark.parametrize("make", [traffic.conversations, traffic.hot, traffic.strangers])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.routing import choose as choosing
-from headrace.routing.choose import Choice, Place, Score, choose
+from headrace.routing.choose import Choice, Place, Score
 from headrace.routing.health import Health
 from headrace.routing.prefix import Mark, PrefixIndex
 from headrace.routing.work import NO_WORK, Work
@@ -19,6 +19,17 @@ HOT = tuple(Mark(1000 + n, n * 1000) for n in range(1, 9))
 
 def places(count: int, room: int = 100) -> list[Place]:
     return [Place(f"r{number}", room, health=Health(chance=lambda: 0.0)) for number in range(count)]
+
+
+def choose(
+    among: list[Place],
+    work: Work,
+    now: float,
+    index: PrefixIndex | None = None,
+    slow_start: float = 0.0,
+) -> Choice | None:
+    by_id = {place.id: place for place in among}
+    return choosing.choose(by_id, work, now, index, slow_start)
 
 
 def chosen(choice: Choice | None) -> Place:

@@ -18,7 +18,7 @@ def places(count: int = 2, room: int = 8) -> list[Place]:
 
 
 def choose(among: list[Place], now: float) -> Place | None:
-    choice = choosing.choose(among, NO_WORK, now)
+    choice = choosing.choose({place.id: place for place in among}, NO_WORK, now)
     return None if choice is None else choice.place
 
 

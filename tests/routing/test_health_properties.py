@@ -104,7 +104,7 @@ class AnyFate(RuleBasedStateMachine):
         """Even with nothing in flight anywhere, the next request has a place."""
         trusted = [place for place in self.ready if place.health.trusted]
         if any(place.running == 0 for place in trusted or self.ready):
-            assert choose(self.queue.places.values(), NO_WORK, self.now) is not None
+            assert choose(self.queue.places, NO_WORK, self.now) is not None
 
     @invariant()
     def suspicion_is_told(self) -> None:

@@ -123,13 +123,13 @@ class Choice(NamedTuple):
 
 
 def choose(
-    places: Collection[Place],
+    places: Mapping[str, Place],
     work: Work,
     now: float,
     index: PrefixIndex | None = None,
     slow_start: float = 0.0,
 ) -> Choice | None:
-    """Return the replica for the next request, or None when none can take it.
+    """Return the replica for the next request, of these by id, or None when none can take it.
 
     A probe goes first, so that a replica that was ejected is tried while its peers have room too.
     A replica that became ready less than `slow_start` seconds ago, while others were, takes a
@@ -139,7 +139,8 @@ def choose(
     """
     known = index if index is not None and work.prefix else None
     written = _NOTHING if known is None else known.written
-    some = _some(places, now) if len(places) > MANY else None
+    every = places.values()
+    some = _some(every, now) if len(places) > MANY else None
     if known is None:
         cached = _NOTHING
     elif some is None:
@@ -147,8 +148,8 @@ def choose(
     else:
         cached = known.cached(work.prefix, [place.id for place in some])
         some += _with_most(places, cached, some)
-    for among in (places,) if some is None else (some, places):
-        able, exception = _able(among, places, now)
+    for among in (every,) if some is None else (some, every):
+        able, exception = _able(among, every, now)
         if exception is not None:
             return Choice(exception, cached.get(exception.id, 0), ())
         if able:
@@ -165,11 +166,13 @@ def _some(places: Collection[Place], now: float) -> list[Place]:
 
 
 def _with_most(
-    places: Collection[Place], cached: Mapping[str, int], some: Sequence[Place]
+    places: Mapping[str, Place], cached: Mapping[str, int], some: Sequence[Place]
 ) -> list[Place]:
     """Return those that have most in their cache and are not among `some`."""
-    names = frozenset(islice(cached, ENOUGH)).difference([place.id for place in some])
-    return [place for place in places if place.id in names] if names else []
+    names = {name: None for name in islice(cached, ENOUGH) if name in places}
+    for place in some:
+        names.pop(place.id, None)
+    return [places[name] for name in names]
 
 
 def _able(

@@ -47,12 +47,13 @@ Prefix: TypeAlias = tuple[Mark, ...]
 
 @dataclass(slots=True)
 class _Cache:
-    """One replica: a bit in the masks, `room` and `used` tokens, marks with their tokens.
+    """One replica: a `bit` in masks (`mask` has it alone), tokens, marks with their tokens.
 
     `written` are the tokens that came new so far.
     """
 
     bit: int
+    mask: int
     room: int
     written: int
     used: int = 0
@@ -107,7 +108,7 @@ class PrefixIndex:
     def note(self, replica: str, prefix: Prefix) -> None:
         """Take note that a replica got a prompt."""
         cache = self._caches.get(replica) or self._add(replica)
-        marks, mask = cache.marks, 1 << cache.bit
+        marks, mask = cache.marks, cache.mask
         ends = [0, *(mark.tokens for mark in prefix)]
         for number in range(len(prefix) - 1, -1, -1):  # the head last: it is evicted last
             digest = prefix[number].digest
@@ -139,13 +140,12 @@ class PrefixIndex:
             return
         del self.written[replica]
         for digest in cache.marks:
-            self._drop(digest, cache.bit)
+            self._drop(digest, cache.mask)
         self._free.append(cache.bit)
 
     def _mask(self, replicas: Iterable[str]) -> int:
         caches = self._caches
-        bits = [1 << caches[replica].bit for replica in replicas if replica in caches]
-        return sum(bits)
+        return sum([caches[replica].mask for replica in replicas if replica in caches])
 
     def _add_holders(self, found: dict[str, int], mask: int, tokens: int) -> None:
         if mask.bit_count() > _MANY:
@@ -164,9 +164,10 @@ class PrefixIndex:
         else:
             bit = len(self._ids)
             self._ids.append(replica)
-        self._by_bit[1 << bit] = replica
+        mask = 1 << bit
+        self._by_bit[mask] = replica
         written = min(self.written.values(), default=0)
-        cache = self._caches[replica] = _Cache(bit, DEFAULT_CACHE, written)
+        cache = self._caches[replica] = _Cache(bit, mask, DEFAULT_CACHE, written)
         self.written[replica] = written
         return cache
 
@@ -175,10 +176,10 @@ class PrefixIndex:
         while cache.used > cache.room or len(marks) > MOST_MARKS:
             digest, size = marks.popitem(last=False)
             cache.used -= size
-            self._drop(digest, cache.bit)
+            self._drop(digest, cache.mask)
 
-    def _drop(self, digest: int, bit: int) -> None:
-        left = self._holders[digest] & ~(1 << bit)
+    def _drop(self, digest: int, mask: int) -> None:
+        left = self._holders[digest] & ~mask
         if left:
             self._holders[digest] = left
         else:

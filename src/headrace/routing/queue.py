@@ -11,7 +11,7 @@ There is room for all alike: while the next request finds none, nobody behind it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from headrace.routing.choose import Choice, Place, choose
@@ -271,10 +271,11 @@ class WorkQueue(Generic[T]):
         return False
 
     def _choose(self, want: Want, now: float) -> Choice | None:
-        places: Collection[Place] = self.places.values()
-        if want.adapter is not None:
+        places, adapter = self.places, want.adapter
+        if adapter is not None:
             # Where no replica has it, any will do: its engine says so, and nobody waits behind it.
-            places = [p for p in places if p.ready and want.adapter not in p.lacks] or places
+            having = {name: p for name, p in places.items() if p.ready and adapter not in p.lacks}
+            places = having or places
         return choose(places, want.work, now, self.index, self.slow_start)
 
     def _bind(self, ticket: Ticket[T], choice: Choice, now: float) -> None:
