@@ -50,6 +50,12 @@ def test_a_twin_is_told_its_adapters_by_name() -> None:
     argv = EmulatedVllm(Vllm("0.32.0")).launch(deployment(), HARDWARE, place).argv
     found = [argv[at + 1] for at, flag in enumerate(argv) if flag == "--adapter"]
     assert found == ["pirate", "poet"]
+    assert "--max-loras" not in argv
+    few = deployment(
+        adapters={"pirate": {"weights": "file:///p"}}, engine={"flags": {"max-loras": 1}}
+    )
+    argv = EmulatedVllm(Vllm("0.32.0")).launch(few, HARDWARE, place).argv
+    assert argv[argv.index("--max-loras") + 1] == "1"
 
 
 def test_a_version_that_cannot_drain_is_not_told_to() -> None:

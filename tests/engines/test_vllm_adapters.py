@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from headrace.engines.base import LoraAdapter, Placement
+from headrace.engines.emulated import EmulatedVllm
 from headrace.engines.vllm import Vllm
 from headrace.engines.vllm_flags import flag_problems
 from headrace.fleet.types import Deployment, Hardware
@@ -51,6 +52,18 @@ def test_the_rank_is_rounded_up_to_one_that_vllm_takes(rank: int, reserved: str)
 def test_fewer_may_share_a_batch_if_the_file_says_so() -> None:
     one, two = LoraAdapter("a", Path("/a"), 8), LoraAdapter("b", Path("/b"), 8)
     assert value(arguments(one, two, **{"max-loras": 1}), "--max-loras") == "1"
+
+
+@pytest.mark.parametrize(
+    ("flags", "room"), [({}, None), ({"max-loras": 2}, 2), ({"max_loras": "3"}, 3)]
+)
+def test_the_gateway_hears_how_many_have_room(flags: dict[str, object], room: int | None) -> None:
+    fields = {"model": "m", "hardware": "h", "engine": {"flags": flags}}
+    bare = Deployment.model_validate(fields)
+    given = Deployment.model_validate(fields | {"adapters": {"a": {"weights": "file:///a"}}})
+    for engine in (Vllm("0.32.0"), EmulatedVllm(Vllm("0.32.0"))):
+        assert engine.adapter_room(given) == room
+        assert engine.adapter_room(bare) is None
 
 
 @pytest.mark.parametrize("flag", ["enable-lora", "lora_modules", "max-lora-rank"])

@@ -39,7 +39,7 @@ def configure(
 
 def serve(it: Rig, deployment: str, *engines: Engine, room: int = 8, **more: Any) -> None:
     """Say that these engines are the deployment's replicas."""
-    fields = {name: more.pop(name) for name in ("names", "cache") if name in more}
+    fields = {name: more.pop(name) for name in ("names", "cache", "adapter_room") if name in more}
     it.gateway.set_replicas(
         control.Replicas(
             deployment=deployment,

@@ -123,6 +123,18 @@ async def test_a_replica_without_the_adapter_gets_none_of_its_requests() -> None
         assert (await wire.answer()).status == 404
 
 
+async def test_an_adapter_goes_where_it_is_loaded_and_others_go_elsewhere() -> None:
+    async with engine() as one, engine() as two, rig() as it:
+        names = ("own", "a", "b")
+        configure(it, [to("d", "r", "a", "b")], settings={"d": {"adapters": ("a", "b")}})
+        serve(it, "d", one, two, names=names, adapter_room=1)
+        wires = [await it.post({**chat(), "model": name}) for name in "abba"]
+        for at, name in ((one, "a"), (two, "b"), (two, "b"), (one, "a")):
+            assert json.loads(await answer(at))["model"] == name
+        replicas = [(await wire.answer()).headers["x-headrace-replica"] for wire in wires]
+        assert replicas == ["d-1", "d-2", "d-2", "d-1"]
+
+
 @pytest.mark.parametrize("cause", ["cold", "down", "context"])
 async def test_a_request_overflows_where_its_route_allows_it(cause: Any, tmp_path: Path) -> None:
     async with engine() as big, rig(records=tmp_path / "log") as it:

@@ -64,6 +64,9 @@ class ScriptEngine:
         argv = (sys.executable, "-S", str(SCRIPT), str(placement.port), str(mode))
         return Launch(argv, {"HEADRACE_TEST": "1"})
 
+    def adapter_room(self, deployment: Deployment) -> int | None:
+        del deployment
+
     def phase(self, line: str) -> str | None:
         return line.removeprefix("PHASE ") if line.startswith("PHASE ") else None
 

@@ -94,6 +94,10 @@ class Engine(Protocol):
         """Return the command and environment of one replica."""
         ...
 
+    def adapter_room(self, deployment: Deployment) -> int | None:
+        """Return of how many LoRA adapters requests can run at once; None: of all it has."""
+        ...
+
     def phase(self, line: str) -> str | None:
         """Return the start-up phase that this log line begins, or None.
 

@@ -2,8 +2,8 @@
 
 A twin (`headrace.emulation`) speaks the wrapped engine's API in its version, so everything that
 Headrace knows of that engine holds for its twin; only the command differs. Flags and environment of
-the fleet file are checked as for the real engine, and not used. `local/prepare.py` chooses between
-engine and twin.
+the fleet file are checked as for the real engine and, but for --max-loras, not used.
+`local/prepare.py` chooses between engine and twin.
 """
 
 from __future__ import annotations
@@ -80,12 +80,18 @@ class EmulatedVllm:
         }
         if deployment.max_model_len is not None:
             flags["--max-model-len"] = (str(deployment.max_model_len), "max_model_len")
+        if (room := self.adapter_room(deployment)) is not None:
+            flags["--max-loras"] = (str(room), "engine.flags")
         if has_flag("shutdown-timeout", self.version):
             drain = str(math.ceil(deployment.lifecycle.drain))
             flags["--shutdown-timeout"] = (drain, "lifecycle.drain")
         if embeds(deployment):
             flags["--embeds"] = ("", "engine.flags")
         return flags
+
+    def adapter_room(self, deployment: Deployment) -> int | None:
+        """As the real engine."""
+        return self.real.adapter_room(deployment)
 
     def phase(self, line: str) -> str | None:
         """Return the start-up phase that this log line begins, or None."""

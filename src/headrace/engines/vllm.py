@@ -17,7 +17,7 @@ from packaging.version import Version
 
 from headrace.engines import vllm_log
 from headrace.engines.base import Launch, Placement, Resume
-from headrace.engines.vllm_adapters import adapter_arguments, adapter_flags
+from headrace.engines.vllm_adapters import adapter_arguments, adapter_flags, adapter_room
 from headrace.engines.vllm_flags import canonical, flag_arguments, flag_problems, has_flag
 from headrace.engines.vllm_metrics import metric_sources
 from headrace.fleet.document import Path_
@@ -180,6 +180,10 @@ class Vllm:
 
     def _cpu_bytes(self) -> bool:
         return Version(self.version) >= Version(CPU_BYTES_SINCE)
+
+    def adapter_room(self, deployment: Deployment) -> int | None:
+        """Return of how many adapters requests can run at once, if engine.flags says so."""
+        return adapter_room(deployment)
 
     def phase(self, line: str) -> str | None:
         """Return the start-up phase that this log line begins, or None."""

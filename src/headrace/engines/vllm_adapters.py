@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.engines.base import LoraAdapter
-from headrace.fleet.types import Scalar
+from headrace.engines.vllm_flags import canonical
+from headrace.fleet.types import Deployment, Scalar
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What --max-lora-rank takes (config/lora.py of 0.32.0; versions up to 0.10 end at 256)."""
@@ -32,6 +33,13 @@ def adapter_arguments(adapters: Sequence[LoraAdapter]) -> list[str]:
     if not adapters:
         return []
     return ["--lora-modules", *(f"{adapter.name}={adapter.path}" for adapter in adapters)]
+
+
+def adapter_room(deployment: Deployment) -> int | None:
+    """Return what engine.flags says of --max-loras, None where all adapters have room."""
+    flags = {canonical(name): value for name, value in deployment.engine.flags.items()}
+    room = flags.get("max-loras", "")
+    return int(room) if deployment.adapters and str(room).isdigit() else None
 
 
 def _allowed(rank: int) -> int:

@@ -72,7 +72,8 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """A place to send work: it takes `room` requests at once.
 
     `names` are what its engine calls the model: a request for another alias is sent under the first
-    of them (none: any name will do). `cache` is its KV cache in tokens, where that is known.
+    of them (none: any name will do). `cache` is its KV cache in tokens, where that is known;
+    requests of `adapter_room` LoRA adapters run there at once (None: of all).
     """
 
     id: str
@@ -82,6 +83,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     state: ReplicaState = "ready"
     names: tuple[str, ...] = ()
     cache: int | None = None
+    adapter_room: int | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

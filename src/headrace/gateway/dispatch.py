@@ -57,6 +57,7 @@ class Lane:
         """Whether the runtime has said which replicas there are."""
         self._tell = tell
         self._names: dict[str, tuple[str, ...]] = {}
+        self._adapter_room: dict[str, int | None] = {}
         self._caches: dict[str, int | None] = {}
         self._coming = self._down = False
         self._pools: dict[str, Pool] = {}
@@ -253,6 +254,7 @@ class Lane:
         wanted = [(r.id, r.room, r.state == "ready") for r in message.replicas]
         self._states = {r.id: r.state for r in message.replicas}
         self._names = {r.id: r.names for r in message.replicas}
+        self._adapter_room = {r.id: r.adapter_room for r in message.replicas}
         self._learn_caches({r.id: r.cache for r in message.replicas})
         self.queue.set_places(wanted, now)
         self._look_at_adapters()
@@ -260,11 +262,12 @@ class Lane:
         self._pump(now)
 
     def _look_at_adapters(self) -> None:
-        """Take note of what replicas lack, as they do while a rollout takes an adapter away."""
+        """Take note of their room, and of what they lack while a rollout takes an adapter away."""
         wanted = frozenset(self.config.adapters)
         for place in self.queue.places.values():
             known = self.names(place)
             place.lacks = wanted.difference(known) if known else frozenset()
+            place.slots.room = self._adapter_room.get(place.id)
 
     def _learn_caches(self, caches: dict[str, int | None]) -> None:
         """Take note of the replicas' KV caches, in tokens."""

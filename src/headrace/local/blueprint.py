@@ -54,6 +54,11 @@ class Blueprint:
         """All that such an engine answers to: the model's names first, then its adapters'."""
         return (*self.served_names, *self.deployment.adapters)
 
+    @property
+    def adapter_room(self) -> int | None:
+        """Of how many adapters such an engine runs requests at once; None: of all."""
+        return self.engine.adapter_room(self.deployment)
+
 
 def plain_model(fleet: Fleet) -> str:
     """Return the first model that a short chat request without more may name, else nothing."""

@@ -58,6 +58,7 @@ def for_gateway(
                 state=state,
                 names=replica.blueprint.known_names,
                 cache=replica.kv_tokens,
+                adapter_room=replica.blueprint.adapter_room,
             )
             for replica in replicas
             if (state := _told(replica, others=ready))

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from headrace.routing.adapters import Slots
 from headrace.routing.health import Health, Standing
 from headrace.routing.prefix import ENOUGH, PrefixIndex
 from headrace.routing.work import Work
@@ -55,7 +56,8 @@ class Place:
     `ready` says that it takes new work, `listed` that the runtime still names it; it gets nothing
     new before `skip_until` (seconds on the caller's clock), nor what `health` does not admit.
     `ready_at` is when it became ready, if others were ready then. `load` is what it has to do, in
-    tokens of prefill; `Bound` keeps it. `lacks` are adapters that it does not have.
+    tokens of prefill; `Bound` keeps it. `lacks` are adapters that it does not have, `slots` has
+    those that are loaded.
     """
 
     id: str
@@ -68,24 +70,28 @@ class Place:
     ready_at: float = -math.inf
     load: int = 0
     lacks: frozenset[str] = frozenset()
+    slots: Slots = field(default_factory=Slots)
 
     @property
     def wants_work(self) -> bool:
         """Whether it is ready and has room."""
         return self.ready and self.running < self.room
 
-    def bind(self, work: Work, cached: int = 0) -> Bound:
+    def bind(self, work: Work, cached: int = 0, adapter: str | None = None) -> Bound:
         """Take a request of whose prompt `cached` tokens need no prefill."""
-        return Bound(self, max(0, work.prompt - cached), work.output)
+        return Bound(self, max(0, work.prompt - cached), work.output, adapter)
 
 
 class Bound:
     """What one request still adds to a replica's load, and its room there."""
 
-    __slots__ = ("_answer", "_prompt", "place")
+    __slots__ = ("_adapter", "_answer", "_prompt", "place")
 
-    def __init__(self, place: Place, prompt: int, answer: int) -> None:
+    def __init__(self, place: Place, prompt: int, answer: int, adapter: str | None) -> None:
         self.place = place
+        self._adapter = adapter
+        if adapter is not None:
+            place.slots.enter(adapter)
         self._prompt, self._answer = prompt, int(answer * DECODING)
         place.load += self._prompt + self._answer
         place.running += 1
@@ -100,6 +106,8 @@ class Bound:
         self.place.load -= self._prompt + self._answer
         self.place.running -= 1
         self._prompt = self._answer = 0
+        if self._adapter is not None:
+            self.place.slots.leave(self._adapter)
 
 
 class Score(msgspec.Struct, frozen=True, gc=False):

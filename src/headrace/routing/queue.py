@@ -11,9 +11,10 @@ There is room for all alike: while the next request finds none, nobody behind it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
+from headrace.routing.adapters import places_for
 from headrace.routing.choose import Choice, Place, choose
 from headrace.routing.pace import Pace, expected_wait
 from headrace.routing.prefix import PrefixIndex
@@ -271,18 +272,16 @@ class WorkQueue(Generic[T]):
         return False
 
     def _choose(self, want: Want, now: float) -> Choice | None:
-        places, adapter = self.places, want.adapter
-        if adapter is not None:
-            # Where no replica has it, any will do: its engine says so, and nobody waits behind it.
-            having = {name: p for name, p in places.items() if p.ready and adapter not in p.lacks}
-            places = having or places
+        places: Mapping[str, Place] = self.places
+        if want.adapter is not None:
+            places = places_for(want.adapter, places)
         return choose(places, want.work, now, self.index, self.slow_start)
 
     def _bind(self, ticket: Ticket[T], choice: Choice, now: float) -> None:
-        work = ticket.want.work
+        work, adapter = ticket.want.work, ticket.want.adapter
         self._waiting.take(ticket, max(1, work.cost(choice.cached)))
         self._leave(ticket, now)
-        ticket.choice, ticket.bound = choice, choice.place.bind(work, choice.cached)
+        ticket.choice, ticket.bound = choice, choice.place.bind(work, choice.cached, adapter)
         choice.place.health.sent(now)
         if self.index is not None and work.prefix:
             self.index.note(choice.place.id, work.prefix)
