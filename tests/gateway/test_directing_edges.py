@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import STREAM, engine, rig, soon, until
+from harness import STREAM, engine, rig, soon, token, until, usage_event
 from many import answer, configure, serve, to
 
 from headrace.gateway import answer as answer_module
@@ -384,3 +384,47 @@ async def test_the_bound_of_a_route_changes_with_a_reload() -> None:
             assert (await (await it.post(chat(CLOSE))).answer()).headers[
                 "x-headrace-route"
             ] == route
+
+
+async def test_one_request_that_is_held_spills_over_and_is_continued(tmp_path: Path) -> None:
+    async with (
+        engine() as own,
+        engine() as two,
+        engine() as three,
+        rig(records=tmp_path / "r") as it,
+    ):
+        configure(it, [to("own", overflow=(Overflow("spare", ("queue",), after=0.0),))])
+        serve(it, "own", coming=True)
+        serve(it, "spare", coming=True)
+        first = await it.post(chat())
+        wire = await it.post(chat(stream=True))
+        await until(lambda: it.demand_of("own").held == 2)
+        serve(it, "own", own, room=1)
+        busy = await own.next()
+        serve(it, "spare", two, three)
+        it.gateway.tick()
+        asked = await two.next()
+        asked.start_stream()
+        asked.send_chunk(token("Once "))
+        head = (await wire.head())[1]
+        assert head["x-headrace-fallback"] == "queue from own"
+        await wire.chunk()
+        asked.writer.close()
+        again = await three.next()
+        again.start_stream()
+        for event in (token("upon"), token("", "stop"), usage_event(12, 2)):
+            again.send_chunk(event)
+        again.end_stream()
+        await wire.chunks()
+        busy.answer_json({"choices": []})
+        await first.answer()
+        record = it.records_written()[0]
+        assert (record["variant"], record["deployment"], record["replica"]) == (
+            "own",
+            "spare",
+            "spare-2",
+        )
+        assert list(record["fallbacks"]) == [{"cause": "queue", "origin": "own"}]
+        assert (record["outcome"], record["attempts"], record["continuations"]) == ("ok", 2, 1)
+        assert min(record["held_s"], record["queued_s"]) > 0
+        assert [one["replica"] for one in record["tried"]] == ["spare-1", "spare-2"]
