@@ -44,3 +44,5 @@ class Accelerator:
     kind: Literal["gpu", "cpu"] = "gpu"
     memory_exact: bool = True
     """False: not read from a device but the data sheet's, less 1.5 %."""
+    notes: tuple[str, ...] = ()
+    """What to know about the figures, one sentence each."""
