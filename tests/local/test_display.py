@@ -107,7 +107,7 @@ def test_what_is_tried_has_a_key_where_one_is_needed_and_is_left_out_where_nothi
 def test_a_plain_request_names_a_model_that_needs_nothing_else() -> None:
     root = Path(__file__).parents[2] / "examples"
     assert plain_model(load_fleet(root / "many.yaml").fleet) == "chat"  # `complete`: max_tokens
-    assert plain_model(load_fleet(root / "twin.yaml").fleet) == "demo"
+    assert plain_model(load_fleet(root / "twin.yaml").fleet) == "twin"
 
 
 def test_a_reader_that_went_away_does_not_stop_the_fleet() -> None:
