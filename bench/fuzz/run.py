@@ -30,8 +30,6 @@ from headrace.routing.route import Limits, Overflow, Range, Route, Rule, Shadow,
 _BUSY = re.compile(r"^Executing <.*> took 0\.\d+ seconds\n", re.MULTILINE)
 """What `-X dev` says of a callback on a machine that has other things to do."""
 _PART = 5000  # inputs of one round; between rounds the gateway falls idle and is looked at
-
-
 _FIRST = 100
 """Inputs before the first look: with the first records the store is opened."""
 
@@ -59,7 +57,7 @@ async def run(count: int, seed: int, folder: Path, say: Callable[[str], None]) -
         await driver.send_all(iter(Maker(seed, key).make(_FIRST)))
         looks = [await watch.settled()]
         watching = asyncio.create_task(watch.run())
-        inputs = _inputs(count, seed, key)
+        inputs = _inputs(max(0, count - _FIRST), seed, key)
         sent = 0
         while part := list(itertools.islice(inputs, _PART)):
             await driver.send_all(iter(part))
