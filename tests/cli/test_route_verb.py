@@ -90,6 +90,13 @@ def test_a_prompt_that_does_not_fit_says_where_it_goes(fleet: Path) -> None:
     }
 
 
+def test_an_adapter_is_said_to_be_one(fleet: Path) -> None:
+    request_ = HELLO.replace("assistant", "support")
+    assert "adapter   support, a LoRA adapter of fast\n" in ask(fleet, request_).stdout
+    assert answer(fleet, request_)["taken"]["adapter_of"] == ["fast"]
+    assert answer(fleet, HELLO)["taken"]["adapter_of"] == []
+
+
 def test_an_estimate_near_a_bound_is_said(fleet: Path) -> None:
     done = ask(fleet, HELLO.replace("Hello", "word " * 2300))
     assert "if the prompt has 3000 tokens, route documents would take it" in done.stdout

@@ -92,6 +92,7 @@ def _taken(file: FleetFile, question: Question, taken: Taken) -> Iterator[str]:
     because = f"by its {', '.join(taken.rule)}" if taken.rule else "it takes everything"
     line = file.document.line(("routes", route.name))
     yield from _labelled("route", [f"{route.name} ({file.path.name}:{line}): {because}"])
+    yield from _labelled("adapter", _adapter(file, question, taken))
     yield from _labelled("variant", _variants(taken))
     yield from _labelled("serves", _serves(taken))
     yield from _labelled("context", _contexts(file, taken))
@@ -101,6 +102,17 @@ def _taken(file: FleetFile, question: Question, taken: Taken) -> Iterator[str]:
         yield from _labelled("shadow", [f"{route.shadow.deployment}: {copied}"])
     yield from _labelled("limits", _limits(question, route))
     yield from _labelled("waits", [_waits(file, taken)])
+
+
+def _adapter(file: FleetFile, question: Question, taken: Taken) -> list[str]:
+    names = _adapter_of(file, question.asked.model, taken)
+    return [f"{question.asked.model}, a LoRA adapter of {', '.join(names)}"] if names else []
+
+
+def _adapter_of(file: FleetFile, model: str, taken: Taken) -> list[str]:
+    """Return the deployments on the request's way that have the model as an adapter."""
+    deployments = file.fleet.deployments
+    return [name for name in taken.route.deployments if model in deployments[name].adapters]
 
 
 def _variants(taken: Taken) -> list[str]:
@@ -221,6 +233,7 @@ def _taken_json(file: FleetFile, question: Question, taken: Taken) -> dict[str, 
         "route": route.name,
         "line": file.document.line(("routes", route.name)),
         "rule": taken.rule,
+        "adapter_of": _adapter_of(file, question.asked.model, taken),
         "variants": [
             {"deployment": one.deployment, "weight": one.weight, "share": parts[one.deployment]}
             for one in route.variants
