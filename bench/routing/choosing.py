@@ -2,7 +2,7 @@
 
 Of 10, 64 and 256 replicas under random load, for prompts of 100 000 tokens with 60 marks: cold (in
 no cache), warm (each prompt in the cache of a few) and hot (in the cache of all); idle: warm
-without any load, when all scores tie. The goal is below 100 us at p99 with 256. The marks of a
+without any load, when all scores tie; full: hot, and the last replica alone has room. The goal is below 100 us at p99 with 256. The marks of a
 body of 400 KB are timed too (goal: 200 us), and how long it takes to note what a replica got.
 
 Each request is timed five times, with all others in between. What is the same each time is the
@@ -26,6 +26,7 @@ from headrace.routing.work import Work
 MARKS = 60
 TIMES = 1000
 ROUNDS = 5
+KINDS = ("cold", "warm", "hot", "idle", "full")
 PROMPTS = 50
 
 
@@ -42,13 +43,16 @@ def scene(count: int, kind: str, chance: random.Random) -> Callable[[int], objec
     """Return a call that chooses for the n-th request."""
     places = {f"replica-{n}": Place(f"replica-{n}", 512) for n in range(count)}
     index = PrefixIndex()
-    works = [prompt(number, shared=20 if kind == "hot" else 0) for number in range(PROMPTS)]
-    for place in places.values():
+    hot = kind in {"hot", "full"}
+    works = [prompt(number, shared=20 if hot else 0) for number in range(PROMPTS)]
+    for number, place in enumerate(places.values(), 1):
         index.resize(place.id, 500_000)
         if kind != "idle":
             place.load, place.running = chance.randrange(60_000), chance.randrange(64)
+        if kind == "full" and number < count:
+            place.running = place.room
         if kind != "cold":
-            for work in works if kind == "hot" else chance.sample(works, 3):
+            for work in works if hot else chance.sample(works, 3):
                 index.note(place.id, work.prefix[: chance.randrange(20, MARKS)])
     return lambda n: choose(places, works[n % PROMPTS], n * 0.0137, index, 10.0)
 
@@ -101,7 +105,7 @@ def main() -> None:
     gc.disable()  # as long as it times single calls
     print(f"{'us':>22}: {'p50':>8} {'p99':>8} {'best p50':>8} {'best p99':>8}")
     for count in (10, 64, 256):
-        for kind in ("cold", "warm", "hot", "idle"):
+        for kind in KINDS:
             print(f"{f'of {count}, {kind}':>22}: {row(scene(count, kind, chance))}")
     print(f"{'noting':>22}: {row(noting())}")
     for kind, body in bodies().items():

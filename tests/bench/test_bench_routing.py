@@ -98,7 +98,7 @@ def test_each_policy_does_what_it_is_called() -> None:
 
 def test_choosing_among_256_takes_less_than_100_microseconds() -> None:
     """By the better half of the requests, so that a busy machine is not taken for a slow choice."""
-    for kind in ("cold", "warm", "hot", "idle"):
+    for kind in choosing.KINDS:
         _, best = choosing.timed(choosing.scene(256, kind, Random(1)), 200)
         assert best[100] < 100
 
