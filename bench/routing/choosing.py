@@ -2,8 +2,9 @@
 
 Of 10, 64 and 256 replicas under random load, for prompts of 100 000 tokens with 60 marks: cold (in
 no cache), warm (each prompt in the cache of a few) and hot (in the cache of all); idle: warm
-without any load, when all scores tie; full: hot, and the last replica alone has room. The goal is below 100 us at p99 with 256. The marks of a
-body of 400 KB are timed too (goal: 200 us), and how long it takes to note what a replica got.
+without any load, when all scores tie; full: hot, and the last replica alone has room. The goal is
+below 100 us at p99 with 256. The marks of a body of 400 KB are timed too (goal: 200 us), and how
+long it takes to note what a replica got.
 
 Each request is timed five times, with all others in between. What is the same each time is the
 request's; what is not is the machine's: the last two columns have the least of each five.
