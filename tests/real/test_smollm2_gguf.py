@@ -16,8 +16,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from headrace.fleet.source import parse_source
-from headrace.models.config import read_facts
 from headrace.models.lock import LockedFile
+from headrace.models.look_up import read_folder
 from headrace.models.pull import PullResult, pull
 from headrace.models.store import Store
 
@@ -76,10 +76,11 @@ def test_the_weights_are_those_of_transformers(pulled: PullResult) -> None:
 
 
 def test_the_facts_are_those_of_the_model_card(pulled: PullResult) -> None:
-    facts = read_facts(pulled.path)
-    assert (facts.layers, facts.hidden, facts.heads, facts.kv_heads) == (30, 576, 9, 3)
-    assert (facts.head_dim, facts.vocab, facts.context) == (64, 49_152, 8192)
-    assert (facts.parameters, facts.weight_bytes) == (134_515_008, 269_030_016)
+    facts = read_folder(pulled.path)
+    model, (attention,) = facts.architecture, facts.architecture.attention
+    assert (attention.layers, attention.kv_heads, attention.head_size) == (30, 3, 64)
+    assert (model.hidden, model.heads, model.vocab, model.context) == (576, 9, 49_152, 8192)
+    assert (model.parameters.total, facts.weights.total) == (134_515_008, 269_030_016)
 
 
 @pytest.mark.parametrize(("text", "ids"), GOLDEN)

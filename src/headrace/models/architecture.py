@@ -53,6 +53,10 @@ class Parameters:
     head: int
     active_experts: int
     """Of the experts, those that one token uses, routers and shared ones included."""
+    biases: int = 0
+    """Of attention: biases, convolutions and the like, which quantization leaves as they are."""
+    routers: int = 0
+    """Of the experts: routers and biases, which quantization leaves as they are."""
 
     @property
     def total(self) -> int:
@@ -61,8 +65,13 @@ class Parameters:
 
     @property
     def matrices(self) -> int:
-        """What quantization makes smaller: attention, dense layers, experts."""
+        """Attention, dense layers, experts."""
         return self.attention + self.dense + self.experts
+
+    @property
+    def quantizable(self) -> int:
+        """What quantization makes smaller."""
+        return self.matrices - self.biases - self.routers
 
     @property
     def outside(self) -> int:

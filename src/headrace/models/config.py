@@ -1,15 +1,12 @@
-"""What a model is, read from its Hugging Face folder without any framework.
+"""What a model's Hugging Face folder holds: its config.json, and the headers of its weights.
 
-The exact bytes of the weights come from the safetensors headers, everything else from config.json.
-Memory checks use these facts, and `pull.py` uses the same reading as the last check before it
+`look_up.py` reads facts from them, `pull.py` uses the same reading as the last check before it
 publishes a folder.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,49 +15,6 @@ from headrace.models.names import is_pickled
 from headrace.models.tensorfile import Tensor, read_header
 
 _MAX_JSON = 64 << 20  # bytes; tokenizers reach some 20 MB, configurations some kB
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """Sizes of a decoder: counts, `context` in tokens, `weight_bytes` exact (disk and memory).
-
-    `dtype` is the name in config.json (`bfloat16`), or the safetensors code of most bytes where it
-    names none.
-    """
-
-    architecture: str
-    dtype: str
-    layers: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocab: int
-    context: int
-    parameters: int
-    weight_bytes: int
-
-
-def read_facts(folder: Path) -> ModelFacts:
-    """Read the facts of a model's folder; FormatError names the file and the key."""
-    config = read_json(folder / "config.json")
-    text = config.get("text_config")
-    text = text if isinstance(text, dict) else config  # multimodal models nest their decoder
-    tensors = read_tensors(folder)
-    hidden, heads = _count(text, "hidden_size"), _count(text, "num_attention_heads")
-    return ModelFacts(
-        architecture=_architecture(config),
-        dtype=_dtype(config, text, tensors),
-        layers=_count(text, "num_hidden_layers"),
-        hidden=hidden,
-        heads=heads,
-        kv_heads=_count(text, "num_key_value_heads", heads),
-        head_dim=_count(text, "head_dim", hidden // heads),
-        vocab=_count(text, "vocab_size"),
-        context=_count(text, "max_position_embeddings"),
-        parameters=sum(tensor.elements for tensor in tensors),
-        weight_bytes=sum(tensor.end - tensor.begin for tensor in tensors),
-    )
 
 
 def check_folder(folder: Path) -> None:
@@ -107,30 +61,3 @@ def _shards(index: Path) -> set[Path]:
     if missing := sorted(file.name for file in files if not file.is_file()):
         raise FormatError(f"{index.name} names files that are not there: {', '.join(missing[:5])}")
     return files
-
-
-def _architecture(config: dict[str, Any]) -> str:
-    names = config.get("architectures")
-    if isinstance(names, list) and names and isinstance(names[0], str):
-        return names[0]
-    raise FormatError("config.json names no architectures")
-
-
-def _dtype(config: dict[str, Any], text: dict[str, Any], tensors: tuple[Tensor, ...]) -> str:
-    for part in (text, config):
-        for key in ("dtype", "torch_dtype"):
-            if isinstance(value := part.get(key), str):
-                return value
-    codes: Counter[str] = Counter()
-    for tensor in tensors:
-        codes[tensor.dtype] += tensor.end - tensor.begin
-    return codes.most_common(1)[0][0]
-
-
-def _count(config: dict[str, Any], key: str, default: int | None = None) -> int:
-    value = config.get(key)
-    if value is None and default is not None:
-        return default
-    if type(value) is not int or value < 1:
-        raise FormatError(f"config.json: {key} must be a positive number, not {value!r}")
-    return value

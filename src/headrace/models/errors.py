@@ -9,6 +9,7 @@
     ├── AlteredError       bytes that are not those of the lock file, the hub or the wheel
     ├── RefusedError       bytes that would be dangerous to load or to unpack
     ├── FormatError        a file that is not what its name says
+    │   └── UnknownError   well formed, but not known here
     └── LockError          the lock file cannot be read
 
 Third-party errors are translated where they occur, with the cause chained; a caller needs only
@@ -55,6 +56,10 @@ class RefusedError(WeightsError):
 
 class FormatError(WeightsError):
     """A file is not what its name says, or breaks its format's rules."""
+
+
+class UnknownError(FormatError):
+    """A model, an architecture or a quantization that is not known here."""
 
 
 class LockError(WeightsError):

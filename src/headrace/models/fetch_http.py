@@ -190,7 +190,7 @@ def _expect(response: httpx.Response, part: _Part) -> int | None:
         part.begin(response)
         length = response.headers.get("Content-Length", "")
         return int(length) if length.isdigit() else part.file.size
-    begin, total = _content_range(response)
+    begin, total = content_range(response)
     same = not part.etag or response.headers.get("ETag", part.etag) == part.etag
     if same and response.status_code == httpx.codes.PARTIAL_CONTENT and begin == part.size:
         return total if total is not None else part.file.size
@@ -200,7 +200,8 @@ def _expect(response: httpx.Response, part: _Part) -> int | None:
     raise Again(f"{response.url.host} has another idea of the file; starting it again")
 
 
-def _content_range(response: httpx.Response) -> tuple[int | None, int | None]:
+def content_range(response: httpx.Response) -> tuple[int | None, int | None]:
+    """Return where the bytes of a 206 or 416 begin, and the file's size, where it says so."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if match is None:
         return None, None

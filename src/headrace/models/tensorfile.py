@@ -13,11 +13,12 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from headrace.models.errors import FormatError
 
 MAX_HEADER = 100_000_000  # bytes; the limit of the format's own implementation
+LENGTH_BYTES = 8
 _MAX_DIMENSIONS = 16
 _BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8,
@@ -38,6 +39,11 @@ class Tensor:
     end: int
 
     @property
+    def bytes(self) -> int:
+        """Return its size in the file."""
+        return self.end - self.begin
+
+    @property
     def elements(self) -> int:
         """Return the number of values."""
         return math.prod(self.shape)
@@ -51,19 +57,35 @@ def read_header(path: Path) -> tuple[Tensor, ...]:
     """
     with path.open("rb") as file:
         size = path.stat().st_size
-        raw = _header_bytes(file, size, path)
+        length = header_length(path.name, file.read(LENGTH_BYTES), size)
+        return parse_header(path.name, file.read(length), size)
+
+
+def header_length(name: str, begin: bytes, size: int) -> int:
+    """Read the length of a header from a file's first 8 bytes; `size` is the whole file's."""
+    length = int.from_bytes(begin[:LENGTH_BYTES], "little")
+    if size < LENGTH_BYTES or length > min(MAX_HEADER, size - LENGTH_BYTES):
+        raise FormatError(
+            f"{name} is not a whole safetensors file: {size:,} bytes, "
+            f"of which the header would be {length:,}"
+        )
+    return length
+
+
+def parse_header(name: str, raw: bytes, size: int) -> tuple[Tensor, ...]:
+    """Read a header that was fetched from a file of `size` bytes; checked as `read_header` does."""
     try:
         header = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path.name}: the safetensors header is no JSON: {error}") from error
+        raise FormatError(f"{name}: the safetensors header is no JSON: {error}") from error
     if not isinstance(header, dict):
-        raise FormatError(f"{path.name}: the safetensors header is no JSON object")
+        raise FormatError(f"{name}: the safetensors header is no JSON object")
     header.pop("__metadata__", None)
     tensors = sorted(
-        (_tensor(path, name, value) for name, value in header.items()),
+        (_tensor(name, tensor, value) for tensor, value in header.items()),
         key=lambda tensor: (tensor.begin, tensor.end),
     )
-    _check_cover(path, tensors, size - 8 - len(raw))
+    _check_cover(name, tensors, size - LENGTH_BYTES - len(raw))
     return tuple(tensors)
 
 
@@ -92,39 +114,29 @@ def encode(tensors: Iterable[Tensor], metadata: dict[str, str]) -> bytes:
     return len(raw).to_bytes(8, "little") + raw
 
 
-def _header_bytes(file: BinaryIO, size: int, path: Path) -> bytes:
-    length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > min(MAX_HEADER, size - 8):  # noqa: PLR2004 - the length field's own size
-        raise FormatError(
-            f"{path.name} is not a whole safetensors file: {size:,} bytes, "
-            f"of which the header would be {length:,}"
-        )
-    return file.read(length)
-
-
-def _tensor(path: Path, name: str, value: Any) -> Tensor:
+def _tensor(file: str, name: str, value: Any) -> Tensor:
     try:
         dtype, shape, (begin, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
         bits = _BITS[dtype]
     except (TypeError, KeyError, ValueError, IndexError) as error:
-        raise FormatError(f"{path.name}: tensor {name[:80]!r} is badly described") from error
+        raise FormatError(f"{file}: tensor {name[:80]!r} is badly described") from error
     numbers = (*shape, begin, end)
     if len(shape) > _MAX_DIMENSIONS or not all(
         type(n) is int and 0 <= n < 1 << 63 for n in numbers
     ):
-        raise FormatError(f"{path.name}: tensor {name[:80]!r} has an impossible shape or place")
+        raise FormatError(f"{file}: tensor {name[:80]!r} has an impossible shape or place")
     if math.prod(shape) * bits != (end - begin) * 8:
-        raise FormatError(f"{path.name}: tensor {name[:80]!r} has not the bytes of its shape")
+        raise FormatError(f"{file}: tensor {name[:80]!r} has not the bytes of its shape")
     return Tensor(name, dtype, shape, begin, end)
 
 
-def _check_cover(path: Path, tensors: list[Tensor], data: int) -> None:
+def _check_cover(file: str, tensors: list[Tensor], data: int) -> None:
     for tensor, begin in zip(tensors, _ends(tensors), strict=False):
         if tensor.begin != begin:
-            raise FormatError(f"{path.name}: a hole or overlap before tensor {tensor.name[:80]!r}")
+            raise FormatError(f"{file}: a hole or overlap before tensor {tensor.name[:80]!r}")
     if (end := tensors[-1].end if tensors else 0) != data:
         raise FormatError(
-            f"{path.name} is cut short or too long: its tensors take {end:,} bytes, it has {data:,}"
+            f"{file} is cut short or too long: its tensors take {end:,} bytes, it has {data:,}"
         )
 
 
