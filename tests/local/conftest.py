@@ -27,6 +27,7 @@ async def up(tmp_path: Path) -> AsyncIterator[Up]:
 @asynccontextmanager
 async def _running(folder: Path, mode: str, given: dict[str, Any]) -> AsyncIterator[Running]:
     command = given.pop("gateway_command", COMMAND)
+    pace = given.pop("pace", QUICK)
     file = write_fleet(folder, **given)
     (folder / "mode").write_text(mode)
     made: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
@@ -36,7 +37,7 @@ async def _running(folder: Path, mode: str, given: dict[str, Any]) -> AsyncItera
         with locked(file, folder / "s") as (state, lock), listening(file, state, lock) as reserved:
             loader = ScriptLoader()
             supervisor = Supervisor(
-                loader.edition(file), reserved, display, loader, pace=QUICK, gateway_command=command
+                loader.edition(file), reserved, display, loader, pace=pace, gateway_command=command
             )
             made.set_result(
                 Running(supervisor, display, reserved.address, task, folder, reserved.state, loader)

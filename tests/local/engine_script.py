@@ -5,7 +5,8 @@ family (starts a helper in a session of its own), clash (says that its port is t
 it has), wedged (healthy, and answers nothing), busy (as wedged, but its counters move), sluggish (0.3 s more for all but
 the known prompt), failing (500 to all but the known prompt).
 
-The prompt "slow" takes a second, "long" takes until there is a file named go beside the mode.
+The prompt "slow" takes a second, "long" takes until there is a file named go beside the mode. The files known and looks
+beside it have a byte for each known prompt that was answered, and for each time that the counters were read.
 """
 
 import functools
@@ -32,11 +33,18 @@ def mode() -> str:
     return mode_file.read_text().strip()
 
 
+def note(what: str) -> None:
+    """Make a file beside the mode one byte longer."""
+    with mode_file.with_name(what).open("a") as file:
+        file.write(".")
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         if self.path == "/metrics":
+            note("looks")
             seen = next(looks) if mode() == "busy" else 0
             self.reply(
                 200, f"# TYPE script_tokens_total counter\nscript_tokens_total {seen}\n".encode()
@@ -61,6 +69,8 @@ class Handler(BaseHTTPRequestHandler):
         while mode() in {"wedged", "busy"} or (body.get("prompt") == "long" and not go.exists()):
             time.sleep(0.02)
         known = str(body.get("prompt")).startswith("1, 2, 3")
+        if known:
+            note("known")
         if mode() == "failing" and not known:
             self.answer(500, {"error": {"message": "broken on purpose"}})
             return

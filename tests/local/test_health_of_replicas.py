@@ -1,11 +1,12 @@
 """What becomes of a replica that the gateway suspects, and of work on one that has to go; real processes."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from fleet_kit import Running, ScriptLoader, Up, until, write_fleet
+from fleet_kit import QUICK, Running, ScriptLoader, Up, until, write_fleet
 from test_up import ask
 
 from headrace.gateway.control import Fault
@@ -27,6 +28,12 @@ def suspect(running: Running, what: str = "was silent for 30 s") -> None:
 
 def notes(running: Running, part: str) -> int:
     return sum(part in text for text in running.display.texts("note"))
+
+
+def noted(running: Running, what: str) -> int:
+    """Return how often the engine was asked the `known` prompt, or for its counters (`looks`)."""
+    file = running.folder / what
+    return file.stat().st_size if file.exists() else 0
 
 
 def in_flight(running: Running) -> dict[str, int]:
@@ -66,6 +73,45 @@ async def test_a_replica_that_answers_wrongly_is_taken_out_when_suspected(up: Up
     assert "!!!!" in running.display.texts("wrong")[0]
     running.mode("good")
     await until(lambda: len(running.display.texts("ready")) == 2)
+
+
+async def test_a_replica_that_turns_wrong_without_any_sign_is_taken_out_and_replaced(
+    up: Up,
+) -> None:
+    running = await ready(up, pace=replace(QUICK, proof=0.2))
+    running.mode("wrong")  # /health stays 200 and every request gets its 200
+    await until(lambda: bool(running.display.texts("wrong")))
+    assert notes(running, "asking again") == 1
+    running.mode("good")
+    await until(lambda: len(running.display.texts("ready")) == 2)
+
+
+async def test_a_replica_that_proves_itself_again_and_again_stays(up: Up) -> None:
+    running = await ready(up, pace=replace(QUICK, proof=0.05))
+    before = noted(running, "known")
+    await until(lambda: noted(running, "known") >= before + 5)
+    assert running.states() == ["ready"]
+    assert running.display.texts("note") == running.display.texts("unhealthy") == []
+
+
+async def test_a_wedged_replica_that_nobody_suspects_is_found_too(up: Up) -> None:
+    running = await ready(up, pace=replace(QUICK, proof=0.05, prompt=0.1))
+    running.mode("wedged")
+    await until(lambda: running.states() == ["probing"])
+    running.mode("good")
+    await until(lambda: running.states() == ["ready"])
+    assert running.display.texts("crashed") == []
+
+
+async def test_a_busy_replica_that_nobody_suspects_is_left_in_peace(up: Up) -> None:
+    running = await ready(up, pace=replace(QUICK, proof=0.05, prompt=0.1))
+    before = noted(running, "looks")
+    running.mode("busy")
+    await until(
+        lambda: noted(running, "looks") >= before + 8
+    )  # two for each try of the known prompt
+    assert running.states() == ["ready"]
+    assert running.display.texts("note") == running.display.texts("unhealthy") == []
 
 
 async def test_a_word_about_all_replicas_is_passed_on(up: Up) -> None:

@@ -1,8 +1,9 @@
-"""Whether a ready replica still works: a glance now and then, a look when it is suspected.
+"""Whether a ready replica still works: a glance every few seconds, a look when it is suspected.
 
-`/health` is answered by a process whose engine hangs, so a suspected replica must answer the known
-prompt too, and soon. One that is only busy must not be condemned for its queue: while its counters
-move it is answering others. `replica.py` decides what follows.
+`/health` is answered by a process whose engine hangs, or answers wrongly. So a suspected replica,
+and now and then each other one, must answer the known prompt too, and soon. One that is only busy
+must not be condemned for its queue: while its counters move it is answering others. `replica.py`
+decides what follows.
 """
 
 from __future__ import annotations

@@ -37,6 +37,9 @@ class Pace:
     """Between two looks at a ready replica's health."""
     strikes: int = 3
     """Failed looks in a row until it gets no more work."""
+    proof: float = 60.0
+    """Between two known prompts for a ready replica that nobody suspects: an engine that has begun
+    to answer wrongly gives no other sign."""
     health: float = 2.0
     """For a suspected replica to say that it is alive."""
     prompt: float = 10.0
@@ -201,27 +204,46 @@ class Replica:
 
     async def _watch(self) -> None:
         """Return when it should get no more work; WrongAnswerError if it answers wrongly."""
-        strikes, most = 0, self._site.pace.strikes
+        strikes, most, proven = 0, self._site.pace.strikes, time.monotonic()
         while strikes < most:
             suspected = await self._pause()
-            found = await (self._look() if suspected else glance(self._site.client, self.base))
+            due = time.monotonic() - proven >= self._site.pace.proof
+            if suspected:
+                found = await self._look()
+                self._suspected.clear()
+            else:
+                found = await (self._prove() if due else glance(self._site.client, self.base))
             grave = suspected and found is Found.UNFIT
             strikes = 0 if found is Found.FIT else strikes + (most if grave else 1)
-            if suspected:
-                self._suspected.clear()
+            if (suspected or due) and found is not Found.UNFIT:  # else the next one is due at once
+                proven = time.monotonic()
         self._tell("unhealthy", "does not answer; it gets no work until it does")
 
     async def _look(self) -> Found:
+        found = await self._known_prompt()
+        if found is Found.BUSY:
+            limit = self._site.pace.prompt
+            words = f"no answer to the known prompt within {limit:g} s, but others get theirs"
+            self._tell("note", words)
+        return found
+
+    async def _prove(self) -> Found:
+        """Ask it unsuspected: being busy is no fault, and a wrong answer is asked for once more."""
+        try:
+            found = await self._known_prompt()
+        except WrongAnswerError as error:
+            self._tell("note", f"{error}; asking again")
+            self._suspected.set()
+            return Found.UNFIT
+        return Found.FIT if found is Found.BUSY else found
+
+    async def _known_prompt(self) -> Found:
         pace = self._site.pace
-        found = await look(
+        return await look(
             *(self._site.client, self.base, self._blueprint),
             health=pace.health,
             prompt=pace.prompt,
         )
-        if found is Found.BUSY:
-            words = f"no answer to the known prompt within {pace.prompt:g} s, but others get theirs"
-            self._tell("note", words)
-        return found
 
     async def _pause(self) -> bool:
         """Wait for the next look; return whether somebody asked for it."""

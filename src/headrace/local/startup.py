@@ -23,6 +23,8 @@ _POLL = 0.25
 _HEALTH_TIMEOUT = 5.0
 _PROMPT_TIMEOUT = 120.0
 _SHOWN = 300
+_NOT_NOW = frozenset({httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS})
+"""Too busy, or not yet."""
 
 
 class WrongAnswerError(Exception):
@@ -71,8 +73,8 @@ async def until_healthy(client: httpx.AsyncClient, base: str) -> None:
 async def prove(client: httpx.AsyncClient, base: str, blueprint: Blueprint) -> None:
     """Return once the engine has given the known answer; WrongAnswerError if it gives another one.
 
-    A broken connection or a 503 says nothing yet: either the process ends, which is seen elsewhere,
-    or the next try succeeds.
+    A broken connection, a 503 or a 429 says nothing yet: either the process ends, which is seen
+    elsewhere, or the next try succeeds.
     """
     name = blueprint.served_names[0]
     path, body = probe_request(blueprint.known, name, embeds=blueprint.embeds)
@@ -82,7 +84,7 @@ async def prove(client: httpx.AsyncClient, base: str, blueprint: Blueprint) -> N
         except httpx.HTTPError:
             await asyncio.sleep(_POLL)
             continue
-        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # too busy, or not yet
+        if answer.status_code in _NOT_NOW:
             await asyncio.sleep(_POLL)
             continue
         verdict = _verdict(answer, blueprint)
