@@ -203,7 +203,8 @@ def _running(
     late, kept = math.ceil(reaction.delay / STEP), round(HOLD / STEP)
     before = np.concatenate([np.zeros(late + kept), wanted])
     highest = np.lib.stride_tricks.sliding_window_view(before, kept + 1).max(axis=1)
-    return np.clip(highest[: len(counts)], floor, most)
+    running: Values = np.clip(highest[: len(counts)], floor, most)
+    return running
 
 
 def _keeps(traffic: Traffic, service: Values, wait: float) -> bool:
@@ -226,4 +227,5 @@ def waits(arrivals: Values, service: Values) -> Values:
     possible = np.interp(arrivals, times, served)
     excess = np.arange(len(arrivals)) - possible
     queue = excess - np.minimum.accumulate(excess)
-    return np.maximum(0.0, np.interp(possible + queue, served, times) - arrivals)
+    waited: Values = np.maximum(0.0, np.interp(possible + queue, served, times) - arrivals)
+    return waited

@@ -114,5 +114,5 @@ def _none(load: Growing, reaction: Reaction) -> Threshold:
 
 def _rounded(target: float) -> float:
     """Return it with 2 digits, rounded down: a lower target only fires earlier."""
-    digits = 1 - math.floor(math.log10(target))
-    return math.floor(target * 10**digits) / 10**digits
+    step = 10.0 ** (math.floor(math.log10(target)) - 1)
+    return round(math.floor(target / step) * step, 9)
