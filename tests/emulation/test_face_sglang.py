@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from twin_kit import CHAT, COUNT, Twin, names, open_twin, parsed, said, streamed, text_of
 
 from headrace.emulation.behaviour import Faults
@@ -33,6 +34,33 @@ async def test_no_metrics_unless_asked_for() -> None:
             *("sglang:generation_tokens_total", "sglang:cache_hit_rate"),
             *("sglang:queue_time_seconds", "sglang:num_retracted_reqs"),
         }
+
+
+@pytest.mark.parametrize(
+    ("version", "there", "gone"),
+    [
+        (
+            "0.4.0",
+            {"sglang:time_per_output_token_seconds"},
+            {"sglang:inter_token_latency_seconds", "sglang:queue_time_seconds"},
+        ),
+        (
+            "0.4.9",
+            {"sglang:inter_token_latency_seconds"},
+            {"sglang:time_per_output_token_seconds", "sglang:queue_time_seconds"},
+        ),
+        (
+            "0.5.23",
+            {"sglang:inter_token_latency_seconds", "sglang:num_retracted_requests_total"},
+            {"sglang:time_per_output_token_seconds"},
+        ),
+    ],
+)
+async def test_metric_names_of_a_version(version: str, there: set[str], gone: set[str]) -> None:
+    async with open_twin("sglang", version=version, enable_metrics=True) as client:
+        found = names((await client.get("/metrics")).text)
+        assert there <= found
+        assert not gone & found
 
 
 async def test_a_continuation_from_ids_is_exact() -> None:

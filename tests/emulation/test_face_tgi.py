@@ -1,6 +1,7 @@
 """TGI's face: paths, shapes, refusals and metric names, as its router has them."""
 
 import asyncio
+import socket
 from typing import Any
 
 from twin_kit import CHAT, COUNT, Twin, events, names, open_twin, parsed, text_of
@@ -106,6 +107,15 @@ async def test_metric_names() -> None:
             *("tgi_request_mean_time_per_token_duration", "tgi_request_input_length"),
             "tgi_request_generated_tokens",
         }
+
+
+async def test_metrics_can_have_a_port_of_their_own_too() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with open_twin("tgi", prometheus_port=port) as client:
+        other = await client.get(f"http://127.0.0.1:{port}/metrics")
+        assert names(other.text) == names((await client.get("/metrics")).text)
+        assert (await client.get(f"http://127.0.0.1:{port}/generate")).status_code == 404
 
 
 async def _unfinished(client: Twin, count: int) -> None:

@@ -63,7 +63,7 @@ async def test_metrics_have_a_port_of_their_own() -> None:
             "nv_inference_first_response_histogram_ms",
         }
         assert 'request_type="active"' in page
-        assert 'kv_cache_block_type="fraction"' in page
+        assert all(f'kv_cache_block_type="{kind}"' in page for kind in ("fraction", "free", "max"))
 
 
 async def test_the_openai_front_end() -> None:

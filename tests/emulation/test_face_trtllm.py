@@ -67,6 +67,27 @@ async def test_metrics_are_json_and_prometheus_is_elsewhere() -> None:
         assert samples(page)[f"trtllm_generation_tokens_total{{{labels}}}"] == 6
 
 
+async def test_1_1_had_five_series() -> None:
+    async with open_twin("trtllm", version="1.1.0rc5", return_perf_metrics=True) as client:
+        await said(client)
+        assert names((await client.get("/prometheus/metrics")).text) == {
+            *("trtllm_time_to_first_token_seconds", "trtllm_time_per_output_token_seconds"),
+            *("trtllm_e2e_request_latency_seconds", "trtllm_request_queue_time_seconds"),
+            "trtllm_request_success_total",
+        }
+
+
+async def test_blocks_are_reused_and_missed() -> None:
+    async with open_twin("trtllm", return_perf_metrics=True, block_size=2) as client:
+        for _ in range(2):
+            await said(client)
+        page = samples((await client.get("/prometheus/metrics")).text)
+        # "1, 2, 3," has 8 tokens, whose last is always computed: 3 blocks of 2 are found again.
+        labels = '{engine_type="pytorch",model_name="twin"}'
+        assert page[f"trtllm_kv_cache_reused_blocks_total{labels}"] == 6
+        assert page[f"trtllm_kv_cache_missed_blocks_total{labels}"] == 10
+
+
 async def test_gauges_are_stale_between_completions() -> None:
     async with open_twin("trtllm", return_perf_metrics=True) as client:
         client.face.engine.books.running = 3  # a request that has not completed

@@ -1,6 +1,8 @@
 """vLLM's face where versions differ, and what a recorded answer of 0.32.0 does not show."""
 
+import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -38,8 +40,18 @@ async def test_a_dead_engine_is_500_up_to_0_10_2(version: str, status: int) -> N
         ),
         (
             "0.12.0",
+            {"vllm:kv_cache_usage_perc", "vllm:request_time_per_output_token_seconds"},
+            {"vllm:time_per_output_token_seconds", "vllm:gpu_prefix_cache_hits_total"},
+        ),
+        (
+            "0.11.2",
             {"vllm:kv_cache_usage_perc", "vllm:time_per_output_token_seconds"},
-            {"vllm:gpu_cache_usage_perc", "vllm:gpu_prefix_cache_hits_total"},
+            {"vllm:gpu_cache_usage_perc", "vllm:admission_rejections_total"},
+        ),
+        (
+            "0.32.0",
+            {"vllm:request_queue_time_seconds", "vllm:admission_rejections_total"},
+            {"vllm:gpu_prefix_cache_hits_total"},
         ),
         (
             "0.33.0",
@@ -53,6 +65,31 @@ async def test_metric_names_of_a_version(version: str, there: set[str], gone: se
         found = names((await client.get("/metrics")).text)
         assert there <= found
         assert not gone & found
+
+
+@pytest.mark.parametrize(("version", "labels"), [("0.6.5", ""), ("0.10.2", 'engine="0",')])
+async def test_series_have_the_label_engine_since_v1(version: str, labels: str) -> None:
+    async with open_twin(version=version) as client:
+        page = (await client.get("/metrics")).text
+        assert f'vllm:num_requests_running{{{labels}model_name="twin"}} 0' in page
+
+
+async def test_beyond_the_queue_it_is_503() -> None:
+    limits: dict[str, Any] = {"slots": 1, "max_num_queued_reqs": 1, "version": "0.33.0"}
+    async with open_twin(**limits, faults=Faults(hang_after=1)) as client:
+        begun = [asyncio.create_task(client.ask("/v1/completions", prompt="a")) for _ in range(2)]
+        async with asyncio.timeout(5):
+            while client.face.engine.books.unfinished < 2:
+                await client.get("/health")
+        for stream in (False, True):
+            answer = await client.ask("/v1/completions", prompt="a", stream=stream)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, 503)
+        page = (await client.get("/metrics")).text
+        (line,) = re.findall(r"vllm:admission_rejections_total{.*", page)
+        assert line.endswith(" 2.0")
+        for request in begun:
+            request.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
 
 
 @pytest.mark.parametrize("split", [1, 4, 9])

@@ -71,6 +71,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """vLLM: serves `/v1/embeddings` and no completions."""
     shutdown_timeout: float = 0.0
     """vLLM: how long a stop drains; 0 cuts every stream."""
+    max_num_queued_reqs: int | None = None
+    """vLLM: how many may wait inside; beyond it 503."""
     cut: Manner | None = None
     """vLLM: what a cut stream gets; of the real one's outcomes, measured, `race` draws one.
 
@@ -80,6 +82,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """vLLM: seconds from a stop until streams are cut; the real one needs up to 2."""
     max_concurrent_requests: int = 128
     """TGI: beyond it 429."""
+    prometheus_port: int | None = None
+    """TGI: a second port with metrics; None: there is none."""
     graceful_termination_timeout: float = 90.0
     """TGI: how long a stop drains."""
     enable_metrics: bool = False

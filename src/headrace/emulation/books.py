@@ -51,6 +51,8 @@ class Books:
         """Prompt tokens looked up in the prefix cache, and found there."""
         self.zero = 0
         """For what an engine counts and a twin never has."""
+        self.rejected = {"queued_reqs": 0}
+        """Requests that found the queue full, by the limit."""
         self.finished = dict.fromkeys(("stop", "length", "abort", "error", "repetition"), 0)
         self.ttft, self.itl, self.tpot = Histogram(), Histogram(), Histogram()
         self.e2e, self.queued = Histogram(), Histogram()
@@ -65,6 +67,16 @@ class Books:
     def prefix_rate(self) -> float:
         """Share of prompt tokens that were cached."""
         return self.prefix_hits / self.prefix_queries if self.prefix_queries else 0.0
+
+    @property
+    def prefix_misses(self) -> int:
+        """Prompt tokens that were not cached."""
+        return self.prefix_queries - self.prefix_hits
+
+    @property
+    def kv_free(self) -> int:
+        """Tokens that the KV cache has room for."""
+        return max(0, self.kv_tokens - self.kv_used)
 
     @property
     def now(self) -> float:

@@ -6,7 +6,10 @@
   is 503, and new requests are still taken.
 * Beyond `--max-queued-requests` a request gets `The request queue is full.`: 503, or in a stream
   that has begun with 200 as an error event.
-* Metrics are there only with `--enable-metrics`. The default host is 127.0.0.1.
+* Metrics are there only with `--enable-metrics`, under the names of the version: up to 0.4.8 the
+  time between tokens was `time_per_output_token_seconds`, and the time in the queue came after
+  0.4.9 (between which releases a name changed is known to about these). The default host is
+  127.0.0.1.
 * A chat's finish reason comes in an event of its own. `/generate` streams all text so far, again
   and again.
 
@@ -19,6 +22,8 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import ClassVar
+
+from packaging.version import Version
 
 from headrace.emulation.dialect import Dialect
 from headrace.emulation.engine import Finish, TwinEngine, Wish
@@ -44,16 +49,19 @@ ROWS = (
     Row("gauge", "sglang:full_token_usage", "kv_usage"),
     Row("gauge", "sglang:cache_hit_rate", "prefix_rate"),
     Row("histogram", "sglang:time_to_first_token_seconds", "ttft"),
-    Row("histogram", "sglang:inter_token_latency_seconds", "itl"),
     Row("histogram", "sglang:request_time_per_output_token_seconds", "tpot"),
     Row("histogram", "sglang:e2e_request_latency_seconds", "e2e"),
-    Row("histogram", "sglang:queue_time_seconds", "queued"),
     Row("counter", "sglang:num_requests_total", "arrived"),
     Row("counter", "sglang:num_aborted_requests_total", "aborted"),
     Row("counter", "sglang:prompt_tokens_total", "prompt_tokens"),
     Row("counter", "sglang:generation_tokens_total", "generation_tokens"),
     Row("counter", "sglang:cached_tokens_total", "prefix_hits"),
+    Row("counter", "sglang:num_retracted_requests_total", "zero"),
 )
+_ITL = Row("histogram", "sglang:inter_token_latency_seconds", "itl")
+_OLD_ITL = Row("histogram", "sglang:time_per_output_token_seconds", "itl")
+_QUEUED = Row("histogram", "sglang:queue_time_seconds", "queued")
+_RENAMED = "0.4.9"
 
 
 class SglangFace(Face):
@@ -120,8 +128,15 @@ class SglangFace(Face):
         exchange.reply(200, openai_models(self.behaviour.names, "sglang", **fields))
 
     def _metrics(self, exchange: Exchange) -> None:
-        page = self.page(ROWS, model_name=self.behaviour.names[0])
+        page = self.page(_rows(self.behaviour.version), model_name=self.behaviour.names[0])
         exchange.reply(200, page, content_type=METRICS)
+
+
+def _rows(version: str) -> tuple[Row, ...]:
+    now, renamed = Version(version), Version(_RENAMED)
+    if now < renamed:
+        return (*ROWS, _OLD_ITL)
+    return (*ROWS, _ITL, _QUEUED) if now > renamed else (*ROWS, _ITL)
 
 
 class _Probe:

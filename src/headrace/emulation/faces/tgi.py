@@ -7,6 +7,8 @@
   says 503 if that fails.
 * SIGTERM: no new connections; those that are open finish for up to 90 s
   (`--graceful-termination-timeout`, since 3.3), then everything is killed.
+* Metrics are on the API's port, and since 3.3 on one of their own, too (`--prometheus-port`; the
+  real one opens 9000 unasked).
 * Stop strings stay in the text. JSON events begin `data:` without a space.
 
 Not known, and therefore plain: logprobs in the OpenAI answers, tools, grammars. An abort is not a
@@ -81,6 +83,13 @@ class TgiFace(Face):
             ("POST", "/v1/completions"): self.completion,
             ("POST", "/v1/chat/completions"): self.chat,
         }
+
+    async def listen(self, server: Server, host: str, port: int) -> int:
+        """Open the main port, and the metrics' own if there is to be one."""
+        if self.behaviour.prometheus_port is not None:
+            metrics = self.handler({("GET", "/metrics"): self._metrics})
+            await server.listen(metrics, host, self.behaviour.prometheus_port)
+        return await super().listen(server, host, port)
 
     def unknown(self, exchange: Exchange, *, known: bool) -> None:
         """Answer as axum does: without a body."""

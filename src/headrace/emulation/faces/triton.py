@@ -35,6 +35,7 @@ ROWS = (
     Row("gauge", _BATCHER, "zero", {"inflight_batcher_specific_metric": "paused_requests"}),
     Row("gauge", _BLOCKS, "kv_usage", {"kv_cache_block_type": "fraction"}),
     Row("gauge", _BLOCKS, "kv_used", {"kv_cache_block_type": "used"}),
+    Row("gauge", _BLOCKS, "kv_free", {"kv_cache_block_type": "free"}),
     Row("gauge", _BLOCKS, "kv_tokens", {"kv_cache_block_type": "max"}),
     Row("gauge", _BLOCKS, "prefix_hits", {"kv_cache_block_type": "reused"}),
     Row("gauge", "nv_inference_pending_request_count", "waiting"),

@@ -4,7 +4,8 @@
   `continue_final_message` among them. Token ids come from completions with `detokenize: false`,
   and are taken as a prompt (`prompt_token_ids` in a chat).
 * `/metrics` is JSON; Prometheus' page is `/prometheus/metrics`, and only with
-  `return_perf_metrics: true`. Its gauges are brought up to date only when a request completes.
+  `return_perf_metrics: true`: five series up to 1.1, more since. Its gauges are brought up to date
+  only when a request completes.
 * `/health` says whether the worker lives; `/health_generate` generates a token.
 * SIGTERM: no new connections; open ones finish, without a limit.
 * While it loads, nothing listens. Newer releases (which, is not known; `--answers-while-starting`)
@@ -19,6 +20,8 @@ from __future__ import annotations
 import time
 from typing import ClassVar
 
+from packaging.version import Version
+
 from headrace.emulation.dialect import Dialect
 from headrace.emulation.engine import Finish, TwinEngine, Wish
 from headrace.emulation.exposition import Row
@@ -27,21 +30,29 @@ from headrace.emulation.faces.sglang_voice import flat_error
 from headrace.emulation.faces.trtllm_voice import KNOWN, TrtllmVoice, refusal
 from headrace.emulation.http import Exchange, Handler, Server
 
-ROWS = (
-    Row("gauge", "trtllm_num_requests_running", "running_seen"),
-    Row("gauge", "trtllm_num_requests_waiting", "waiting_seen"),
-    Row("gauge", "trtllm_num_paused_requests", "zero"),
-    Row("gauge", "trtllm_kv_cache_utilization", "kv_usage"),
-    Row("gauge", "trtllm_kv_cache_hit_rate", "prefix_rate"),
+_FIRST = (
     Row("histogram", "trtllm_time_to_first_token_seconds", "ttft"),
     Row("histogram", "trtllm_time_per_output_token_seconds", "tpot"),
     Row("histogram", "trtllm_e2e_request_latency_seconds", "e2e"),
     Row("histogram", "trtllm_request_queue_time_seconds", "queued"),
     Row("counter", "trtllm_request_success_total", "finished_well", by="finished_reason"),
+)
+"""What 1.1 had."""
+ROWS = (
+    *_FIRST,
+    Row("gauge", "trtllm_num_requests_running", "running_seen"),
+    Row("gauge", "trtllm_num_requests_waiting", "waiting_seen"),
+    Row("gauge", "trtllm_num_paused_requests", "zero"),
+    Row("gauge", "trtllm_kv_cache_utilization", "kv_usage"),
+    Row("gauge", "trtllm_kv_cache_hit_rate", "prefix_rate"),
+    Row("counter", "trtllm_kv_cache_reused_blocks_total", "prefix_hits"),  # blocks of one token
+    Row("counter", "trtllm_kv_cache_missed_blocks_total", "prefix_misses"),
     Row("counter", "trtllm_request_error_total", "failed"),
     Row("counter", "trtllm_prompt_tokens_total", "prompt_tokens"),
     Row("counter", "trtllm_generation_tokens_total", "generation_tokens"),
 )
+
+_MANY_SINCE = "1.2"
 
 
 class TrtllmFace(Face):
@@ -115,7 +126,9 @@ class TrtllmFace(Face):
         exchange.reply(200, [{**one, "kvCacheStats": used}])
 
     def _metrics(self, exchange: Exchange) -> None:
-        page = self.page(ROWS, model_name=self.behaviour.names[0], engine_type="pytorch")
+        few = Version(self.behaviour.version) < Version(_MANY_SINCE)
+        labels = {"model_name": self.behaviour.names[0], "engine_type": "pytorch"}
+        page = self.page(_FIRST if few else ROWS, **labels)
         exchange.reply(200, page, content_type=METRICS)
 
 

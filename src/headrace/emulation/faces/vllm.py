@@ -3,6 +3,7 @@
 * Before 0.10.2 there are no token ids. Metrics have the names of the version.
 * `/health` only says whether the worker lives, and stays 200 while vLLM drains. A dead worker is
   503; up to 0.10.2 it is 500 (the version of the change is not known).
+* Beyond `--max-num-queued-reqs` (since 0.30) a request gets 503; since 0.32 it is counted.
 * SIGTERM without a shutdown timeout (and always before 0.18): the socket closes at once, and within
   2 s every stream is aborted, gets an error, or hangs for good. Which of the three is a race;
   `--cut` decides, `--cut race` (the default before 0.18) draws with the odds that were measured.
@@ -10,7 +11,8 @@
   gets 200, no text and `finish_reason: abort`.
 
 Not imitated: guided decoding other than a forced tool call (whose finish reason is `stop`), several
-tools at once, `prompt_logprobs`, stop token ids, admission limits, and the newer APIs.
+tools at once, `prompt_logprobs`, stop token ids, and the newer APIs. The words of the 503 are not
+known.
 """
 
 from __future__ import annotations
@@ -28,16 +30,20 @@ from headrace.emulation.exposition import Kind, Row
 from headrace.emulation.faces.base import METRICS, Face, Paths
 from headrace.emulation.http import Exchange, Server
 from headrace.emulation.log import phases
-from headrace.emulation.request import chat_tokens, check_model
+from headrace.emulation.openai import Failure
+from headrace.emulation.request import Ask, chat_tokens, check_model
 from headrace.emulation.shapes import VllmVoice, embedding, model_list, refusal
 from headrace.emulation.text import decode, encode
 from headrace.engines.vllm import Vllm
 from headrace.engines.vllm_flags import has_flag
-from headrace.engines.vllm_metrics import metric_sources
+from headrace.engines.vllm_metrics import unasked_names
 
 _SIZE = 16
 """Numbers in an embedding."""
 _SICK_IS_500 = "0.10.2"
+_FIRST_V1 = "0.8"
+"""From where on every series has the label `engine`."""
+_COUNTS_REJECTIONS = "0.32"
 _ROWS: dict[str, tuple[Kind, str]] = {
     "running": ("gauge", "running"),
     "waiting": ("gauge", "waiting"),
@@ -71,7 +77,7 @@ class VllmFace(Face):
         )
         details = engine.behaviour.enable_prompt_tokens_details
         self.voice = VllmVoice(version, gives_ids=ids, details=details)
-        self._rows = _rows(version)
+        self._rows = _canonical_rows(version) + _further_rows(version)
 
     def phases(self, host: str, port: int) -> list[str]:
         """Return vLLM's own lines."""
@@ -114,6 +120,16 @@ class VllmFace(Face):
         self.engine.cut(behaviour.cut or ("abort" if drains else "race"))
         await server.quiet.wait()  # a stream that hangs keeps the process, as the real one
 
+    def overload(self, ask: Ask | None = None) -> Failure | None:
+        """Refuse what would wait behind too many."""
+        del ask
+        most, books = self.behaviour.max_num_queued_reqs, self.engine.books
+        if most is None or books.running < self.behaviour.slots or books.waiting < most:
+            return None
+        books.rejected["queued_reqs"] += 1
+        message = f"The request queue is full: {books.waiting} requests wait."
+        raise refusal(503, "ServiceUnavailableError", message, None)
+
     def _health(self, exchange: Exchange) -> None:
         old = Version(self.behaviour.version) <= Version(_SICK_IS_500)
         exchange.reply(200 if self.well else 500 if old else 503, b"")
@@ -129,7 +145,10 @@ class VllmFace(Face):
         exchange.reply(200, model_list(of.names, of.max_model_len, of.adapters))
 
     def _metrics(self, exchange: Exchange) -> None:
-        page = self.page(self._rows, engine="0", model_name=self.behaviour.names[0])
+        labels = {"model_name": self.behaviour.names[0]}
+        if Version(self.behaviour.version) >= Version(_FIRST_V1):
+            labels["engine"] = "0"
+        page = self.page(self._rows, **labels)
         if self.behaviour.adapters:
             page += self.page((self._adapter_row(),))
         exchange.reply(200, page, content_type=METRICS)
@@ -170,10 +189,17 @@ class VllmFace(Face):
         exchange.reply(200, embedding(vectors, model, tokens))
 
 
-def _rows(version: str) -> tuple[Row, ...]:
+def _further_rows(version: str) -> tuple[Row, ...]:
+    queued = Row("histogram", "vllm:request_queue_time_seconds", "queued")
+    rejected = Row("counter", "vllm:admission_rejections_total", "rejected", by="reason")
+    counts = Version(version) >= Version(_COUNTS_REJECTIONS)
+    return (queued, rejected) if counts else (queued,)
+
+
+def _canonical_rows(version: str) -> tuple[Row, ...]:
     return tuple(
         Row(kind, wire, source, by="finished_reason" if source == "finished" else "")
-        for name, wires in metric_sources(version).items()
+        for name, wires in unasked_names(version).items()
         for wire in wires
         for kind, source in [_ROWS[name]]
     )
