@@ -6,6 +6,7 @@ The tests share one fleet; each leaves it as it found it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import queue
 import signal
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 from headrace.drill.report import Report
@@ -139,6 +141,38 @@ async def test_all_of_it_at_once(state: StateDir, monkeypatch: pytest.MonkeyPatc
     assert len(killed) >= 3
     assert {one.who for one in report.memory} == {"supervisor", "gateway"}
     assert msgspec.json.decode(msgspec.json.encode(report))["lost"] == 0
+
+
+async def test_a_drill_that_is_interrupted_undoes_what_it_did(state: StateDir) -> None:
+    await whole(state)
+    command = [
+        sys.executable,
+        "-m",
+        "headrace",
+        "drill",
+        "--kind",
+        "hang",
+        "--yes",
+        "--duration=60s",
+    ]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, "HEADRACE_STATE": str(state.path.parent), "PYTHONUNBUFFERED": "1"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout
+    told = ""
+    while "SIGSTOP to process" not in told:
+        told = (await asyncio.wait_for(process.stdout.readline(), READY)).decode()
+    stopped = int(told.split("SIGSTOP to process ")[1].split(",")[0])
+    process.send_signal(signal.SIGINT)
+    _, errors = await asyncio.wait_for(process.communicate(), READY)
+    assert process.returncode == 130
+    assert errors.decode() == "drill: interrupted; what it had done to the fleet is undone\n"
+    with contextlib.suppress(psutil.NoSuchProcess):  # the runtime may have replaced it meanwhile
+        assert psutil.Process(stopped).status() != psutil.STATUS_STOPPED
+    assert not (await client.status(state)).deployments[0].paused
 
 
 async def test_a_fleet_with_one_replica_is_not_drilled(state: StateDir) -> None:

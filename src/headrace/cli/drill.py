@@ -24,13 +24,17 @@ KEY = "HEADRACE_KEY"
 _STREAMS, _MIXED_STREAMS = 40, 10_000
 _SURE = "This harms {what} of a running fleet, and requests of others may notice. Go on?"
 _STDOUT = Path("-")
+_INTERRUPTED = 130
 
 
-def _seconds(text: str) -> float:
+def _seconds(option: str, text: str, least: float = 0.0) -> float:
     try:
-        return parse_duration(text)
+        seconds = parse_duration(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(f"{text}: {error}", param_hint=f"'{option}'") from error
+    if seconds < least:
+        raise typer.BadParameter(f"{text}: at least {least:g}s", param_hint=f"'{option}'")
+    return seconds
 
 
 def drill(  # noqa: PLR0917 - typer reads the options from the signature
@@ -56,14 +60,15 @@ def drill(  # noqa: PLR0917 - typer reads the options from the signature
     from headrace.drill.page import page  # noqa: PLC0415 - the other verbs start faster
     from headrace.drill.run import Order, drill  # noqa: PLC0415 - as above
 
+    lengths = _seconds("--duration", duration), _seconds("--every", every, least=1.0)
     state = find_fleet(fleet)
     order = Order(
         kind=kind,
         streams=streams or (_MIXED_STREAMS if kind == "mixed" else _STREAMS),
         concurrency=concurrency,
         tokens=tokens,
-        duration=_seconds(duration),
-        every=_seconds(every),
+        duration=lengths[0],
+        every=lengths[1],
         model=model,
         seed=seed,
         key=os.environ.get(KEY),
@@ -72,7 +77,11 @@ def drill(  # noqa: PLR0917 - typer reads the options from the signature
         what = "the gateway" if kind == "gateway" else "replicas"
         typer.confirm(_SURE.format(what=what), abort=True, err=True)
     console = Console(stderr=as_json == _STDOUT)
-    report = asyncio.run(drill(state, order, _teller(console)))
+    try:
+        report = asyncio.run(drill(state, order, _teller(console)))
+    except KeyboardInterrupt:
+        typer.echo("drill: interrupted; what it had done to the fleet is undone", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
     console.print(page(report), soft_wrap=True)
     _write(report, as_json)
     raise typer.Exit(0 if report.good else 1)
