@@ -91,4 +91,4 @@ def test_caches_are_counted_once_for_the_cores_that_share_them(tmp_path: Path) -
 
 
 def test_a_cpu_without_a_name_is_unknown(tmp_path: Path) -> None:
-    assert measuring._model(tmp_path / "none") == "unknown"
+    assert measuring.cpu_model(tmp_path / "none") == "unknown"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from headrace.capacity.kv import KvCache, kv_cache
-from headrace.capacity.memory import Budget, budgets
+from headrace.capacity.memory import ENGINE, Budget, budgets
 from headrace.capacity.setup import Setup
 from headrace.capacity.words import gigabytes
 
@@ -81,9 +81,9 @@ class Fit:
         )
 
 
-def fit(setup: Setup) -> Fit:
-    """Return what memory says about `setup`."""
-    return Fit(setup, budgets(setup))
+def fit(setup: Setup, engine: str = ENGINE) -> Fit:
+    """Return what memory says about `setup`; `engine` is vLLM's version."""
+    return Fit(setup, budgets(setup, engine))
 
 
 def _weights(budget: Budget) -> int:

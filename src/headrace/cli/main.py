@@ -16,9 +16,11 @@ from headrace.cli import (
     down,
     drill,
     emulate,
+    explain,
     gateway,
     keys,
     logs,
+    plan,
     prepare,
     reload,
     request,
@@ -38,6 +40,7 @@ from headrace.fleet.problems import FleetError
 from headrace.gateway.store import StoreError
 from headrace.local.errors import LocalError
 from headrace.models.errors import WeightsError
+from headrace.planning.errors import PlanError
 
 app = typer.Typer(
     help="LLM serving from one reviewed file.",
@@ -58,6 +61,8 @@ app.command()(compare.compare)
 app.command()(usage.usage)
 app.command()(drill.drill)
 app.command()(validate.validate)
+app.command()(plan.plan)
+app.command()(explain.explain)
 app.command()(route.route)
 app.command()(schema.schema)
 app.command()(prepare.prepare)
@@ -72,7 +77,7 @@ def main() -> None:
     """Run the command line."""
     try:
         app()
-    except (FleetError, WeightsError, LocalError, StoreError) as error:
+    except (FleetError, WeightsError, LocalError, StoreError, PlanError) as error:
         sys.stderr.write(f"headrace: {error}\n")
         sys.exit(1)
     except KeyboardInterrupt:

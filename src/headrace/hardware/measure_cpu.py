@@ -47,7 +47,7 @@ def measure_cpu(seconds: float = 1.0, machine: Machine | None = None) -> Acceler
     threads = max(1, math.floor(min(len(machine.cores), machine.core_quota)))
     compute = measure_compute(seconds / 2)
     return Accelerator(
-        name=f"CPU ({_model(_CPUINFO)}, {threads} core{'s' if threads > 1 else ''})",
+        name=f"CPU ({cpu_model()}, {threads} core{'s' if threads > 1 else ''})",
         memory=machine.memory_total,
         bandwidth=measure_bandwidth(seconds / 2, threads, array_bytes(machine, cache_bytes(_CPU))),
         compute={"fp32": compute, "bf16": compute},
@@ -131,7 +131,7 @@ def _best(work: Callable[[], object], seconds: float) -> float:
     return best
 
 
-def _model(cpuinfo: Path) -> str:
+def cpu_model(cpuinfo: Path = _CPUINFO) -> str:
     """Return the CPU's name as the system has it, or `unknown`."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()

@@ -1,0 +1,58 @@
+"""`headrace plan`: what fits, how fast, how many, at what cost, before money is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from headrace.cli.files import load_checked
+
+if TYPE_CHECKING:
+    from headrace.planning.plan import Plan
+
+
+def plan(
+    file: Annotated[Path, typer.Argument(help="The fleet file.")],
+    deployment: Annotated[
+        str | None, typer.Option("--deployment", "-d", help="Only this one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: a line each.")] = False,
+) -> None:
+    """Plan each deployment from its model, hardware and the traffic that its routes declare.
+
+    Memory is exact up to what is said to be assumed; times are ranges with the name of what they
+    rest on. Nothing is started and nothing is fetched.
+    """
+    from headrace.planning.page import page  # noqa: PLC0415 - spares the other verbs numpy
+    from headrace.planning.report import report  # noqa: PLC0415 - as above
+
+    console = Console(highlight=False)
+    for number, one in enumerate(plans(file, deployment)):
+        if as_json:
+            typer.echo(msgspec.json.encode(report(one)))
+            continue
+        if number:
+            console.print()
+        console.print(page(one))
+
+
+def plans(file: Path, deployment: str | None) -> Iterator[Plan]:
+    """Yield the plans of a checked file, then PlanError for what could not be planned."""
+    from headrace.planning.errors import PlanError  # noqa: PLC0415 - spares the other verbs numpy
+    from headrace.planning.plan import plan as make  # noqa: PLC0415 - as above
+    from headrace.planning.subject import subject  # noqa: PLC0415 - as above
+
+    checked = load_checked(file)
+    failed: list[str] = []
+    for name in [deployment] if deployment else checked.fleet.deployments:
+        try:
+            yield make(subject(checked, name))
+        except PlanError as error:
+            failed.append(str(error))
+    if failed:
+        raise PlanError("\n".join(failed))

@@ -1,0 +1,219 @@
+"""Chooses what a file leaves open with `auto`, and says why.
+
+First the layout (the fewest accelerators that keep the promise), then memory, then lengths,
+requests at once and tokens of a step, each from the requests that the routes declare.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+from headrace.capacity.fits import Fit
+from headrace.capacity.kv import kv_layout
+from headrace.capacity.kv_pool import Pool
+from headrace.capacity.layouts import layouts
+from headrace.capacity.lengths import Lengths
+from headrace.capacity.memory import budgets
+from headrace.capacity.recommend import Recommendation, recommend
+from headrace.capacity.setup import Layout
+from headrace.capacity.steady import Steady
+from headrace.capacity.waste import observed_concurrency, resident_blocks
+from headrace.capacity.words import gigabytes
+from headrace.planning.errors import PlanError
+from headrace.planning.flags import Flag
+from headrace.planning.subject import Subject
+
+CPU_SHARE = 0.9
+"""Of this machine's memory, what all replicas together may take."""
+CPU_SEQS = 32
+"""Requests at once on a CPU: beyond, tokens/s hardly rise (277 at 32, 278 at 64 on two cores)."""
+_LENGTHS = ("max_model_len", "max_num_seqs", "max_num_batched_tokens")
+
+
+def settle(subject: Subject) -> tuple[Subject, tuple[Flag, ...]]:
+    """Return the subject with nothing left open, and what was chosen; PlanError if nothing fits."""
+    chosen: list[Flag] = []
+    for step in (_layout, _utilization, _lengths, _kv_cache):
+        for flag in step(subject):
+            chosen.append(flag)
+            if isinstance(flag.value, int | float):
+                subject = subject.filled({flag.name: flag.value})
+    if chosen and not subject.fit.ok:
+        raise PlanError(f"deployments.{subject.name}: {subject.fit.why}")
+    return subject, tuple(chosen)
+
+
+def _layout(subject: Subject) -> Iterator[Flag]:
+    open_ = subject.deployment.open & {"tensor_parallel", "pipeline_parallel"}
+    if not open_:
+        return
+    layout, why = _cheapest(subject)
+    if "tensor_parallel" in open_:
+        yield Flag("tensor_parallel", layout.tensor, "auto", why)
+    if "pipeline_parallel" in open_:
+        yield Flag("pipeline_parallel", layout.pipeline, "auto", why)
+
+
+def _cheapest(subject: Subject) -> tuple[Layout, str]:
+    """Return the layout that serves the rate with the fewest accelerators and keeps the promise.
+
+    Without a rate, the one that serves most for each accelerator. Else the first that fits.
+    """
+    tried = [_try(subject, layout) for layout in _possible(subject)]
+    fitting = [one for one in tried if one.fit.ok]
+    if not fitting:
+        why = tried[-1].fit.why if tried else "is possible"
+        raise PlanError(f"deployments.{subject.name}: no layout on {subject.place.name}: {why}")
+    best = min(fitting, key=lambda one: _accelerators(one, _capacity(one)))
+    layout, capacity = best.setup.layout, _capacity(best)
+    if not capacity:
+        return layout, f"none keeps {subject.slo}; the smallest that starts {best.fit.why}"
+    others = ", ".join(_bid(one) for one in fitting if one is not best) or "nothing"
+    return layout, f"{_bid(best)} within {subject.slo}, against {others}"
+
+
+def _accelerators(subject: Subject, capacity: float) -> float:
+    """Return how many accelerators serve the rate, or one request a second if none is known."""
+    each = subject.setup.layout.accelerators
+    if not capacity:
+        return math.inf
+    return each / capacity if subject.rate is None else each * math.ceil(subject.rate / capacity)
+
+
+def _bid(subject: Subject) -> str:
+    capacity = _capacity(subject)
+    if not capacity:
+        return f"{subject.setup.layout} cannot"
+    if subject.rate is None:
+        return f"{subject.setup.layout} takes {capacity:.3g} requests/s"
+    count = _accelerators(subject, capacity)
+    return f"{subject.setup.layout} serves {subject.rate:g} requests/s with {count:.0f}"
+
+
+def _possible(subject: Subject) -> Iterator[Layout]:
+    deployment, nodes = subject.deployment, subject.place.nodes
+    for layout in layouts(subject.architecture, nodes):
+        tensor = "tensor_parallel" in deployment.open or layout.tensor == deployment.tensor_parallel
+        stages = (
+            "pipeline_parallel" in deployment.open
+            or layout.pipeline == deployment.pipeline_parallel
+        )
+        if tensor and stages:
+            yield layout
+
+
+def _try(subject: Subject, layout: Layout) -> Subject:
+    """Return the subject in this layout, with lengths that its requests need."""
+    made = subject.filled({"tensor_parallel": layout.tensor, "pipeline_parallel": layout.pipeline})
+    if "max_model_len" in subject.deployment.open:
+        made = made.filled({"max_model_len": _recommended(made).setup.max_model_len})
+    return made
+
+
+def _capacity(subject: Subject) -> float:
+    """Return the requests a second that a replica takes within the promise."""
+    pool, lengths = Pool.of(subject.fit.cache), Lengths.of(subject.traffic)
+    steady = Steady(subject.setup, subject.efficiency, pool, lengths)
+    return steady.max_rate(subject.slo.ttft, subject.slo.tpot)
+
+
+def _utilization(subject: Subject) -> Iterator[Flag]:
+    if "gpu_memory_utilization" in subject.deployment.open:
+        share = subject.defaults.gpu_memory_utilization
+        why = (
+            f"vLLM {subject.engine}'s own default: it leaves"
+            f" {gigabytes((1 - share) * subject.place.accelerator.memory)} of each device to what"
+            " the engine does not count"
+        )
+        yield Flag("gpu_memory_utilization", share, "auto", why)
+
+
+def _lengths(subject: Subject) -> Iterator[Flag]:
+    wanted = subject.deployment.open & set(_LENGTHS)
+    if not wanted:
+        return
+    if subject.setup.accelerator.kind == "cpu":
+        yield from _cpu_lengths(subject, wanted)
+        return
+    found = _recommended(subject)
+    for choice in found.choices:
+        if choice.flag in wanted:
+            value = choice.value
+            if choice.flag == "max_num_seqs":
+                value = min(value, _seqs_that_fit(subject, found))
+            yield Flag(choice.flag, value, "auto", choice.reason)
+
+
+def _recommended(subject: Subject) -> Recommendation:
+    """Recommend for what its routes ask; a step may take as long as a token is promised in."""
+    return recommend(
+        subject.setup,
+        subject.traffic,
+        longest_step=4 * subject.slo.tpot,
+        engine=subject.engine,
+    )
+
+
+def _seqs_that_fit(subject: Subject, found: Recommendation) -> int:
+    """Return the most requests at once with the flags that the file fixes itself."""
+    fixed = {
+        name: getattr(subject.setup, name)
+        for name in _LENGTHS
+        if name not in subject.deployment.open
+    }
+    setup = replace(found.setup, **fixed)
+    cache = Fit(setup, budgets(setup, subject.engine)).cache
+    return max(1, int(observed_concurrency(cache, subject.traffic, setup.max_model_len)))
+
+
+def _cpu_lengths(subject: Subject, wanted: frozenset[str]) -> Iterator[Flag]:
+    """On a CPU compute ends before memory does, and the cache is made as large as is needed."""
+    length = _recommended(subject).max_model_len
+    if "max_model_len" in wanted:
+        yield Flag(length.flag, length.value, "auto", length.reason.partition(". ")[0])
+    if "max_num_seqs" in wanted:
+        why = "beyond so many requests at once a CPU's tokens/s hardly rise, each only waits longer"
+        yield Flag("max_num_seqs", CPU_SEQS, "auto", why)
+    if "max_num_batched_tokens" in wanted:
+        value = subject.defaults.max_num_batched_tokens
+        why = f"vLLM {subject.engine}'s own default on a CPU"
+        yield Flag("max_num_batched_tokens", value, "auto", why)
+
+
+def _kv_cache(subject: Subject) -> Iterator[Flag]:
+    if "kv_cache" not in subject.deployment.open:
+        return
+    if subject.setup.accelerator.kind != "cpu":
+        raise PlanError(
+            f"deployments.{subject.name}.kv_cache: on a GPU the cache is what"
+            " gpu_memory_utilization leaves; set that to auto, and remove kv_cache"
+        )
+    yield _cpu_cache(subject)
+
+
+def _cpu_cache(subject: Subject) -> Flag:
+    """Return enough for all requests at once, within a replica's share of the machine."""
+    setup, ranks = subject.setup, subject.deployment.tensor_parallel
+    layout = kv_layout(setup)
+    each = max(
+        resident_blocks(layout, subject.traffic, setup.max_model_len),
+        layout.blocks_for(setup.max_model_len) / setup.max_num_seqs,
+    )
+    blocks = int(each * setup.max_num_seqs) + 2
+    need = blocks * layout.block_bytes[0] * ranks
+    replicas = subject.deployment.scaling.max
+    used = sum(budget.used for budget in budgets(setup, subject.engine))
+    room = int(CPU_SHARE * subject.place.accelerator.memory / replicas) - used
+    if room < layout.blocks_for(setup.max_model_len) * layout.block_bytes[0] * ranks:
+        raise PlanError(
+            f"deployments.{subject.name}.kv_cache: {replicas} replicas of {gigabytes(used)} without"
+            f" a cache leave no room for one request of {setup.max_model_len:,} tokens in"
+            f" {gigabytes(subject.place.accelerator.memory)}; lower scaling.max or max_model_len"
+        )
+    why = (
+        f"{setup.max_num_seqs} requests at once need {gigabytes(need)} ({blocks:,} blocks); each of"
+        f" {replicas} replica(s) may have {gigabytes(room)} beside its weights"
+    )
+    return Flag("kv_cache", min(need, room) // ranks * ranks, "auto", why)

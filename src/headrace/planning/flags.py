@@ -1,0 +1,44 @@
+"""The capacity flags of a deployment, each with its value, whose it is, and why.
+
+`auto.py` chooses those that the file leaves to the plan; here all of them are explained, for
+`headrace plan`, `headrace explain` and whoever starts replicas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Origin = Literal["file", "auto", "default"]
+"""Who chose a value: the file, the plan (`auto`), or nobody: the default of Headrace or vLLM."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag of the deployment, as the file names it; `why` are sentences with figures."""
+
+    name: str
+    value: int | float | str
+    origin: Origin
+    why: str
+
+    @property
+    def whose(self) -> str:
+        """Say who chose it."""
+        return {"file": "the file", "auto": "auto", "default": "the default"}[self.origin]
+
+    @property
+    def brief(self) -> str:
+        """The first sentence of the reason; `headrace explain` has the rest."""
+        return self.why.partition(". ")[0].partition("; ")[0]
+
+    def __str__(self) -> str:
+        """Write one line."""
+        return f"{self.name} = {shown(self.name, self.value)} ({self.whose}): {self.why}"
+
+
+def shown(name: str, value: float | str) -> str:
+    """Write a value as people read it: bytes with their unit, counts with thousands."""
+    if name == "kv_cache" and isinstance(value, int | float):
+        return f"{value / 2**30:.3g} GiB"
+    return f"{value:,}" if isinstance(value, int) else str(value)

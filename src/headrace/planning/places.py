@@ -1,0 +1,102 @@
+"""A hardware entry of the file as accelerators in nodes, with what one of them costs.
+
+GPUs come from the catalogue by their product, the CPU of this machine is measured once and then
+remembered. A twin with a `product` is planned as that product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from headrace.capacity.layouts import Nodes
+from headrace.fleet.types import Hardware
+from headrace.hardware.accelerator import Accelerator
+from headrace.hardware.catalogue import UnknownAcceleratorError, example_price, find_accelerator
+from headrace.hardware.machine import Machine, read_machine
+from headrace.hardware.measure_cpu import cpu_model, measure_cpu
+from headrace.models.cache import cache_root
+from headrace.planning.errors import PlanError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where replicas run; `price` is of one accelerator and hour, 0 where nobody said one."""
+
+    name: str
+    nodes: Nodes
+    price: float
+    price_basis: str
+    """Whose figure it is: the file's, or an example with its date."""
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """What its nodes have."""
+        return self.nodes.accelerator
+
+
+class _Remembered(msgspec.Struct):
+    """A measured CPU, and on which machine that was."""
+
+    machine: str
+    accelerator: Accelerator
+
+
+def place_of(name: str, hardware: Hardware) -> Place:
+    """Return the place of a hardware entry; PlanError if nothing is known of its product."""
+    accelerator = _accelerator(name, hardware)
+    nodes = Nodes(accelerator, hardware.per_node or accelerator.per_node, hardware.nodes)
+    price, basis = _price(hardware, accelerator)
+    return Place(name, nodes, price, basis)
+
+
+def _accelerator(name: str, hardware: Hardware) -> Accelerator:
+    if hardware.kind == "cpu":
+        return local_cpu()
+    if hardware.product is None:
+        raise PlanError(
+            f"hardware.{name}.product is not said, so nothing is known of its memory and speed; "
+            "name one, such as H100 (a twin is planned as the product that it stands for)"
+        )
+    try:
+        return find_accelerator(hardware.product)
+    except UnknownAcceleratorError as error:
+        raise PlanError(f"hardware.{name}.product: {error}") from error
+
+
+def _price(hardware: Hardware, accelerator: Accelerator) -> tuple[float, str]:
+    if hardware.hourly_price is not None:
+        return hardware.hourly_price, "the file's hourly_price"
+    example = example_price(accelerator)
+    if example is None:
+        return 0.0, "no price: set hourly_price of the hardware"
+    return example.usd_per_hour, f"no hourly_price in the file; {example}"
+
+
+def local_cpu(file: Path | None = None) -> Accelerator:
+    """Return this machine's CPU, measured within the last run that had the same cores and model."""
+    path = file or cache_root() / "cpu.json"
+    machine = read_machine()
+    label = f"{cpu_model()} {machine.cores} {machine.core_quota} {machine.memory_total}"
+    known = _read(path)
+    if known is not None and known.machine == label:
+        return known.accelerator
+    return _measured(path, label, machine)
+
+
+def _measured(path: Path, label: str, machine: Machine) -> Accelerator:
+    made = measure_cpu(machine=machine)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.with_suffix(".tmp")
+    whole.write_bytes(msgspec.json.encode(_Remembered(label, made)))
+    whole.replace(path)
+    return made
+
+
+def _read(path: Path) -> _Remembered | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Remembered)
+    except (OSError, msgspec.MsgspecError):  # not measured yet, or by another version
+        return None

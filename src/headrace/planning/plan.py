@@ -1,0 +1,182 @@
+"""A deployment's whole plan: what fits, how fast it is, how many replicas, what that costs.
+
+All arithmetic is `capacity`'s; here its answers for one deployment come together. `page.py` shows
+them in a terminal, `report.py` writes them for programs, `explain.py` answers for one flag.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from headrace.capacity.cost import Cost, RouteLoad, Seconds, by_route, cost
+from headrace.capacity.cost_curve import alone, one_at_a_time
+from headrace.capacity.efficiency import Efficiency
+from headrace.capacity.fits import Fit
+from headrace.capacity.kv_pool import Pool
+from headrace.capacity.lengths import Lengths
+from headrace.capacity.options import ASSUMED_REACTION
+from headrace.capacity.replicas import Reaction, Replicas, for_rate, for_traffic, growth
+from headrace.capacity.roofline import Batch, Roofline, chunk_pairs
+from headrace.capacity.steady import State, Steady
+from headrace.capacity.threshold import Growing, Threshold, threshold
+from headrace.capacity.waste import Context, Waste, contexts, waste
+from headrace.planning.auto import settle
+from headrace.planning.flags import Flag
+from headrace.planning.subject import Subject
+
+HALF = 0.5
+"""Of the highest rate: where a replica is looked at if no rate is known."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One deployment; `chosen` are the flags that its file left open, filled in in `subject`."""
+
+    subject: Subject
+    chosen: tuple[Flag, ...]
+
+    @property
+    def name(self) -> str:
+        """The deployment's."""
+        return self.subject.name
+
+    @property
+    def fit(self) -> Fit:
+        """What memory says."""
+        return self.subject.fit
+
+    @property
+    def efficiency(self) -> Efficiency:
+        """What all times rest on; its label goes wherever one is shown."""
+        return self.subject.efficiency
+
+    @cached_property
+    def lengths(self) -> Lengths:
+        """Of the requests of all routes."""
+        return Lengths.of(self.subject.traffic)
+
+    @cached_property
+    def waste(self) -> Waste:
+        """What paging saves against reserving max_model_len for each request."""
+        setup = self.subject.setup
+        return waste(self.subject.traffic, setup.max_model_len, setup.block)
+
+    @cached_property
+    def contexts(self) -> tuple[Context, ...]:
+        """What other limits on the length would mean."""
+        longest = self.subject.architecture.context
+        return contexts(self.fit.cache, self.subject.traffic, longest)
+
+    @cached_property
+    def steady(self) -> Steady:
+        """One replica at any rate."""
+        pool = Pool.of(self.fit.cache)
+        return Steady(self.subject.setup, self.efficiency, pool, self.lengths)
+
+    @cached_property
+    def capacity(self) -> float:
+        """Requests a second that one replica takes within the SLO; 0 if it keeps it at no rate."""
+        return self.steady.max_rate(self.subject.slo.ttft, self.subject.slo.tpot)
+
+    @cached_property
+    def lone(self) -> State | None:
+        """One request at a time; None if not even one fits."""
+        return alone(self.steady)
+
+    @cached_property
+    def replicas(self) -> Replicas | None:
+        """How many; None without a rate, or if the SLO is kept at no rate."""
+        rate, slo = self.subject.rate, self.subject.slo
+        if rate is None or self.capacity <= 0:
+            return None
+        if self._recorded:
+            return for_traffic(self.subject.traffic, self.capacity, slo.ttft, self.reaction)
+        return for_rate(rate, self.capacity, slo.ttft, self.reaction)
+
+    @property
+    def _recorded(self) -> bool:
+        return all(one.traffic.source != "declared" for one in self.subject.loads)
+
+    @property
+    def reaction(self) -> Reaction:
+        """How late help comes; the cold start is assumed until one was measured."""
+        return ASSUMED_REACTION
+
+    @cached_property
+    def state(self) -> State | None:
+        """A replica at its share of the rate, or half-way to its capacity where none is known."""
+        if self.replicas is not None and self.subject.rate is not None:
+            return self.steady.at(self.subject.rate / self.replicas.most)
+        return self.steady.at(HALF * self.capacity) if self.capacity else self.lone
+
+    @cached_property
+    def threshold(self) -> Threshold | None:
+        """When scaling should start more; None where nothing is known of the load."""
+        if self.replicas is None or self.state is None:
+            return None
+        grown = growth(self.subject.traffic, self.reaction.delay) if self._recorded else 0.0
+        rate = self.subject.rate or 0.0
+        spread = 2.33 * math.sqrt(rate / self.reaction.delay)  # by chance alone
+        load = Growing(
+            replicas=self.replicas.floor,
+            capacity=self.capacity,
+            residence=self.state.e2e,
+            growth=max(grown, spread),
+            wait=self.subject.slo.ttft,
+        )
+        return threshold(load, self.reaction)
+
+    @property
+    def hourly(self) -> float:
+        """What one replica costs an hour."""
+        return self.subject.place.price * self.subject.setup.layout.accelerators
+
+    @cached_property
+    def cost(self) -> Cost | None:
+        """What the planned replicas cost at the rate; None without a rate."""
+        rate = self.subject.rate
+        if self.replicas is None or rate is None:
+            return None
+        hour = self.hourly * self.replicas.mean
+        return cost(hour, rate, self.lengths.prompt, self.lengths.output)
+
+    @cached_property
+    def batching(self) -> tuple[Cost, Cost] | None:
+        """The cost one request at a time, and at the capacity of continuous batching."""
+        single = one_at_a_time(self.steady, self.lengths, self.hourly)
+        if single is None or not self.capacity:
+            return None
+        full = cost(self.hourly, self.capacity, self.lengths.prompt, self.lengths.output)
+        return single, full
+
+    @cached_property
+    def by_route(self) -> dict[str, Cost]:
+        """What each route costs, by the accelerator time that it takes."""
+        if self.cost is None or self.state is None:
+            return {}
+        return by_route(self.cost.hour, list(self._route_loads()), self._seconds)
+
+    def _route_loads(self) -> Iterator[RouteLoad]:
+        for one in self.subject.loads:
+            if one.rate:
+                prompt, output = one.traffic.prompts.mean(), one.traffic.outputs.mean()
+                yield RouteLoad(one.route, one.rate, float(prompt), float(output))
+
+    @property
+    def _seconds(self) -> Seconds:
+        """Return what a token of a prompt and one of an answer take at the planned batch."""
+        roofline = Roofline(self.subject.setup, self.efficiency)
+        prompt = self.lengths.prompt
+        read = roofline.step(Batch(prompt=prompt, pairs=chunk_pairs(int(prompt))))
+        crowd = max(1.0, self.state.concurrency if self.state else 1.0)
+        decoded = roofline.step(Batch(crowd, crowd * self.lengths.context))
+        return Seconds(read / prompt, decoded / crowd)
+
+
+def plan(subject: Subject) -> Plan:
+    """Return the plan of a deployment, what it leaves open chosen; PlanError if nothing fits."""
+    settled, chosen = settle(subject)
+    return Plan(settled, chosen)

@@ -1,0 +1,173 @@
+"""One deployment with everything its plan depends on: model, place, loads, efficiency.
+
+`auto.py` fills in what the file leaves open, `plan.py` does the arithmetic. Nothing here needs a
+network: a model is read from its pulled folder, else found in the catalogue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from headrace.capacity.efficiency import UNCALIBRATED, Efficiency
+from headrace.capacity.fits import Fit, fit
+from headrace.capacity.setup import Layout, Setup
+from headrace.capacity.slo import Slo
+from headrace.engines.vllm_defaults import Defaults, defaults
+from headrace.engines.vllm_flags import canonical
+from headrace.fleet.load import FleetFile
+from headrace.fleet.problems import nearest
+from headrace.fleet.source import parse_source
+from headrace.fleet.types import Deployment, Scalar
+from headrace.models.architecture import Architecture
+from headrace.models.cache import weights_root
+from headrace.models.errors import WeightsError
+from headrace.models.lock import lock_path, read_lock
+from headrace.models.look_up import ModelFacts, look_up
+from headrace.models.store import Store
+from headrace.models.weight_bytes import Weights, weights_by_formula
+from headrace.planning.calibrations import Calibrations
+from headrace.planning.errors import PlanError
+from headrace.planning.loads import Load, loads_of, together
+from headrace.planning.places import Place, place_of
+from headrace.traffic.traffic import Traffic
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A deployment of a file, and what is known of its model, its place and its requests."""
+
+    name: str
+    deployment: Deployment
+    facts: ModelFacts
+    place: Place
+    loads: tuple[Load, ...]
+    calibrations: Calibrations
+
+    @property
+    def architecture(self) -> Architecture:
+        """The model's."""
+        return self.facts.architecture
+
+    @cached_property
+    def traffic(self) -> Traffic:
+        """What all its routes ask together."""
+        return together(self.loads)
+
+    @property
+    def rate(self) -> float | None:
+        """Requests a second of all routes; None where one does not say."""
+        rates = [one.rate for one in self.loads]
+        known = [rate for rate in rates if rate is not None]
+        return sum(known) if len(known) == len(rates) else None
+
+    @property
+    def slo(self) -> Slo:
+        """The strictest promise of its routes."""
+        slos = [one.slo for one in self.loads]
+        whose = "; ".join(f"{one.route}: {one.slo.why}" for one in self.loads)
+        return Slo(min(one.ttft for one in slos), min(one.tpot for one in slos), whose)
+
+    @property
+    def flags(self) -> dict[str, Scalar]:
+        """Further flags of its engine, as vLLM lists them."""
+        return {canonical(name): value for name, value in self.deployment.engine.flags.items()}
+
+    @property
+    def engine(self) -> str:
+        """Its engine's version."""
+        return self.deployment.engine.version
+
+    @cached_property
+    def defaults(self) -> Defaults:
+        """What its engine does where the file says nothing."""
+        accelerator = self.place.accelerator
+        return defaults(
+            self.engine,
+            kind=accelerator.kind,
+            memory=accelerator.memory,
+            product=accelerator.name,
+            ranks=self.deployment.accelerators,
+        )
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The model's bytes, in the quantization that the deployment asks for."""
+        asked = self.deployment.quantization
+        if asked is None or asked == self.facts.weights.scheme:
+            return self.facts.weights
+        try:
+            return weights_by_formula(self.architecture, asked)
+        except WeightsError as error:
+            raise PlanError(f"deployments.{self.name}.quantization: {error}") from error
+
+    @cached_property
+    def setup(self) -> Setup:
+        """One replica as it would be started; fields that say `auto` have the engine's default."""
+        deployment, known = self.deployment, self.defaults
+        context = self.architecture.context
+        return Setup(
+            architecture=self.architecture,
+            weights=self.weights,
+            accelerator=self.place.accelerator,
+            layout=Layout(deployment.tensor_parallel, deployment.pipeline_parallel),
+            max_model_len=deployment.max_model_len or context,
+            max_num_seqs=deployment.max_num_seqs,
+            max_num_batched_tokens=deployment.max_num_batched_tokens
+            or known.max_num_batched_tokens,
+            gpu_memory_utilization=deployment.gpu_memory_utilization
+            or known.gpu_memory_utilization,
+            kv_dtype_bytes=1 if str(self.flags.get("kv-cache-dtype")).startswith("fp8") else 2,
+            kv_bytes=None
+            if deployment.kv_cache is None
+            else deployment.kv_cache // deployment.tensor_parallel,
+            block=int(self.flags.get("block-size", known.block)),
+            async_scheduling=bool(self.flags.get("async-scheduling", known.async_scheduling)),
+        )
+
+    @cached_property
+    def fit(self) -> Fit:
+        """What memory says of that replica."""
+        return fit(self.setup, self.engine)
+
+    @property
+    def efficiency(self) -> Efficiency:
+        """How much of the data sheet its engine reaches there, measured or assumed."""
+        found = self.calibrations.find(self.setup, self.engine)
+        return found or UNCALIBRATED
+
+    def filled(self, values: dict[str, int | float]) -> Subject:
+        """Return it with fields of the deployment filled in."""
+        return replace(self, deployment=self.deployment.filled(values))
+
+
+def subject(file: FleetFile, name: str) -> Subject:
+    """Return one deployment of a file; PlanError, WeightsError where too little is known."""
+    known = file.fleet.deployments
+    if name not in known:
+        raise PlanError(f"{file.path} has no deployment '{name}'{nearest(name, known)}")
+    deployment = known[name]
+    return Subject(
+        name,
+        deployment,
+        _facts(file, deployment),
+        place_of(deployment.hardware, file.fleet.hardware[deployment.hardware]),
+        loads_of(file, name) or _unused(name),
+        Calibrations.beside(file.path),
+    )
+
+
+def _unused(name: str) -> tuple[Load, ...]:
+    raise PlanError(f"no route leads to deployment {name}, so nothing is asked of it")
+
+
+def _facts(file: FleetFile, deployment: Deployment) -> ModelFacts:
+    source = parse_source(file.fleet.models[deployment.model].weights)
+    return look_up(source, _folder(file, deployment.model))
+
+
+def _folder(file: FleetFile, model: str) -> Path | None:
+    """Return the pulled weights of a model, if they are on this machine."""
+    entry = read_lock(lock_path(file.path)).get(model)
+    return Store(weights_root()).locate(entry) if entry else None
