@@ -13,7 +13,9 @@ from dataclasses import dataclass
 class Efficiency:
     """Shares of the data sheet's bandwidth, compute and link; `overhead` in seconds for each step.
 
-    `error` is the mean absolute relative error to expect of a predicted time, as a share.
+    `per_sequence` are seconds for each sequence that gets a token in a step: scheduling, sampling,
+    handing the token on. `error` is the mean absolute relative error to expect of a predicted time,
+    as a share.
     """
 
     bandwidth: float
@@ -22,9 +24,16 @@ class Efficiency:
     link: float
     error: float
     label: str
+    per_sequence: float = 0.0
 
 
 UNCALIBRATED = Efficiency(
-    bandwidth=0.8, compute=0.7, overhead=0.002, link=0.4, error=0.3, label="uncalibrated, ±30 %"
+    bandwidth=0.9,
+    compute=0.8,
+    overhead=0.002,
+    link=0.4,
+    error=0.3,
+    label="uncalibrated, ±30 %",
+    per_sequence=20e-6,
 )
 """Between what published runs reached; such figures were off by 16 to 37 % from GPU to GPU."""
