@@ -187,6 +187,15 @@ def test_full_layers_of_several_sizes_share_one_table() -> None:
     assert layout.blocks_for(8192) == 512
 
 
+def test_windows_with_heads_of_other_sizes_do_not_share_a_group() -> None:
+    """Found by comparing with vLLM's own functions: 8 groups of 8, 725,740 blocks in this pool."""
+    model = architecture(sliding(32, 4, 64, 1024), mla(23, 576), sliding(8, 1, 256, 1024))
+    flags = setup(model, tensor=4, max_model_len=131_072, max_num_batched_tokens=8192)
+    layout = kv_layout(flags)
+    assert sorted(len(group.layers) for group in layout.groups) == [7, 8, 8, 8, 8, 8, 8, 8]
+    assert layout.block_bytes == (8 * 576 * 2 * 16,)
+
+
 def test_states_take_two_blocks_and_lengthen_the_others() -> None:
     """12 full layers, 36 of linear attention with 2 MiB each.
 
@@ -240,6 +249,18 @@ def test_each_stage_has_layers_of_each_group() -> None:
     """24 alternating layers over two stages: 6 and 6 of each kind on either."""
     layout = kv_layout(on_gpu(GPT_OSS_20B, 8192, pipeline=2))
     assert layout.block_bytes == (6 * 32_768, 6 * 32_768)
+
+
+def test_groups_are_spread_over_stages_too() -> None:
+    """10 full and 20 sliding layers are 3 groups of 10, each with 5 layers on either stage."""
+    model = architecture(full(10, 8, 64), sliding(20, 8, 64, 128))
+    assert kv_layout(on_gpu(model, 8192, pipeline=2)).block_bytes == (5 * 32_768, 5 * 32_768)
+
+
+def test_61_layers_over_4_stages() -> None:
+    """15, 15, 16, 15: what is left over goes to the last stage but one first."""
+    layout = kv_layout(on_gpu(DEEPSEEK_V3, 8192, pipeline=4))
+    assert [size // (16 * 576 * 2) for size in layout.block_bytes] == [15, 15, 16, 15]
 
 
 def test_more_stages_than_layers() -> None:

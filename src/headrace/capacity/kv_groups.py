@@ -35,6 +35,8 @@ class Spec:
 
     kind: AttentionKind
     window: int | None
+    shape: tuple[int, int]
+    """Heads and bytes of a head: layers that differ here never share a group with a window."""
     block: int
     page: int
 
@@ -104,36 +106,33 @@ def _specs(setup: Setup) -> dict[Spec, int]:
     block = _block(setup)
     counts: dict[Spec, int] = {}
     for attention in setup.architecture.attention:
-        page = _state(attention, setup) or block * _token_bytes(attention, setup)
+        heads, size = shape = _shape(attention, setup)
+        tokens = 1 if attention.kind == "state" else block
         window = attention.window if attention.kind in ("sliding", "chunked") else None
-        spec = Spec(attention.kind, window, block, page)
+        spec = Spec(attention.kind, window, shape, block, tokens * heads * size)
         counts[spec] = counts.get(spec, 0) + attention.layers
     return {spec: count for spec, count in counts.items() if count}
 
 
-def _token_bytes(attention: Attention, setup: Setup) -> int:
-    """Return bytes of one token in one layer on one rank: heads * (key + value) * width."""
-    heads = 1 if attention.kind == "mla" else max(1, attention.kv_heads // setup.layout.tensor)
-    return heads * (attention.head_size + attention.head_size_v) * setup.kv_dtype_bytes
-
-
-def _state(attention: Attention, setup: Setup) -> int:
-    if attention.kind != "state":
-        return 0
-    return -(-attention.state_bytes // setup.layout.tensor)
+def _shape(attention: Attention, setup: Setup) -> tuple[int, int]:
+    """Return heads on one rank and bytes of each: of a token's key and value, or of a state."""
+    ranks = setup.layout.tensor
+    if attention.kind == "state":
+        return 1, -(-attention.state_bytes // ranks)
+    heads = max(1, attention.kv_heads // ranks)
+    return heads, (attention.head_size + attention.head_size_v) * setup.kv_dtype_bytes
 
 
 def _block(setup: Setup) -> int:
     """Return the tokens of a block; beside state layers, enough for the page to hold a state."""
-    attention = setup.architecture.attention
-    state = max(_state(one, setup) for one in attention)
-    tokens = [_token_bytes(one, setup) for one in attention if one.kind != "state"]
-    if not state or not tokens:
+    sizes = [(one.kind, math.prod(_shape(one, setup))) for one in setup.architecture.attention]
+    state = max((size for kind, size in sizes if kind == "state"), default=0)
+    token = max((size for kind, size in sizes if kind != "state"), default=0)
+    if not state or not token:
         return setup.block
-    step = (
-        max(setup.block, MLA_BLOCK) if any(one.kind == "mla" for one in attention) else setup.block
-    )
-    return step * math.ceil(state / (step * max(tokens)))
+    mla = any(kind == "mla" for kind, _ in sizes)
+    step = max(setup.block, MLA_BLOCK) if mla else setup.block
+    return step * math.ceil(state / (step * token))
 
 
 def _one_table(specs: Sequence[Spec]) -> bool:
