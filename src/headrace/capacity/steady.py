@@ -93,8 +93,7 @@ class Steady:
         self._slots = min(
             float(setup.max_num_seqs), self._budget / (lengths.prompt / self._steps + 1)
         )
-        most = min(self._slots, self._fits)
-        self.most = most if most >= 1 else 0.0
+        self.most = min(self._slots, self._fits) if self._fits >= 1 else 0.0
         """Sequences that can decode at once: by slots, KV blocks, and tokens of a step."""
 
     @property
