@@ -49,20 +49,22 @@ def test_a_queue_that_drained_is_forgotten() -> None:
 
 
 def test_replicas_for_a_rate_by_hand() -> None:
-    # 10/s on 4/s: 2.5. Within 60 s at the busiest 600 + 2.326 * sqrt(600) = 657 come, of which 3
-    # serve 3 * 4 * 61 = 732; but 10/12 * exp(-2 * 1) = 11 % wait longer than 1 s, and with 4 it is
+    # 10/s on 4/s: 2.5, but with 3 10/12 * exp(-2 * 1) = 11 % wait longer than 1 s; with 4 it is
     # 10/16 * exp(-6) = 0.2 %
     assert for_rate(10, 4, 1, MINUTE).floor == 4
     # who may wait 10 s needs 3: 10/12 * exp(-20) is nothing
     assert for_rate(10, 4, 10, MINUTE).floor == 3
+    # 4/6 * exp(-2 * 1.4) = 4.1 %
+    assert for_rate(4, 3, 1.4, MINUTE).floor == 2
 
 
-def test_an_unlikely_surge_during_the_cold_start_counts() -> None:
-    # 1/s, capacity 1.05, wait 100 s: 1 would do by the tail, 0.95 * exp(-5) = 0.6 %; within 100 s
-    # 100 + 23.26 = 123.3 come and 1.05 * 200 = 210 are served
-    assert for_rate(1, 1.05, 100, Reaction(70)).floor == 1
-    # within 2,000 s: 2000 + 104 = 2104 come; 1.001 * 2010 = 2012 are served
-    assert for_rate(1, 1.001, 10, Reaction(1970)).floor == 2
+def test_what_a_rate_grows_by_during_a_cold_start_is_served_by_warm_replicas() -> None:
+    made = for_rate(10, 4, 10, MINUTE, growth=10)
+    # 20/s are 5 x 4, all of it; with 6 20/24 * exp(-40)
+    assert (made.floor, made.most) == (6, 6)
+    # 20 * 60 + 2.326 * sqrt(1200)
+    assert "10 of them may be new within the 60 s" in made.why[1]
+    assert "in it 1281 come at most" in made.why[1]
 
 
 def test_constant_traffic_needs_what_its_rate_does_and_no_scaling() -> None:
@@ -79,6 +81,14 @@ def test_slow_growth_is_left_to_scaling() -> None:
     assert made.floor < made.most
     assert made.floor <= made.mean < made.most
     assert "warm are enough" in made.why[-1]
+
+
+def test_a_late_replica_means_a_higher_floor() -> None:
+    # 6/s from one second to the next need 4 replicas of 1.5; for 330 s nobody helps. With 3 the
+    # queue grows by 1.5 a second to 495, 110 s of waiting, and much more than 5 % are late
+    jump = at_rates((1, 600), (6, 600))
+    assert for_traffic(jump, 1.5, 20, Reaction(cold_start=300)).floor == 4
+    assert for_traffic(jump, 1.5, 20, Reaction(cold_start=0, notice=0)).floor < 4
 
 
 def test_a_burst_that_is_over_before_a_cold_start_must_be_met_by_warm_replicas() -> None:

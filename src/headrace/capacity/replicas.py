@@ -58,27 +58,29 @@ class Replicas:
     why: tuple[str, ...]
 
 
-def for_rate(rate: float, capacity: float, wait: float, reaction: Reaction) -> Replicas:
+def for_rate(
+    rate: float, capacity: float, wait: float, reaction: Reaction, growth: float = 0.0
+) -> Replicas:
     """Return the replicas for `rate` requests a second that come at random (Poisson).
 
     Enough that 95 % wait at most `wait` seconds (the M/M/1 tail rho * exp(-(n*mu - rate) * wait),
-    an upper bound for a server as even as this one), and that what comes during one reaction at
-    its busiest, rate * delay + 2.33 * sqrt(rate * delay), is served by its end plus the wait. A
-    rate that does not change leaves nothing to scale: floor and most are the same.
+    an upper bound for a server as even as this one) while the rate has already grown by `growth`
+    and the replicas asked for are still starting. A rate that does not change leaves nothing to
+    scale: floor and most are the same.
     """
     _check(capacity, wait)
-    expected = rate * reaction.delay
-    busy = expected + BUSY_WINDOWS * math.sqrt(expected)
-    surge = math.ceil(busy / (capacity * (reaction.delay + wait)))
-    count = max(1, surge, math.ceil(rate / capacity))
-    while _late(rate, count * capacity, wait) > 1 - KEPT:
+    peak = rate + growth
+    count = max(1, math.ceil(peak / capacity))
+    while _late(peak, count * capacity, wait) > 1 - KEPT:
         count += 1
+    expected = peak * reaction.delay
+    busy = expected + BUSY_WINDOWS * math.sqrt(expected)
     why = (
         (
-            f"{rate:g} requests/s are {rate / capacity:.2f} replicas of {capacity:.3g} requests/s;"
-            f" with {count}, {_late(rate, count * capacity, wait):.1%} wait longer than {wait:g} s"
+            f"{peak:g} requests/s are {peak / capacity:.2f} replicas of {capacity:.3g} requests/s;"
+            f" with {count}, {_late(peak, count * capacity, wait):.1%} wait longer than {wait:g} s"
         ),
-        f"at its busiest {busy:.0f} requests come within {_help(reaction)}",
+        f"{growth:g} of them may be new within {_help(reaction)}; in it {busy:.0f} come at most",
         "a rate alone does not say how quiet it gets: give a trace to see what scaling would save",
     )
     return Replicas(count, count, float(count), why)
@@ -108,7 +110,10 @@ def _traffic_words(
         f"{most} always on keep the wait",
     ]
     if floor == most:
-        return [*words, "scaling buys nothing: a burst is over before a cold start is"]
+        return [
+            *words,
+            "scaling buys nothing in this trace: its bursts are over before a cold start is",
+        ]
     return [*words, f"{floor} warm are enough when scaling adds the rest: {mean:.2f} on average"]
 
 
