@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headrace.cli.compare import quantile, sides
+from headrace.cli.compare import quantile, sides, table
 from headrace.cli.requests import line
 from headrace.cli.story import seconds, tell
 from headrace.gateway.control import Store
@@ -178,6 +178,14 @@ def test_a_canary_is_judged_by_what_it_was_given() -> None:
 def test_a_shadow_stands_apart_from_the_variant_of_its_name() -> None:
     found = sides([figures("d", shadow=True), figures("d"), figures("c")])
     assert [(one.variant, one.shadow) for one in found] == [("c", False), ("d", False), ("d", True)]
+
+
+def test_slow_variants_have_columns_that_can_be_told_apart() -> None:
+    slow = [figures("one", ttft_s=62.707, tpot_s=at) for at in (0.0665, 0.1518)]
+    fast = [figures("two", ttft_s=0.05, tpot_s=at) for at in (0.0066, 0.0999)]
+    *_, first, second = table(sides(slow + fast))
+    assert first.split() == ["one", "2", "0.0%", "0", "0", "62707/62707", "66/152", "2", "-"]
+    assert second.split()[-3] == "6.6/99.9"
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def table(found: Sequence[Side]) -> Iterator[str]:
 
 def _line(name: str, width: int, cells: Iterable[str]) -> str:
     columns = zip(cells, _WIDTHS, strict=True)
-    return f"{name:<{width}}" + "".join(f"{cell:>{space}}" for cell, space in columns)
+    return f"{name:<{width}}" + "".join(f" {cell:>{space - 1}}" for cell, space in columns)
 
 
 def _cells(side: Side) -> Iterator[str]:
@@ -123,8 +123,8 @@ def _cells(side: Side) -> Iterator[str]:
     yield _share(side.errors / side.requests)
     yield str(side.refused)
     yield str(side.elsewhere)
-    yield _pair(side.ttft_p50, side.ttft_p95, 0)
-    yield _pair(side.tpot_p50, side.tpot_p95, 1)
+    yield _pair(side.ttft_p50, side.ttft_p95)
+    yield _pair(side.tpot_p50, side.tpot_p95, fine=True)
     yield "-" if side.tokens is None else f"{side.tokens:.0f}"
     yield "-" if side.cost is None else f"{side.cost:.2g}"
 
@@ -133,8 +133,9 @@ def _share(value: float) -> str:
     return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"  # noqa: PLR2004 - 0.0% means none
 
 
-def _pair(middle: float | None, high: float | None, digits: int) -> str:
-    """Write two times in milliseconds."""
+def _pair(middle: float | None, high: float | None, *, fine: bool = False) -> str:
+    """Write two times in milliseconds; `fine` ones with a digit more if both are below 100."""
     if middle is None or high is None:
         return "-"
+    digits = 1 if fine and high < 0.09995 else 0  # noqa: PLR2004 - written as 100
     return f"{middle * 1000:.{digits}f}/{high * 1000:.{digits}f}"
