@@ -45,14 +45,14 @@ async def test_a_canary_goes_up_and_back_under_load_and_nobody_fails(
     running = await up()
     (tmp_path / "mode-two").write_text("good")
     await ready(running, 1)
-    first = running.edited(CANARY, (MODEL, shares(100, 0)))
+    first = running.edited(CANARY, (MODEL, shares(95, 5)))
     assert (await roll(running, first))[0] == "done"
     before = pids(running)
     async with asking(running) as asked:
         await more(asked)
         half = running.edited(CANARY, (MODEL, shares(50, 50)))
         lines = await rollout_client.reload(running.state, half)
-        assert lines == ("route chat: variants chat 100 -> 50, canary 0 -> 50",)
+        assert lines == ("route chat: variants chat 95 -> 50, canary 5 -> 50",)
         await until(lambda: {"canary-1", "chat-1"} <= asked.replicas)
         none = running.edited(CANARY, (MODEL, shares(100, 0)))
         lines = await rollout_client.reload(running.state, none)
@@ -63,7 +63,7 @@ async def test_a_canary_goes_up_and_back_under_load_and_nobody_fails(
     assert asked.bad == []
     assert asked.replicas == {"chat-1"}
     assert pids(running) == before
-    assert "route chat: variants chat 100 -> 50, canary 0 -> 50" in running.display.texts("rollout")
+    assert "route chat: variants chat 95 -> 50, canary 5 -> 50" in running.display.texts("rollout")
 
 
 async def test_it_is_served_by_later_gateways_too_and_status_names_the_file(up: Up) -> None:
