@@ -23,6 +23,7 @@ from headrace.gateway.keys import read_keys
 from headrace.gateway.prompt import Prompt, TokenRatio
 from headrace.gateway.request import Peek, peek
 from headrace.local.key_file import key_path
+from headrace.planning.settled import settled
 from headrace.routing.explain import explain
 from headrace.routing.from_fleet import routes_of
 from headrace.routing.match import Asked, RouteTable
@@ -59,7 +60,7 @@ def route(  # noqa: PLR0917 - typer reads the options from the signature
     json: JsonOption = False,
 ) -> None:
     """Say which route a request would take, and why; status 1 if none would."""
-    fleet = load_checked(file)
+    fleet = settled(load_checked(file)).file
     if path not in API_PATHS:
         raise typer.BadParameter(f"known: {', '.join(API_PATHS)}", param_hint="--path")
     caller, seen = _caller(fleet, key), _peek(_body(request))

@@ -20,6 +20,7 @@ from headrace.local.differences import Difference, differences
 from headrace.local.edition import Edition
 from headrace.local.key_file import key_file
 from headrace.local.preflight import Finding
+from headrace.planning.settled import settled
 
 _CURE = "needs new replicas; use `headrace rollout`"
 
@@ -34,7 +35,7 @@ class Reloaded:
 
 def read(running: Edition, path: Path) -> Reloaded:
     """Return the file as the next edition; FleetError if it is invalid or needs a rollout."""
-    file = load_fleet(path)
+    file = settled(load_fleet(path)).file
     found = [*rollout_plan.fixed(running.file.fleet, file.fleet)]
     found += _refused(running.file.fleet, file.fleet)
     raise_problems(file.problem(*one) for one in found)
@@ -68,7 +69,7 @@ def _noticed(running: Fleet, wanted: Fleet, name: str) -> Iterator[Finding]:
 
 
 def _changed(old: Model | Hardware, new: Model | Hardware, path: Path_) -> Iterator[Difference]:
-    unnoticed = {"allow_pickle"}  # it only says what may be pulled
+    unnoticed = {"allow_pickle", *rollout_plan.PLANNED}  # the first only says what may be pulled
     yield from differences(
         old.model_dump(exclude=unnoticed), new.model_dump(exclude=unnoticed), path
     )

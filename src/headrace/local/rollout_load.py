@@ -17,6 +17,7 @@ from headrace.local.blueprint import Blueprint
 from headrace.local.edition import Edition
 from headrace.local.rollout_room import surge_findings
 from headrace.models.progress import silent
+from headrace.planning.settled import settled
 
 
 class Loader:
@@ -32,6 +33,7 @@ class Loader:
         file = load_fleet(path)
         raise_problems(file.problem(*found) for found in prepare.engine_findings(file))
         weights = prepare.prepare_weights(file, silent)
+        file = settled(file).file
         pythons = prepare.prepare_engines(file, lambda _text: None)
         made = prepare.blueprints(file, weights, pythons, self._machine(), self._gpus)
         raise_problems(_unable(file, made))

@@ -21,6 +21,8 @@ from headrace.local.preflight import Finding
 Kind = Literal["unchanged", "in place", "rolled", "added", "removed"]
 _IN_PLACE = ("price", "balancing", "scaling", "lifecycle", "rollout", "queue")
 _BOUND = ("host", "port", "admin_host", "admin_port")
+PLANNED = {"hourly_price", "nodes", "per_node"}
+"""Fields of hardware that only plans are made from."""
 _NAMES = {"model", "hardware"}
 """Fields that only name other parts of the file; those parts are compared themselves."""
 
@@ -108,7 +110,8 @@ def in_place_differences(old: Deployment, new: Deployment) -> Iterator[Differenc
 def _noticed(old: Blueprint, new: Blueprint) -> Iterator[str]:
     """Yield what a running engine cannot change."""
     yield from map(str, engine_differences(old.deployment, new.deployment))
-    hardware = differences(old.hardware.model_dump(), new.hardware.model_dump(), ("hardware",))
+    here, there = (one.hardware.model_dump(exclude=PLANNED) for one in (old, new))
+    hardware = differences(here, there, ("hardware",))
     yield from map(str, hardware)
     if old.model_path != new.model_path:
         yield "weights"

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from headrace.fleet.load import FleetFile, raise_problems
 from headrace.hardware.machine import Machine, read_machine
 from headrace.local import prepare
-from headrace.local.blueprint import Blueprint
 from headrace.local.display import Display
 from headrace.local.edition import Edition
 from headrace.local.errors import LocalError
@@ -25,6 +24,7 @@ from headrace.local.reserve import AddressError, Reserved, listening, locked
 from headrace.local.rollout_load import Loader
 from headrace.local.supervisor import Supervisor
 from headrace.models.progress import Listener
+from headrace.planning.settled import settled
 
 _WORTH_TELLING = 0.5
 """Seconds from which a step of the preparation is told."""
@@ -52,8 +52,7 @@ def up(file: FleetFile, display: Display, bars: Bars) -> int:
         raise_problems(file.problem(path, message) for path, message in findings)
         if reserved is None:
             raise LocalError("the address was not reserved")
-        prints = _prepare(file, machine, gpus, display, bars)
-        edition = Edition(file, tuple(prints))
+        edition = _prepare(file, machine, gpus, display, bars)
         supervisor = Supervisor(edition, reserved, display, Loader(gpus, read_machine))
         return asyncio.run(supervisor.run())
 
@@ -69,13 +68,17 @@ def _prepare(
     gpus: tuple[str, ...],
     display: Display,
     bars: Bars,
-) -> list[Blueprint]:
+) -> Edition:
     with _timed(display, "weights"), bars() as progress:
         weights = prepare.prepare_weights(file, progress)
+    plan = settled(file)
+    file = plan.file
+    for line in plan.lines():
+        _note(display, "plan", line)
     _check_again(file, machine, gpus)
     with _timed(display, "engines"):
         pythons = prepare.prepare_engines(file, lambda text: _note(display, "engines", text))
-    return prepare.blueprints(file, weights, pythons, machine, gpus)
+    return Edition(file, tuple(prepare.blueprints(file, weights, pythons, machine, gpus)))
 
 
 def _check_again(file: FleetFile, machine: Machine, gpus: tuple[str, ...]) -> None:
