@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 from planned import LLAMA_8B, setup
 
 from headrace.capacity.kv import kv_cache
@@ -32,3 +33,5 @@ def test_of_gemma_s_seven_groups_six_stop() -> None:
     )
     pool = Pool.of(kv_cache(setup(replace(LLAMA_8B, attention=kinds)), 40 * 2**30))
     assert (pool.groups, pool.caps) == (1, (65,) * 6)
+    assert pool.concurrency(500) == pytest.approx(pool.usable / (7 * 31.75))
+    assert pool.concurrency(8000) == pytest.approx(pool.usable / (500.5 + 6 * 65))

@@ -50,6 +50,11 @@ def test_the_closed_form_agrees_with_the_engine_model(
     assert state.ttft == pytest.approx(ttft.mean(), rel=0.20)
     assert state.tpot_p95 == pytest.approx(np.percentile(tpot, 95), rel=0.20)
     assert state.ttft_p95 == pytest.approx(np.percentile(ttft, 95), rel=0.25)
+    moments = np.linspace(*np.percentile(served.last, (20, 80)), 500)
+    decoding = [((served.first <= at) & (served.last > at)).sum() for at in moments]
+    assert state.concurrency == pytest.approx(np.mean(decoding), rel=0.12)
+    deviation = (state.crowd - state.concurrency) / 1.645
+    assert deviation == pytest.approx(np.std(decoding), rel=0.15)
     assert state.e2e == pytest.approx(served.e2e.mean(), rel=0.15)
     assert state.tokens_per_second == pytest.approx(rate * lengths[1].mean(), rel=1e-2)
 
