@@ -102,7 +102,9 @@ def recommend(
     `longest_step` are seconds that a stream may wait for a token while prompts are read. Where not
     one request fits, the reasons say so.
     """
-    wanted = _Wanted(traffic, longest_step, engine, _length(setup, traffic, served))
+    wanted = _Wanted(
+        traffic, longest_step, engine, enough(traffic, setup.architecture.context, served)
+    )
     few = wanted.flags(replace(setup, max_model_len=wanted.length), FEW)
     length = wanted.cache(few).longest(wanted.length) or wanted.length
     fitted = replace(setup, max_model_len=length)
@@ -118,10 +120,10 @@ def recommend(
     )
 
 
-def _length(setup: Setup, traffic: Traffic, served: float) -> int:
+def enough(traffic: Traffic, context: int, served: float = SERVED) -> int:
     """Return the quantiles of prompts and answers, added and rounded up; at most the context."""
     tokens = _quantile(traffic.prompts, served) + _quantile(traffic.outputs, served)
-    return min(-(-tokens // LENGTHS) * LENGTHS, setup.architecture.context)
+    return min(-(-tokens // LENGTHS) * LENGTHS, context)
 
 
 def _step(setup: Setup, prompts: Counts, seqs: int, longest_step: float) -> int:

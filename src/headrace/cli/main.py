@@ -12,6 +12,8 @@ import sys
 import typer
 
 from headrace.cli import (
+    calibrate,
+    choose,
     compare,
     down,
     drill,
@@ -63,6 +65,8 @@ app.command()(drill.drill)
 app.command()(validate.validate)
 app.command()(plan.plan)
 app.command()(explain.explain)
+app.command()(choose.choose)
+app.command()(calibrate.calibrate)
 app.command()(route.route)
 app.command()(schema.schema)
 app.command()(prepare.prepare)

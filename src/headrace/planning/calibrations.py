@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from headrace.capacity.efficiency import Efficiency
 from headrace.capacity.setup import Setup
+from headrace.models.architecture import Architecture
 from headrace.planning.errors import PlanError
 
 ELSEWHERE = 0.15
@@ -36,6 +38,32 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     efficiency: Efficiency
 
 
+class _Wanted(NamedTuple):
+    """What is planned: a model by its parameters, vLLM's version, ranks (None: any)."""
+
+    parameters: int
+    engine: str
+    tensor: int | None = None
+
+    def others(self, one: Calibration) -> list[str]:
+        """Return in what a calibration was of something else."""
+        differences = {
+            one.model: one.parameters != self.parameters,
+            f"TP{one.tensor}": self.tensor not in (None, one.tensor),
+            f"vLLM {one.engine}": one.engine != self.engine,
+        }
+        return [name for name, differs in differences.items() if differs]
+
+    def widened(self, one: Calibration) -> Efficiency:
+        """Return its efficiency; with a wider error where it was measured on something else."""
+        others = self.others(one)
+        if not others:
+            return one.efficiency
+        error = max(one.efficiency.error, ELSEWHERE)
+        label = f"{one.efficiency.label}, but of {' and '.join(others)}: ±{error:.0%}"
+        return replace(one.efficiency, error=error, label=label)
+
+
 @dataclass(frozen=True)
 class Calibrations:
     """All that a fleet file has beside it; `path` is where they are kept."""
@@ -55,10 +83,21 @@ class Calibrations:
             raise PlanError(f"{path}: {error}; `headrace calibrate` makes it anew") from error
 
     def find(self, setup: Setup, engine: str) -> Efficiency | None:
-        """Return the efficiency measured nearest to `setup`: its accelerator, then the rest."""
-        same = [one for one in self.known if one.accelerator == setup.accelerator.name]
-        best = max(same, key=lambda one: _nearness(one, setup, engine), default=None)
-        return _for(best, setup, engine) if best else None
+        """Return the efficiency measured nearest to `setup`, on its accelerator; else None."""
+        wanted = _Wanted(setup.architecture.parameters.total, engine, setup.layout.tensor)
+        return self._nearest(setup.accelerator.name, wanted)
+
+    def everywhere(self, architecture: Architecture, engine: str) -> dict[str, Efficiency]:
+        """Return the efficiencies measured nearest to a model, by accelerator."""
+        wanted = _Wanted(architecture.parameters.total, engine)
+        names = dict.fromkeys(one.accelerator for one in self.known)
+        found = {name: self._nearest(name, wanted) for name in names}
+        return {name: one for name, one in found.items() if one is not None}
+
+    def _nearest(self, accelerator: str, wanted: _Wanted) -> Efficiency | None:
+        same = [one for one in self.known if one.accelerator == accelerator]
+        best = min(same, key=lambda one: (len(wanted.others(one)), one.fitted), default=None)
+        return wanted.widened(best) if best else None
 
     def learned(self, new: Calibration) -> Calibrations:
         """Return them with `new` in the place of what it supersedes."""
@@ -73,29 +112,5 @@ class Calibrations:
         whole.replace(self.path)
 
 
-def _for(one: Calibration, setup: Setup, engine: str) -> Efficiency:
-    """Return its efficiency; with a wider error where it was measured on something else."""
-    measured = {
-        one.model: one.parameters != setup.architecture.parameters.total,
-        f"TP{one.tensor}": one.tensor != setup.layout.tensor,
-        f"vLLM {one.engine}": one.engine != engine,
-    }
-    others = [name for name, differs in measured.items() if differs]
-    if not others:
-        return one.efficiency
-    error = max(one.efficiency.error, ELSEWHERE)
-    label = f"{one.efficiency.label}, but of {' and '.join(others)}: ±{error:.0%}"
-    return replace(one.efficiency, error=error, label=label)
-
-
 def _subject(one: Calibration) -> tuple[str, str, str, int]:
     return one.accelerator, one.engine, one.model, one.tensor
-
-
-def _nearness(one: Calibration, setup: Setup, engine: str) -> tuple[bool, bool, bool, str]:
-    return (
-        one.tensor == setup.layout.tensor,
-        one.engine == engine,
-        one.parameters == setup.architecture.parameters.total,
-        one.fitted,
-    )
