@@ -66,14 +66,15 @@ def test_the_order_of_offers_does_not_matter(chat: Choice) -> None:
 def test_a_pipeline_only_where_links_are_slow_or_nothing_else_fits(chat: Choice) -> None:
     seen = [one.option.setup for one in chat.kept] + [one.setup for one in chat.beaten]
     assert all(one.layout.pipeline == 1 for one in seen if one.accelerator.name != "L40S")
-    # 811.7 GB in bf16 need two nodes of 8 A100: TP8 x PP2, which reads 50.5 GB at 0.8 x 2.04 TB/s
-    # twice a token, 62 ms at least
-    large = choose(ask("Llama-3.1-405B"), offers({"A100-80GB": 2.5}, nodes=2))
+    # 811.7 GB in bf16 need two nodes of 8 A100: TP8 x PP2. Each token waits for both stages to read
+    # their 50.5 GB, at 2.04 TB/s 49.5 ms at the very least
+    slow = ask("Llama-3.1-405B", slo=slo_for("interactive", tpot=0.045))
+    large = choose(slow, offers({"A100-80GB": 2.5}, nodes=2))
     missed = {one.name: one for one in large.missed}["A100-80GB TP8 x PP2 bf16"]
     assert missed.state is not None
-    assert missed.state.tpot_p95 > 0.062
+    assert missed.state.tpot_p95 > 0.0495
     assert "even a request alone has TPOT p95" in missed.why
-    assert large.advice[0].startswith("only quantized variants keep TTFT p95 2 s, TPOT p95 60 ms")
+    assert large.advice[0].startswith("only quantized variants keep TTFT p95 2 s, TPOT p95 45 ms")
 
 
 def test_each_says_what_it_gives_up_with_figures(chat: Choice) -> None:
