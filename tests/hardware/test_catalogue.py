@@ -157,6 +157,7 @@ def test_every_entry_is_complete(one: Accelerator) -> None:
         ("NVIDIA-A100-PCIE-40GB", "A100-40GB-PCIe"),
         ("nvidia-tesla-a100", "A100-40GB"),  # GKE's label
         ("rtx 4090", "RTX-4090"),
+        ("NVIDIA RTX 4090", "RTX-4090"),
         ("NVIDIA-GeForce-RTX-4090", "RTX-4090"),
         ("RTX PRO 6000", "RTX-PRO-6000"),
         ("NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition", "RTX-PRO-6000"),

@@ -46,11 +46,16 @@ def test_a_quota_below_the_cores_counts(monkeypatch: pytest.MonkeyPatch) -> None
     assert used == [1, 2, 4]
 
 
-def test_bandwidth_counts_what_is_read_and_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([0.5, 1.0])
+@pytest.mark.parametrize(
+    ("copy_s", "add_s", "mib"),
+    [(0.5, 1.0, 16), (2.0, 0.5, 24)],  # a copy of 4 MiB moves 8, an addition 12; the better counts
+)
+def test_bandwidth_counts_what_is_read_and_written(
+    monkeypatch: pytest.MonkeyPatch, copy_s: float, add_s: float, mib: int
+) -> None:
+    times = iter([copy_s, add_s])
     monkeypatch.setattr(measuring, "_best", lambda *_: next(times))
-    # a copy of 4 MiB moves 8 in half a second; an addition moves 12 in a second
-    assert measuring.measure_bandwidth(1, 1, 4 * MIB) == 16 * MIB
+    assert measuring.measure_bandwidth(1, 1, 4 * MIB) == mib * MIB
 
 
 def test_a_multiplication_is_two_operations_for_each_product(

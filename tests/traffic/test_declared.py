@@ -60,8 +60,10 @@ def test_arrivals_begin_at_zero_and_rise() -> None:
     assert (np.diff(arrivals) >= 0).all()
 
 
-def test_prompts_and_answers_are_independent() -> None:
+def test_prompts_answers_and_times_are_independent() -> None:
     traffic = declare(3, 100, 900, 100, 900, count=10_000)
+    assert abs(np.corrcoef(traffic.prompts, traffic.arrivals)[0, 1]) < 0.05
+    assert abs(np.corrcoef(traffic.outputs, traffic.arrivals)[0, 1]) < 0.05
     assert abs(np.corrcoef(traffic.prompts, traffic.outputs)[0, 1]) < 0.05
 
 

@@ -136,6 +136,17 @@ def test_rows_out_of_order_are_sorted_and_it_is_said(tmp_path: Path) -> None:
     assert "sorted" in traffic.notes[-1]
 
 
+def test_requests_of_one_moment_stay_in_their_order(tmp_path: Path) -> None:
+    lines = [f"5,{n},1" for n in range(1, 100)]
+    traffic = read(tmp_path, "\n".join(["arrival,prompt,output", *lines, "1,100,1"]))
+    assert traffic.prompts.tolist() == [100, *range(1, 100)]
+
+
+def test_times_without_a_zone_are_utc(tmp_path: Path) -> None:
+    lines = ("arrival,prompt,output", "2026-01-01T01:00:00+01:00,1,1", "2026-01-01 00:00:09,1,1")
+    assert read(tmp_path, "\n".join(lines)).arrivals.tolist() == [0, 9]
+
+
 def test_rows_in_order_need_no_note(tmp_path: Path) -> None:
     assert len(read(tmp_path, AZURE).notes) == 1
 
