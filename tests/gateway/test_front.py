@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from time import monotonic
 
 import pytest
-from harness import PLAIN, STREAM, Wire, engine, rig, soon, until
+from harness import PLAIN, STREAM, Wire, engine, rig, soon, token, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -283,6 +284,34 @@ async def test_a_drain_serves_what_is_on_its_way_and_then_closes(
         asked.answer_json({})
         assert (await running.answer()).status == 200
         await until(it.gateway.empty.is_set)
+
+
+async def test_a_stream_that_began_before_a_drain_leaves_time_for_one_more_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with engine() as one, rig() as it:
+        it.replicas(one)
+        wires = [await it.post(STREAM) for _ in range(2)]
+        asked = [await one.next() for _ in wires]
+        for each, wire in zip(asked, wires, strict=True):
+            each.start_stream()
+            each.send_chunk(token("a"))
+            assert "connection" not in (await wire.head())[1]  # so clients may reuse it
+        it.gateway.drain()
+        for each, wire in zip(asked, wires, strict=True):
+            each.send_chunk(token("b", "stop"))
+            each.end_stream()
+            assert (await wire.chunks()).endswith(b"data: [DONE]\n\n")
+        again, silent = wires
+        again.get("/v1/models")
+        answer = await again.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert await again.closed()
+        it.gateway.tick()
+        assert len(it.gateway.clients) == 1
+        monkeypatch.setattr("headrace.gateway.gateway.monotonic", lambda: monotonic() + 1.1)
+        it.gateway.tick()
+        assert await silent.closed()
 
 
 async def test_stopping_fails_what_still_runs_in_band() -> None:

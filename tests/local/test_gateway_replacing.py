@@ -120,6 +120,41 @@ async def test_five_replacements_refuse_nobody_and_cut_no_stream(up: Up) -> None
     assert knocks.failed == []
 
 
+async def keep_asking(running: Running, asked: list[int]) -> None:
+    """Ask again and again on one connection, as clients with a pool do, and pause in between."""
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        while True:
+            answer = await http.post(
+                f"{running.address}/completions", json={"model": "chat", "prompt": "1, 2, 3"}
+            )
+            assert answer.status_code == 200
+            asked.append(running.status().gateway_pid or 0)
+            await asyncio.sleep(0.02 * (len(asked) % 5))
+
+
+async def test_clients_that_keep_their_connections_notice_nothing(up: Up) -> None:
+    running = await up()
+    await until(lambda: running.states() == ["ready"])
+    asked: list[int] = []
+    clients = [asyncio.create_task(keep_asking(running, asked)) for _ in range(4)]
+
+    def heard(count: int) -> bool:
+        return len(asked) >= count or any(one.done() for one in clients)
+
+    try:
+        for _ in range(5):
+            wanted = len(asked) + 20
+            await until(lambda wanted=wanted: heard(wanted))  # type: ignore[misc]
+            await client.replace_gateway(running.state)
+        await until(lambda: running.status().finishing == 0)
+        assert not any(one.done() for one in clients)  # one that failed has ended
+        assert len(set(asked)) >= 5
+    finally:
+        for one in clients:
+            one.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+
+
 async def test_a_replica_that_drains_waits_for_streams_of_the_old_gateway(up: Up) -> None:
     running = await up(drain="20s", grace="30s")
     await until(lambda: running.states() == ["ready"])

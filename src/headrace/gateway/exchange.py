@@ -64,6 +64,11 @@ class Exchange:
         if traced:
             self.account.begin_trace()
 
+    @property
+    def head_sent(self) -> bool:
+        """Whether the client has the head of its answer."""
+        return self._reply.head_sent
+
     # -- waiting ------------------------------------------------------------------------------
 
     def count(self, lane: Lane, question: Question, then: Callable[[], object]) -> None:

@@ -109,7 +109,8 @@ class Client(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Let the engine's bytes flow again."""
         self._slow = False
-        self.deadline = self._ends if self._busy else monotonic() + self._limits.keepalive
+        patience = PARTING if self._gateway.draining else self._limits.keepalive
+        self.deadline = self._ends if self._busy else monotonic() + patience
         if self.exchange is not None:
             self.exchange.resume()
         self._go_on()
@@ -144,8 +145,8 @@ class Client(asyncio.Protocol):
         if close or not self.stays_open:
             self._close_kindly()
             return
-        patience = self._limits.write_timeout if self._slow else self._limits.keepalive
-        self.deadline = monotonic() + patience
+        patience = PARTING if self._gateway.draining else self._limits.keepalive
+        self.deadline = monotonic() + (self._limits.write_timeout if self._slow else patience)
         self._go_on()
 
     def abort(self) -> None:
@@ -166,8 +167,13 @@ class Client(asyncio.Protocol):
             self._refuse_connection(errors.of_status(408, "request_timeout", message))
 
     def drain(self) -> None:
-        """Close after what runs; an idle one soon, as a request may be on its way to us."""
-        self.stays_open = False
+        """Close after what runs, where its answer can still say so.
+
+        Elsewhere a request may be on its way to us: an idle connection, and one whose answer has
+        told the client that it stays, may have one more, if it comes soon.
+        """
+        if self.exchange is None or not self.exchange.head_sent:
+            self.stays_open = False
         waits = self._waiting or self._unparsed or self._reader.in_request
         if not self._busy and not waits:
             self.deadline = min(self.deadline, monotonic() + PARTING)

@@ -142,6 +142,7 @@ class Transcript:
         self.obstacle = why
         self._segments, self._raw = [], 0
         self.strings.clear()
+        self._ids, self._ends, self.prompt_ids = None, array("I"), None
 
     def read(self) -> Told:
         """Return everything told so far."""
