@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 
 from headrace.cli.files import load_checked
+from headrace.cli.plan import write_page
 
 
-def choose(
+def choose(  # noqa: PLR0917 - typer passes them by name
     file: Annotated[Path, typer.Argument(help="The fleet file.")],
     deployment: Annotated[str, typer.Argument(help="Whose routes are to be served.")],
     on: Annotated[
@@ -21,6 +22,7 @@ def choose(
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Requests a second.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots here.")] = None,
 ) -> None:
     """Rank configurations by cost among those that keep what the routes promise.
 
@@ -40,5 +42,9 @@ def choose(
         typer.echo(msgspec.json.encode(report(found)))
     else:
         Console(highlight=False).print(page(deployment, ask, found))
+    if html is not None:
+        from headrace.planning import plan_html  # noqa: PLC0415 - only now plots are drawn
+
+        write_page(html, plan_html.choice(deployment, ask, found))
     if not found.kept:
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from headrace.cli.files import load_checked
+from headrace.local.errors import LocalError
 
 if TYPE_CHECKING:
     from headrace.planning.plan import Plan
@@ -22,6 +23,7 @@ def plan(
         str | None, typer.Option("--deployment", "-d", help="Only this one.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: a line each.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots here.")] = None,
 ) -> None:
     """Plan each deployment from its model, hardware and the traffic that its routes declare.
 
@@ -32,13 +34,28 @@ def plan(
     from headrace.planning.report import report  # noqa: PLC0415 - as above
 
     console = Console(highlight=False)
-    for number, one in enumerate(plans(file, deployment)):
+    made: list[Plan] = []
+    for one in plans(file, deployment):
+        if made and not as_json:
+            console.print()
+        made.append(one)
         if as_json:
             typer.echo(msgspec.json.encode(report(one)))
-            continue
-        if number:
-            console.print()
-        console.print(page(one))
+        else:
+            console.print(page(one))
+    if html is not None and made:
+        from headrace.planning import plan_html  # noqa: PLC0415 - only now plots are drawn
+
+        write_page(html, plan_html.plans(file.name, made))
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page, and say where it is; LocalError if that cannot be."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LocalError(f"{path}: {error.strerror or error}") from error
+    typer.echo(f"headrace: {path} written, {len(text) / 1024:,.0f} KiB", err=True)
 
 
 def plans(file: Path, deployment: str | None) -> Iterator[Plan]:

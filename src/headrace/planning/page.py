@@ -18,7 +18,7 @@ from headrace.capacity.steady import State
 from headrace.capacity.words import gigabytes, span
 from headrace.planning.explain import flags
 from headrace.planning.flags import shown
-from headrace.planning.plan import Plan
+from headrace.planning.plan import ALMOST, Plan
 from headrace.planning.report import notes
 from headrace.traffic.lengths import Lengths, summarise
 
@@ -128,7 +128,7 @@ def _speed(plan: Plan) -> Table:
         table.add_row("alone", "", *_times(plan, plan.lone))
     if plan.state is not None and plan.state is not plan.lone:
         table.add_row("as planned", f"{plan.state.rate:.3g}", *_times(plan, plan.state))
-    full = plan.steady.at(plan.capacity * (1 - 1e-9)) if plan.capacity else None
+    full = plan.steady.at(plan.capacity * ALMOST) if plan.capacity else None
     if full is not None:
         table.add_row("most within the SLO", f"{plan.capacity:.3g}", *_times(plan, full))
     table.add_row("SLO", "", "", span(plan.subject.slo.ttft), "", span(plan.subject.slo.tpot))

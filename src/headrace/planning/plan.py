@@ -27,6 +27,10 @@ from headrace.planning.auto import settle
 from headrace.planning.flags import Flag
 from headrace.planning.subject import Subject
 
+ALMOST = 1 - 1e-9
+"""Of the capacity: beyond it there is no state."""
+LEAST_WAIT = 0.1
+"""Of the TTFT promised, where a prompt alone takes nearly all of it."""
 HALF = 0.5
 """Of the highest rate: where a replica is looked at if no rate is known."""
 
@@ -89,12 +93,19 @@ class Plan:
     @cached_property
     def replicas(self) -> Replicas | None:
         """How many; None without a rate, or if the SLO is kept at no rate."""
-        rate, slo = self.subject.rate, self.subject.slo
+        rate = self.subject.rate
         if rate is None or self.capacity <= 0:
             return None
         if self._recorded:
-            return for_traffic(self.subject.traffic, self.capacity, slo.ttft, self.reaction)
-        return for_rate(rate, self.capacity, slo.ttft, self.reaction)
+            return for_traffic(self.subject.traffic, self.capacity, self.wait, self.reaction)
+        return for_rate(rate, self.capacity, self.wait, self.reaction)
+
+    @property
+    def wait(self) -> float:
+        """Seconds that a request may wait for a replica: what TTFT leaves beside the prefill."""
+        full = self.steady.at(self.capacity * ALMOST)
+        left = self.subject.slo.ttft - (full.ttft_p95 if full else 0.0)
+        return max(left, LEAST_WAIT * self.subject.slo.ttft)
 
     @property
     def _recorded(self) -> bool:
@@ -125,7 +136,7 @@ class Plan:
             capacity=self.capacity,
             residence=self.state.e2e,
             growth=max(grown, spread),
-            wait=self.subject.slo.ttft,
+            wait=self.wait,
         )
         return threshold(load, self.reaction)
 
