@@ -31,9 +31,9 @@ from headrace.hardware.measure_cpu import measure_cpu
 from headrace.models.catalogue import known_model
 from headrace.models.weight_bytes import weights_by_formula
 
-WARM_UP = Load("warm-up", (1.0,), (20, 400), (16, 64), 20.0, seed=1)
-FITTED = Load("fitted", (1.5,), (20, 300), (32, 128), 130.0, seed=2)
-UNSEEN = Load("unseen", (0.5, 2.5), (100, 500), (16, 64), 130.0, seed=3)
+WARM_UP = Load("warm-up", (0.5,), (20, 400), (16, 64), 20.0, seed=1)
+FITTED = Load("fitted", (0.8,), (20, 300), (16, 64), 150.0, seed=2)
+UNSEEN = Load("unseen", (0.3, 1.2), (100, 400), (8, 48), 150.0, seed=3)
 """Longer prompts, shorter answers, and bursts."""
 KV_BYTES = 2**30
 
