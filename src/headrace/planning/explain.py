@@ -167,7 +167,7 @@ def _step(plan: Plan) -> Flag:
 def _fewest(plan: Plan) -> Flag:
     mine = plan.subject.deployment.scaling.min
     if plan.replicas is None:
-        return Flag("scaling.min", mine, _origin(plan, "scaling.min"), _no_replicas(plan))
+        return Flag("scaling.min", mine, _origin(plan, "scaling.min"), no_replicas(plan))
     why = f"the plan keeps {plan.replicas.floor} warm. {'; '.join(plan.replicas.why)}"
     return Flag("scaling.min", mine, _origin(plan, "scaling.min"), why)
 
@@ -175,7 +175,7 @@ def _fewest(plan: Plan) -> Flag:
 def _most(plan: Plan) -> Flag:
     mine = plan.subject.deployment.scaling.max
     if plan.replicas is None:
-        return Flag("scaling.max", mine, _origin(plan, "scaling.max"), _no_replicas(plan))
+        return Flag("scaling.max", mine, _origin(plan, "scaling.max"), no_replicas(plan))
     short = "" if mine >= plan.replicas.most else ": too few, and requests would wait too long"
     why = (
         f"the plan needs {plan.replicas.most} within {plan.subject.slo}, each taking"
@@ -184,7 +184,8 @@ def _most(plan: Plan) -> Flag:
     return Flag("scaling.max", mine, _origin(plan, "scaling.max"), why)
 
 
-def _no_replicas(plan: Plan) -> str:
+def no_replicas(plan: Plan) -> str:
+    """Say why a plan has no number of replicas."""
     if plan.capacity <= 0:
         lone = plan.lone
         what = f"TTFT p95 {span(lone.ttft_p95)}, TPOT p95 {span(lone.tpot_p95)}" if lone else "none"
@@ -198,7 +199,7 @@ def _triggers(plan: Plan) -> Flag:
     )
     found = plan.threshold
     if found is None:
-        return Flag("scaling.triggers", mine, _origin(plan, "scaling.triggers"), _no_replicas(plan))
+        return Flag("scaling.triggers", mine, _origin(plan, "scaling.triggers"), no_replicas(plan))
     advice = f"{found.signal} {found.target:g}" if found.signal else "none"
     return Flag(
         "scaling.triggers",

@@ -32,13 +32,13 @@ class Flag:
         """The first sentence of the reason; `headrace explain` has the rest."""
         return self.why.partition(". ")[0].partition("; ")[0]
 
+    @property
+    def written(self) -> str:
+        """The value as people read it: bytes with their unit, counts with thousands."""
+        if self.name == "kv_cache" and isinstance(self.value, int | float):
+            return f"{self.value / 2**30:.3g} GiB"
+        return f"{self.value:,}" if isinstance(self.value, int) else str(self.value)
+
     def __str__(self) -> str:
         """Write one line."""
-        return f"{self.name} = {shown(self.name, self.value)} ({self.whose}): {self.why}"
-
-
-def shown(name: str, value: float | str) -> str:
-    """Write a value as people read it: bytes with their unit, counts with thousands."""
-    if name == "kv_cache" and isinstance(value, int | float):
-        return f"{value / 2**30:.3g} GiB"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+        return f"{self.name} = {self.written} ({self.whose}): {self.why}"

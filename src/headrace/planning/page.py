@@ -16,8 +16,7 @@ from headrace.capacity.cost import Cost
 from headrace.capacity.memory import Budget, Part
 from headrace.capacity.steady import State
 from headrace.capacity.words import gigabytes, span
-from headrace.planning.explain import flags
-from headrace.planning.flags import shown
+from headrace.planning.explain import flags, no_replicas
 from headrace.planning.plan import ALMOST, Plan
 from headrace.planning.report import notes
 from headrace.traffic.lengths import Lengths, summarise
@@ -37,7 +36,8 @@ def page(plan: Plan) -> Group:
         ("replicas and money", _money(plan)),
     ):
         parts += [Text(f"\n{title}", style="bold"), table]
-    parts += [Text(f"note: {note}", style="dim") for note in notes(plan)]
+    said = (f"prices: {plan.subject.place.price_basis}", *notes(plan))
+    parts += [Text(f"note: {note}", style="dim") for note in said]
     return Group(*parts)
 
 
@@ -60,8 +60,8 @@ def _table(*columns: str) -> Table:
 def _flags(plan: Plan) -> Group:
     lines: list[RenderableType] = []
     for flag in flags(plan):
-        value = shown(flag.name, flag.value)
-        lines.append(Text.assemble(f"{flag.name}  ", (value, "bold"), (f"  {flag.whose}", "dim")))
+        said = (f"{flag.name}  ", (flag.written, "bold"), (f"  {flag.whose}", "dim"))
+        lines.append(Text.assemble(*said))
         lines.append(Padding(Text(flag.brief, style="dim"), (0, 0, 0, 4)))
     return Group(*lines)
 
@@ -123,14 +123,14 @@ def _quantiles(found: Lengths) -> Iterator[str]:
 
 
 def _speed(plan: Plan) -> Table:
-    table = _table("", "requests/s", "TTFT", "TTFT p95", "TPOT", "TPOT p95", "tokens/s")
+    table = _table("", "req/s", "TTFT", "TTFT p95", "TPOT", "TPOT p95", "tokens/s")
     if plan.lone is not None:
         table.add_row("alone", "", *_times(plan, plan.lone))
     if plan.state is not None and plan.state is not plan.lone:
         table.add_row("as planned", f"{plan.state.rate:.3g}", *_times(plan, plan.state))
     full = plan.steady.at(plan.capacity * ALMOST) if plan.capacity else None
     if full is not None:
-        table.add_row("most within the SLO", f"{plan.capacity:.3g}", *_times(plan, full))
+        table.add_row("at most", f"{plan.capacity:.3g}", *_times(plan, full))
     table.add_row("SLO", "", "", span(plan.subject.slo.ttft), "", span(plan.subject.slo.tpot))
     return table
 
@@ -138,12 +138,20 @@ def _speed(plan: Plan) -> Table:
 def _times(plan: Plan, state: State) -> Iterator[str]:
     error = plan.efficiency.error
     for value in (state.ttft, state.ttft_p95, state.tpot, state.tpot_p95):
-        yield f"{span(value * (1 - error))}-{span(value * (1 + error))}"
+        yield _between(value * (1 - error), value * (1 + error))
     yield f"{state.tokens_per_second:,.0f}"
 
 
-def _money(plan: Plan) -> Table:
-    table = _table("", "an hour", "1,000 requests", "million tokens", "million of answers")
+def _between(low: float, high: float) -> str:
+    """Write a range of seconds in the unit of its upper end: `155-289 ms`."""
+    factor, unit = (1, "s") if high >= 1 else (1000, "ms")
+    return f"{low * factor:.3g}-{high * factor:.3g} {unit}"
+
+
+def _money(plan: Plan) -> RenderableType:
+    if plan.replicas is None and plan.batching is None:
+        return Text(no_replicas(plan))
+    table = _table("", "an hour", "1,000 requests", "1M tokens", "1M answered")
     if plan.replicas is not None:
         found = plan.replicas
         scaled = f"{found.floor} to {found.most}" if found.floor < found.most else f"{found.most}"
@@ -152,21 +160,16 @@ def _money(plan: Plan) -> Table:
         table.add_row(f"  route {name}", *_cost(cost))
     if plan.batching is not None:
         single, full = plan.batching
-        table.add_row("a replica, one request at a time", *_cost(single))
-        table.add_row("a replica, continuous batching", *_cost(full))
-        table.add_row(
-            "  from software alone", "", f"{single.thousand_requests / _some(full):.1f}x less"
-        )
-    table.add_row("price", plan.subject.place.price_basis)
+        table.add_row("one replica, one at a time", *_cost(single))
+        table.add_row("one replica, batched", *_cost(full))
+    if plan.gain is not None:
+        table.add_row("  from software alone", "", f"{plan.gain:.1f} times as many")
     return table
 
 
-def _some(cost: Cost) -> float:
-    return cost.thousand_requests or 1.0
-
-
 def _cost(cost: Cost | None) -> Iterator[str]:
-    if cost is not None:
+    """Yield the figures of a cost; nothing where no price is known."""
+    if cost is not None and cost.hour:
         yield f"{cost.hour:,.2f}"
         yield f"{cost.thousand_requests:.4g}"
         yield f"{cost.million_tokens:.3g}"

@@ -98,14 +98,28 @@ class Plan:
             return None
         if self._recorded:
             return for_traffic(self.subject.traffic, self.capacity, self.wait, self.reaction)
-        return for_rate(rate, self.capacity, self.wait, self.reaction)
+        return self._for_rate(rate)
+
+    def _for_rate(self, rate: float) -> Replicas:
+        """Return enough for the SLO at a steady rate, and for bursts, which only wait longer."""
+        burst = for_rate(rate, self.steady.highest_rate, self.wait, self.reaction)
+        enough = math.ceil(rate / self.capacity)
+        if enough <= burst.most:
+            return burst
+        why = (
+            (
+                f"{rate:g} requests/s are {rate / self.capacity:.2f} replicas of {self.capacity:.3g}"
+                f" requests/s within {self.subject.slo}"
+            ),
+            *burst.why[1:],
+        )
+        return Replicas(enough, enough, float(enough), why)
 
     @property
     def wait(self) -> float:
         """Seconds that a request may wait for a replica: what TTFT leaves beside the prefill."""
-        full = self.steady.at(self.capacity * ALMOST)
-        left = self.subject.slo.ttft - (full.ttft_p95 if full else 0.0)
-        return max(left, LEAST_WAIT * self.subject.slo.ttft)
+        alone_ = self.lone.ttft_p95 if self.lone else 0.0
+        return max(self.subject.slo.ttft - alone_, LEAST_WAIT * self.subject.slo.ttft)
 
     @property
     def _recorded(self) -> bool:
@@ -162,6 +176,13 @@ class Plan:
             return None
         full = cost(self.hourly, self.capacity, self.lengths.prompt, self.lengths.output)
         return single, full
+
+    @property
+    def gain(self) -> float | None:
+        """How many requests batching serves in the time of one at a time, within the SLO."""
+        if self.lone is None or not self.capacity:
+            return None
+        return self.capacity * self.lone.e2e
 
     @cached_property
     def by_route(self) -> dict[str, Cost]:

@@ -13,7 +13,6 @@ from headrace.capacity.cost_curve import curve
 from headrace.capacity.options import Ask
 from headrace.planning import sections
 from headrace.planning.explain import flags
-from headrace.planning.flags import shown
 from headrace.planning.html import Section, Table, page
 from headrace.planning.plan import Plan
 from headrace.planning.report import notes
@@ -56,5 +55,5 @@ def _each(plan: Plan) -> float | None:
 
 
 def _flags(plan: Plan) -> Table:
-    rows = tuple((one.name, shown(one.name, one.value), one.whose, one.why) for one in flags(plan))
+    rows = tuple((one.name, one.written, one.whose, one.why) for one in flags(plan))
     return Table(("flag", "value", "whose", "why"), rows, words=(0, 1, 2, 3))

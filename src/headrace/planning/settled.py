@@ -28,7 +28,8 @@ class Settled:
     def lines(self) -> Iterator[str]:
         """Yield what was chosen, a line for each flag."""
         for name, flags in self.chosen.items():
-            yield from (f"{name}.{flag}" for flag in flags)
+            for flag in flags:
+                yield f"{name}.{flag.name} = {flag.written}: {flag.brief}"
 
 
 def settled(file: FleetFile) -> Settled:
