@@ -35,6 +35,8 @@ def test_a_cpu_takes_more_with_each_rank() -> None:
 
 def test_memory_by_version() -> None:
     new = defaults("0.32.0", kind="gpu", memory=24 * GIB, product="RTX 4090")
-    old = defaults("0.19.0", kind="gpu", memory=24 * GIB, product="RTX 4090")
+    old = defaults("0.19.1", kind="gpu", memory=24 * GIB, product="RTX 4090")
+    later = defaults("0.20.2", kind="gpu", memory=24 * GIB, product="RTX 4090")
+    assert later.gpu_memory_utilization == 0.92
     assert (old.gpu_memory_utilization, new.gpu_memory_utilization) == (0.9, 0.92)
     assert (old.block, new.block) == (16, 16)
