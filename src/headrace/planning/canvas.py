@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 WIDTH = 7.6
 """Inches; a page shows them at 96 pixels."""
+DPI = 288
+"""For measuring: at the 72 of SVG a word's width is that of letters of whole pixels."""
 FONT = 9
 """Points."""
 WIDE = 6.0
@@ -40,6 +42,7 @@ _SETTINGS: dict[RcKeyType, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib; the page's own font is narrower
     "font.size": FONT,
+    "text.hinting": "none",
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": MUTED,
@@ -74,10 +77,17 @@ def painted(alt: str, height: float, paint: Callable[[Figure], None]) -> str:
     with rc_context({**_SETTINGS, "svg.hashsalt": alt}), warnings.catch_warnings():
         # The browser has fonts for names that the one for measuring lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
         paint(figure)
+        settle(figure)
         figure.savefig(file, format="svg", metadata=_NO_METADATA)
     return _element(file.getvalue(), alt)
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out, for good: saving would measure again, and coarser."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def plain(text: str) -> str:
@@ -86,9 +96,9 @@ def plain(text: str) -> str:
 
 
 def spread(axes: Axes, axis: Literal["x", "y"], low: float, high: float) -> None:
-    """Let an axis show `low` to `high` (both above 0): from 0, or logarithmic if far apart."""
-    if high < WIDE * low:
-        axes.set(**{f"{axis}lim": (0, high * (1 + MARGIN))})
+    """Let an axis show `low` to `high`: from 0, or logarithmic if they are far apart."""
+    if low <= 0 or high < WIDE * low:
+        axes.set(**{f"{axis}lim": (0, high * (1 + MARGIN) or 1)})
         (axes.xaxis if axis == "x" else axes.yaxis).set_major_formatter(NUMBERS)
         return
     room = (high / low) ** MARGIN

@@ -32,6 +32,7 @@ SHAPES = "osD^v"
 """Colours are used again with the next shape."""
 FAR_OFF = 3.0
 """An SLO beyond so many times the largest value is said and not drawn."""
+THOUSAND = 1000
 MONEY = "cost per 1,000 requests"
 
 
@@ -47,10 +48,10 @@ def cost_latency(
     if not shown:
         return ""
     name = latency.upper()
-    alt = f"Cost and {name} p95 of the options that keep {slo}: " + "; ".join(
+    alt = f"Cost and {name} p95 of options that keep {slo}; none beats, by both: " + "; ".join(
         f"{ranked.place}. {ranked.option.name}, {span(_p95(ranked.option.state, latency))},"
-        f" {ranked.option.cost.thousand_requests:.3g}"
-        for ranked in shown
+        f" {digits(ranked.option.cost.thousand_requests)}"
+        for ranked in best(shown, latency)
     )
 
     def paint(figure: Figure) -> None:
@@ -65,6 +66,11 @@ def cost_latency(
         place(axes, list(_labels(shown, latency)), MARKER)
 
     return painted(alt, 4.6, paint)
+
+
+def digits(value: float) -> str:
+    """Write a value with three digits, thousands in full."""
+    return f"{value:,.0f}" if value >= THOUSAND else f"{value:#.3g}".rstrip(".")
 
 
 def best(shown: Sequence[Ranked], latency: Latency) -> list[Ranked]:
@@ -123,8 +129,7 @@ def _p95(state: State, latency: Latency) -> float:
 
 def _cost_limits(axes: Axes, shown: Sequence[Ranked]) -> None:
     costs = [one.option.cost.thousand_requests for one in shown]
-    if min(costs) > 0:
-        spread(axes, "y", min(costs), max(costs))
+    spread(axes, "y", min(costs), max(costs))
 
 
 def _time_limits(axes: Axes, shown: Sequence[Ranked], latency: Latency, slo: Slo) -> None:
@@ -167,8 +172,8 @@ def cost_rate(
     if not points:
         return ""
     alt = f"One replica by its rate ({efficiency.label}): " + "; ".join(
-        f"{point.state.rate:.3g} requests/s cost {point.cost.thousand_requests:.3g} per 1,000, TTFT"
-        f" p95 {span(point.state.ttft_p95)}, TPOT p95 {span(point.state.tpot_p95)}"
+        f"{digits(point.state.rate)} requests/s cost {digits(point.cost.thousand_requests)} per"
+        f" 1,000, TTFT p95 {span(point.state.ttft_p95)}, TPOT p95 {span(point.state.tpot_p95)}"
         for point in points
     )
 
@@ -186,7 +191,7 @@ def cost_rate(
                 axes.axvline(rate, color=INK, lw=1, ls=DASHED)
         if rate is not None:
             money.annotate(
-                f"planned: {rate:.3g}/s",
+                f"planned: {digits(rate)}/s",
                 (rate, 1.0),
                 xycoords=money.get_xaxis_transform(),
                 xytext=(0, 2),
@@ -205,7 +210,7 @@ def _cost_by_rate(axes: Axes, points: Sequence[Point], single: Cost | None) -> N
         costs.append(single.thousand_requests)
         axes.axhline(costs[-1], color=MUTED, lw=1, ls=DASHED)
         axes.annotate(
-            f"one request at a time: {costs[-1]:.3g}",
+            f"one request at a time: {digits(costs[-1])}",
             (1.0, costs[-1]),
             xycoords=axes.get_yaxis_transform(),
             xytext=(-2, -3),
@@ -214,8 +219,7 @@ def _cost_by_rate(axes: Axes, points: Sequence[Point], single: Cost | None) -> N
             va="top",
             bbox=HALO,
         )
-    if min(costs) > 0:
-        spread(axes, "y", min(costs), max(costs))
+    spread(axes, "y", min(costs), max(costs))
 
 
 def _time_by_rate(
@@ -231,16 +235,17 @@ def _time_by_rate(
     axes.set_ylabel(f"{latency.upper()} p95,\nms")
     axes.yaxis.set_major_formatter(NUMBERS)
     top = max(high)
-    if min(times) <= 1000 * bound <= FAR_OFF * top:
+    if 1000 * bound <= FAR_OFF * top:
         axes.axhline(1000 * bound, color=BAD, lw=1.2, ls=DASHED)
-        top = min(max(top, 1000 * bound), FAR_OFF * 1000 * bound)
+        top = max(1000 * bound, min(times) * 2, min(top, FAR_OFF * 1000 * bound))
+    drawn = 1000 * bound <= 1.08 * top
     axes.annotate(
-        f"SLO {span(bound)}",
-        (0.0, min(1000 * bound, 1.08 * top)),
+        f"SLO {span(bound)}" + ("" if drawn else ",\nabove"),
+        (1.0, 1000 * bound if drawn else 1.08 * top),
         xycoords=axes.get_yaxis_transform(),
-        xytext=(3, -2),
+        xytext=(4, 0),
         textcoords="offset points",
-        va="top",
+        va="center" if drawn else "top",
         color=BAD,
     )
     axes.set_ylim(0, 1.08 * top)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
+from headrace.planning.canvas import settle
 from headrace.planning.theme import HALO, INK
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 NEAR, FAR = 7, 17
 """Points between a point and its label; from a far one a line leads back."""
-GAP = 3
-"""Pixels between labels, so that two numbers do not read as one."""
+GAP = 2
+"""Points between labels, so that two numbers do not read as one."""
 _PLACES = (
     (0.6, 0.6), (0.6, -0.6), (-0.6, 0.6), (-0.6, -0.6), (0, 1), (0, -1), (1, 0), (-1, 0),
 )  # fmt: skip
@@ -43,8 +44,7 @@ def place(axes: Axes, labels: Sequence[Label], size: float) -> int:
 
     `size` is that of the points' markers, in points.
     """
-    figure = axes.figure
-    figure.draw_without_rendering()  # type: ignore[union-attr]  # there are no figures inside
+    settle(axes.figure)  # type: ignore[arg-type]  # there are no figures inside
     taken = [_marker(axes, label, size) for label in labels]
     lost = 0
     for label in labels:
@@ -70,7 +70,7 @@ def _written(axes: Axes, label: Label, words: str, taken: list[Bbox]) -> bool:
         inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.figure.bbox.x1
         level = axes.bbox.y0 <= box.y0 and box.y1 <= axes.bbox.y1
         if inside and level and not any(box.overlaps(other) for other in taken):
-            taken.append(box.padded(GAP))
+            taken.append(box.padded(GAP * axes.figure.dpi / 72))
             return True
         text.remove()
     return False

@@ -7,6 +7,7 @@ how to read them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, cycle
@@ -74,12 +75,24 @@ def bars(budget: Budget) -> tuple[Bar, ...]:
     ]
     why = "what is left of what the engine may use" if budget.fixed is None else "fixed by the file"
     cache = Bar("KV cache", budget.used, budget.kv, budget.kv_low, budget.kv_high, why, KV)
-    spare, end = budget.spare, cache.end
-    if spare < 0:
-        over = Bar("over", budget.total, -spare, -spare, -spare, "more than there is", BAD)
-        return (*made, cache, over)
-    unused = "what the engine may not use, and the driver's part"
-    return (*made, cache, Bar("spare", end, spare, spare, spare, unused, GRID))
+    return (*made, cache, _rest(budget))
+
+
+def _rest(budget: Budget) -> Bar:
+    """Return what is spare, or by how much the parts are over what there is."""
+    spare = budget.spare
+    if spare >= 0:
+        why = "what the engine may not use, and the driver's part"
+        return Bar("spare", budget.total - spare, spare, spare, spare, why, GRID)
+    missing = budget.kv - budget.total
+    low, high = (
+        max(0, sum(sizes) + missing)
+        for sizes in (
+            [part.low for part in budget.parts],
+            [part.high for part in budget.parts],
+        )
+    )
+    return Bar("over", budget.total, -spare, low, high, "more than there is", BAD)
 
 
 def memory(budget: Budget) -> str:
@@ -99,7 +112,7 @@ def memory(budget: Budget) -> str:
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.6)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlim(0, 1.02 * max(budget.total, made[-1].end) / GB)
+        axes.set_xlim(0, 1.02 * max(budget.total, *(bar.start + bar.high for bar in made)) / GB)
         _limits(axes, budget)
 
     return painted(alt, 0.9 + ROW * len(made), paint)
@@ -153,11 +166,11 @@ def concurrency(contexts: Sequence[Context], chosen: int | None = None) -> str:
 def _concurrency(figure: Figure, contexts: Sequence[Context], chosen: int | None) -> None:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     lengths = [one.max_model_len for one in contexts]
-    _line(upper, lengths, [one.observed for one in contexts], 0, "the traffic's own requests")
+    observed = [one.observed or math.nan for one in contexts]
+    _line(upper, lengths, observed, 0, "the traffic's own requests")
     _line(upper, lengths, [one.full for one in contexts], 1, "requests of max_model_len tokens")
     held = [value for one in contexts for value in (one.full, one.observed) if value > 0]
-    if held:
-        spread(upper, "y", min(held), max(held))
+    spread(upper, "y", min(held, default=0), max(held, default=0))
     upper.set_ylabel("requests at once")
     _line(lower, lengths, [100 * one.refused for one in contexts], 7, "")
     lower.set(ylabel="% refused", xlabel="max_model_len, tokens", ylim=(-4, 104), xscale="log")

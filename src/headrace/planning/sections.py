@@ -20,13 +20,18 @@ from headrace.planning.html import Section
 
 def memory(budget: Budget, name: str = "", level: int = 3) -> Section:
     """Show what a rank's memory is used for; `name` says whose."""
+    cache = (
+        "What the engine may use and nothing else takes becomes the KV cache, so its range is that"
+        " of all others together."
+        if budget.fixed is None
+        else "The KV cache is as large as the file says; the engine does not look whether it fits."
+    )
     return Section(
         f"Memory by part{name and ', '}{name}",
         (
             (
                 "One accelerator of a replica. Each part begins where the one above ends; the black"
-                " ranges are how far an assumption may be off. What the engine may use and nothing"
-                " else takes becomes the KV cache, so its range is that of all others together."
+                f" ranges are how far an assumption may be off. {cache}"
             ),
         ),
         plots.memory(budget),
@@ -64,9 +69,10 @@ def slots(waste: Waste, level: int = 3) -> Section:
         "Static against paged",
         (
             (
-                "Slots of the KV cache, of one token each: an engine that reserves max_model_len for"
-                " every request, and one that takes a block when the last is full. All requests of the"
-                " traffic, when each has all of its tokens and added up over the steps of its life."
+                "Slots of the KV cache, of one token each: an engine that reserves max_model_len"
+                " for every request, and one that takes a block when the last is full. All"
+                " requests of the traffic, when each has all of its tokens and added up over the"
+                " steps of its life."
             ),
             *refused,
         ),
@@ -125,11 +131,10 @@ def cost_rate(
     level: int = 3,
 ) -> Section:
     """Show what batching does to cost and times; arguments as those of the plot."""
-    compared = (
-        (f"One request at a time would cost {single.thousand_requests:.3g} per 1,000 requests.",)
-        if single is not None
-        else ()
-    )
+    compared = []
+    if single is not None:
+        price = choice_plots.digits(single.thousand_requests)
+        compared.append(f"One request at a time would cost {price} per 1,000 requests.")
     return Section(
         "Cost and latency against rate",
         (

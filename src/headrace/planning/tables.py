@@ -13,6 +13,7 @@ from headrace.capacity.cost_curve import Point
 from headrace.capacity.memory import Budget
 from headrace.capacity.waste import Context, Waste
 from headrace.capacity.words import span
+from headrace.planning.choice_plots import digits
 from headrace.planning.html import Table
 from headrace.planning.plots import bars, size_of
 
@@ -93,12 +94,12 @@ def _option(ranked: Ranked) -> tuple[str, ...]:
     option = ranked.option
     return (
         _placed(ranked),
-        f"{option.cost.thousand_requests:,.3g}",
-        f"{option.cost.million_tokens:,.3g}",
+        digits(option.cost.thousand_requests),
+        digits(option.cost.million_tokens),
         f"{option.cost.hour:,.2f}",
         span(option.state.ttft_p95),
         span(option.state.tpot_p95),
-        f"{option.capacity:.3g}",
+        digits(option.capacity),
     )
 
 
@@ -122,7 +123,7 @@ def missed(choice: Choice, most: int = 12) -> Table:
 def unfit(choice: Choice, most: int = 40) -> Table:
     """Return what cannot be started at all, with the reason."""
     rows = tuple((f"{one.accelerator} {one.scheme}", one.why) for one in choice.unfit[:most])
-    caption = _cut("what cannot be started", len(choice.unfit), most)
+    caption = _cut("combinations that cannot be started", len(choice.unfit), most)
     return Table(("hardware and quantization", "why not"), rows, (0, 1), caption)
 
 
@@ -140,11 +141,11 @@ def cost_rate(points: Sequence[Point], currency: str = "") -> Table:
     )
     rows = (
         (
-            f"{point.state.rate:.3g}",
+            digits(point.state.rate),
             f"{point.state.concurrency:.1f}",
             f"{point.state.tokens_per_second:,.0f}",
-            f"{point.cost.thousand_requests:,.3g}",
-            f"{point.cost.million_tokens:,.3g}",
+            digits(point.cost.thousand_requests),
+            digits(point.cost.million_tokens),
             span(point.state.ttft_p95),
             span(point.state.tpot_p95),
         )
