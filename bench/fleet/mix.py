@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         turns = measure(plan, talks)
         for kind in sorted({turn.kind for turn in turns}):
             own = [turn for turn in turns if turn.kind == kind]
-            replicas = len({turn.answer.replica for turn in own})
+            replicas = len({turn.answer.replica for turn in own} - {""})
             print(figures(own, replicas).row(f"{kind}, {name}"), flush=True)
 
 
