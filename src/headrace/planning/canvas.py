@@ -73,7 +73,7 @@ def painted(alt: str, height: float, paint: Callable[[Figure], None]) -> str:
     from matplotlib import rc_context  # noqa: PLC0415 - other verbs start half a second faster
     from matplotlib.figure import Figure  # noqa: PLC0415 - as above
 
-    file = io.StringIO()
+    file, alt = io.StringIO(), plain(alt)
     with rc_context({**_SETTINGS, "svg.hashsalt": alt}), warnings.catch_warnings():
         # The browser has fonts for names that the one for measuring lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
@@ -131,5 +131,5 @@ def _element(svg: str, alt: str) -> str:
         body,
     )
     body = re.sub(r"\s*\n\s*", "\n", body).strip()
-    head = f'<svg role="img" aria-label="{escape(plain(alt))}" stroke-linejoin="round"'
+    head = f'<svg role="img" aria-label="{escape(alt)}" stroke-linejoin="round"'
     return head + body.removeprefix("<svg")

@@ -32,7 +32,7 @@ SHAPES = "osD^v"
 """Colours are used again with the next shape."""
 FAR_OFF = 3.0
 """An SLO beyond so many times the largest value is said and not drawn."""
-THOUSAND = 1000
+FOUR_DIGITS = 999.5
 MONEY = "cost per 1,000 requests"
 
 
@@ -70,7 +70,7 @@ def cost_latency(
 
 def digits(value: float) -> str:
     """Write a value with three digits, thousands in full."""
-    return f"{value:,.0f}" if value >= THOUSAND else f"{value:#.3g}".rstrip(".")
+    return f"{value:,.0f}" if value >= FOUR_DIGITS else f"{value:#.3g}".rstrip(".")
 
 
 def best(shown: Sequence[Ranked], latency: Latency) -> list[Ranked]:
@@ -252,4 +252,4 @@ def _time_by_rate(
 
 
 def _money(currency: str) -> str:
-    return f"{MONEY}, {currency}" if currency else MONEY
+    return f"{MONEY}, {plain(currency)}" if currency else MONEY

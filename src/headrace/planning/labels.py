@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-NEAR, FAR = 7, 17
-"""Points between a point and its label; from a far one a line leads back."""
+NEAR = 7
+RINGS = (NEAR, 17, 28)
+"""Points between a point and its label; from all but near ones a line leads back."""
 GAP = 2
 """Points between labels, so that two numbers do not read as one."""
 _PLACES = (
@@ -64,32 +65,45 @@ def _marker(axes: Axes, label: Label, size: float) -> Bbox:
 
 def _written(axes: Axes, label: Label, words: str, taken: list[Bbox]) -> bool:
     """Write `words` at the first place that is free, note it as taken, and say whether one was."""
-    for away, (right, up) in product((NEAR, FAR), _PLACES):
-        text = _text(axes, label, words, right * away, up * away)
+    for away, (right, up) in product(RINGS, _PLACES):
+        offset = right * away, up * away
+        text = _text(axes, label, words, offset)
         box = text.get_window_extent()
         inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.figure.bbox.x1
         level = axes.bbox.y0 <= box.y0 and box.y1 <= axes.bbox.y1
         if inside and level and not any(box.overlaps(other) for other in taken):
             taken.append(box.padded(GAP * axes.figure.dpi / 72))
+            if away > NEAR:
+                _line(axes, label, offset)
             return True
         text.remove()
     return False
 
 
-def _text(axes: Axes, label: Label, words: str, right: float, up: float) -> Annotation:
-    line = {"arrowstyle": "-", "color": INK, "lw": 0.5, "shrinkA": 0, "shrinkB": 2}
-    far = max(abs(right), abs(up)) > NEAR
+def _text(axes: Axes, label: Label, words: str, offset: tuple[float, float]) -> Annotation:
     sides: tuple[Literal["right", "center", "left"], ...] = ("center", "left", "right")
     levels: tuple[Literal["top", "center", "bottom"], ...] = ("center", "bottom", "top")
-    sign_x, sign_y = (right > 0) - (right < 0), (up > 0) - (up < 0)
+    right, up = ((one > 0) - (one < 0) for one in offset)
     return axes.annotate(
         words,
         (label.x, label.y),
-        xytext=(right, up),
+        xytext=offset,
         textcoords="offset points",
-        ha=sides[sign_x],
-        va=levels[sign_y],
+        ha=sides[right],
+        va=levels[up],
         fontsize="small",
-        arrowprops=line if far else None,
         bbox=HALO,
+    )
+
+
+def _line(axes: Axes, label: Label, offset: tuple[float, float]) -> None:
+    """Lead from a label back to its point."""
+    line = {"arrowstyle": "-", "color": INK, "lw": 0.5, "shrinkA": 0, "shrinkB": 2}
+    axes.annotate(
+        "",
+        (label.x, label.y),
+        xytext=offset,
+        textcoords="offset points",
+        arrowprops=line,
+        zorder=2.5,  # below words
     )
