@@ -31,4 +31,4 @@ def status(
         if deployment.why:
             typer.echo(f"{deployment.name}: {deployment.why}")
         if deployment.last_words:
-            typer.echo(f"{deployment.name}: its last words: {deployment.last_words}")
+            typer.echo(f"{deployment.name}: the last replica that died: {deployment.last_words}")
