@@ -33,7 +33,7 @@ def test_arrival_on_the_engine_s_clock_is_taken_where_it_is_known() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"output_toks": None}, "run.jsonl, line 2: output_toks must be a number, not None"),
+        ({"output_toks": None}, "run.jsonl:2: output_toks must be a number, not None"),
         ({"input_toks": "12"}, "input_toks must be a number, not '12'"),
         ({"first_token_ts": float("nan")}, "first_token_ts must be a number, not nan"),
         ({"output_toks": 0}, "must be at least 1"),

@@ -7,6 +7,7 @@ one if `queued_ts`, the arrival on the engine's clock, is there too.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,12 +21,16 @@ LENGTHS = ("input_toks", "output_toks")
 STAMPS = ("first_token_ts", "last_token_ts")
 
 
-def read_run(lines: Iterable[Mapping[str, Any]], source: str) -> Served:
+def read_run(
+    lines: Iterable[Mapping[str, Any]], source: str, numbers: Iterable[int] | None = None
+) -> Served:
     """Return the run in the order of its arrivals, with time starting at the first.
 
-    Raises ValueError for a line that lacks a field or whose values make no sense.
+    Raises ValueError for a line that lacks a field or whose values make no sense; `numbers` are
+    those of the lines in their file, by default 1, 2, ...
     """
-    rows = [_row(line, number, source) for number, line in enumerate(lines, 1)]
+    numbered = zip(itertools.count(1) if numbers is None else numbers, lines, strict=False)
+    rows = [_row(line, number, source) for number, line in numbered]
     if not rows:
         raise ValueError(f"{source}: no requests in it; record at least some dozens")
     table = np.array(sorted(rows))
@@ -46,14 +51,14 @@ def _row(line: Mapping[str, Any], number: int, source: str) -> tuple[float, ...]
             or not isinstance(value, int | float)
             or not math.isfinite(value)
         ):
-            raise ValueError(f"{source}, line {number}: {name} must be a number, not {value!r}")
+            raise ValueError(f"{source}:{number}: {name} must be a number, not {value!r}")
         values.append(float(value))
     came, prompt, output, first, last = values
     if prompt < 1 or output < 1:
-        raise ValueError(f"{source}, line {number}: input_toks and output_toks must be at least 1")
+        raise ValueError(f"{source}:{number}: input_toks and output_toks must be at least 1")
     if not came <= first <= last:
         raise ValueError(
-            f"{source}, line {number}: {arrival}, first_token_ts and last_token_ts must follow "
+            f"{source}:{number}: {arrival}, first_token_ts and last_token_ts must follow "
             f"each other on one clock, not {came}, {first}, {last}"
         )
     return tuple(values)

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from headrace.cli.plan import plans
+from headrace.cli.files import load_checked
 from headrace.fleet.problems import nearest
 
 
@@ -18,14 +18,16 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="For programs: a line each.")] = False,
 ) -> None:
     """Say why a flag is what it is: whose value, what it means in figures, what else would do."""
-    from headrace.planning.explain import NAMES, flags  # noqa: PLC0415 - spares the others numpy
+    from headrace.planning.explain import flags  # noqa: PLC0415 - spares the others numpy
+    from headrace.planning.plan import plan  # noqa: PLC0415 - as above
+    from headrace.planning.subject import subject  # noqa: PLC0415 - as above
 
     deployment, _, flag = what.partition(".")
     flag = flag.replace("-", "_")
-    found = [one for plan in plans(file, deployment) for one in flags(plan)]
+    found = flags(plan(subject(load_checked(file), deployment)))
     shown = [one for one in found if flag in ("", one.name)]
     if not shown:
-        hint = nearest(flag, NAMES) or f"; there are {', '.join(one.name for one in found)}"
+        hint = nearest(flag, [one.name for one in found])
         raise typer.BadParameter(f"nothing is planned of '{flag}' in {deployment}{hint}")
     for one in shown:
         typer.echo(msgspec.json.encode(one) if as_json else str(one))

@@ -12,6 +12,8 @@ from rich.console import Console
 
 from headrace.cli.files import load_checked
 from headrace.local.errors import LocalError
+from headrace.models.errors import WeightsError
+from headrace.planning.errors import PlanError
 
 if TYPE_CHECKING:
     from headrace.planning.plan import Plan
@@ -35,7 +37,8 @@ def plan(
 
     console = Console(highlight=False)
     made: list[Plan] = []
-    for one in plans(file, deployment):
+    failed: list[str] = []
+    for one in _plans(file, deployment, failed):
         if made and not as_json:
             console.print()
         made.append(one)
@@ -47,6 +50,8 @@ def plan(
         from headrace.planning import plan_html  # noqa: PLC0415 - only now plots are drawn
 
         write_page(html, plan_html.plans(file.name, made))
+    if failed:
+        raise PlanError("\n".join(failed))
 
 
 def write_page(path: Path, text: str) -> None:
@@ -58,18 +63,15 @@ def write_page(path: Path, text: str) -> None:
     typer.echo(f"headrace: {path} written, {len(text) / 1024:,.0f} KiB", err=True)
 
 
-def plans(file: Path, deployment: str | None) -> Iterator[Plan]:
-    """Yield the plans of a checked file, then PlanError for what could not be planned."""
-    from headrace.planning.errors import PlanError  # noqa: PLC0415 - spares the other verbs numpy
-    from headrace.planning.plan import plan as make  # noqa: PLC0415 - as above
+def _plans(file: Path, deployment: str | None, failed: list[str]) -> Iterator[Plan]:
+    """Yield the plans of a checked file; sentences about what has none go to `failed`."""
+    from headrace.planning.plan import plan as make  # noqa: PLC0415 - spares the other verbs numpy
     from headrace.planning.subject import subject  # noqa: PLC0415 - as above
 
     checked = load_checked(file)
-    failed: list[str] = []
-    for name in [deployment] if deployment else checked.fleet.deployments:
+    names = checked.fleet.deployments if deployment is None else [deployment]
+    for name in names:
         try:
             yield make(subject(checked, name))
-        except PlanError as error:
+        except (PlanError, WeightsError) as error:
             failed.append(str(error))
-    if failed:
-        raise PlanError("\n".join(failed))

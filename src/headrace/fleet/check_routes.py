@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from headrace.fleet.document import Path_
 from headrace.fleet.problems import nearest
 from headrace.fleet.reach import API_PATHS
-from headrace.fleet.routes import Limits, Match, Overflow, Range, Route
+from headrace.fleet.routes import Lengths, Limits, Match, Overflow, Range, Route, Traffic
 from headrace.fleet.types import Deployment, Fleet
 from headrace.fleet.units import format_duration
 
@@ -40,6 +40,7 @@ def check_routes(fleet: Fleet) -> Iterator[Finding]:
         yield from _match(route.match, (*path, "match"))
         yield from _limits(route.limits, path)
         yield from _callers(fleet, route, path)
+        yield from _traffic(route.traffic, (*path, "traffic"))
     for name in fleet.deployments.keys() - reached:
         message = "no route leads here, so it would never serve; add one or remove it"
         yield ("deployments", name), message
@@ -189,6 +190,24 @@ def _limits(limits: Iterable[Limits], path: Path_) -> Iterator[Finding]:
         if not limit.model_dump(exclude={"per", "mode"}, exclude_none=True):
             message = "limits nothing; set requests_per_minute, tokens_per_minute or another bound"
             yield (*path, "limits", index), message
+
+
+def _traffic(given: Traffic | None, path: Path_) -> Iterator[Finding]:
+    if given is None:
+        return
+    lengths = {"prompt": given.prompt, "output": given.output}
+    if not given.model_dump(exclude_none=True):
+        yield path, "expects nothing; give a trace, or rate, prompt and output, or remove it"
+    for name, one in lengths.items():
+        if one is not None and given.trace is not None:
+            yield (*path, name), "contradicts trace, which has its own lengths; keep one of the two"
+        yield from _lengths(one, (*path, name))
+
+
+def _lengths(given: Lengths | None, path: Path_) -> Iterator[Finding]:
+    if given is not None and given.p99 < given.p50:
+        message = f"p99 {given.p99} is less than p50 {given.p50}: half of all are at most p50 long"
+        yield (*path, "p99"), message
 
 
 def _callers(fleet: Fleet, route: Route, path: Path_) -> Iterator[Finding]:

@@ -80,10 +80,11 @@ class Traffic(Strict):
     """What a route expects to be asked; only plans are made from it."""
 
     trace: Path | None = Field(
-        default=None, description="A recorded trace, as `headrace plan` reads; instead of the rest."
+        default=None,
+        description="A recorded one, beside this file; it has its own rate and lengths.",
     )
     rate: float | None = Field(
-        default=None, gt=0, description="Requests a second; of a trace: its own."
+        default=None, gt=0, description="Requests a second; with a trace: instead of its own."
     )
     prompt: Lengths | None = Field(default=None, description="Tokens of prompts.")
     output: Lengths | None = Field(default=None, description="Tokens of answers.")

@@ -13,11 +13,11 @@ from dataclasses import replace
 from headrace.capacity.fits import Fit
 from headrace.capacity.kv import kv_layout
 from headrace.capacity.kv_pool import Pool
-from headrace.capacity.layouts import layouts
+from headrace.capacity.layouts import layouts, refusal
 from headrace.capacity.lengths import Lengths
 from headrace.capacity.memory import budgets
-from headrace.capacity.recommend import Recommendation, recommend
-from headrace.capacity.setup import Layout
+from headrace.capacity.recommend import Choice, Recommendation, recommend
+from headrace.capacity.setup import Layout, Setup
 from headrace.capacity.steady import Steady
 from headrace.capacity.waste import observed_concurrency, resident_blocks
 from headrace.capacity.words import gigabytes
@@ -29,11 +29,14 @@ CPU_SHARE = 0.9
 """Of this machine's memory, what all replicas together may take."""
 CPU_SEQS = 32
 """Requests at once on a CPU: beyond, tokens/s hardly rise (277 at 32, 278 at 64 on two cores)."""
+LONGER = frozenset({"hf-overrides", "rope-scaling", "VLLM_ALLOW_LONG_MAX_MODEL_LEN"})
+"""Flags and variables with which a model may be asked for more than its context."""
 _LENGTHS = ("max_model_len", "max_num_seqs", "max_num_batched_tokens")
 
 
 def settle(subject: Subject) -> tuple[Subject, tuple[Flag, ...]]:
     """Return the subject with nothing left open, and what was chosen; PlanError if nothing fits."""
+    _check(subject)
     chosen: list[Flag] = []
     for step in (_layout, _utilization, _lengths, _kv_cache):
         for flag in step(subject):
@@ -43,6 +46,40 @@ def settle(subject: Subject) -> tuple[Subject, tuple[Flag, ...]]:
     if chosen and not subject.fit.ok:
         raise PlanError(f"deployments.{subject.name}: {subject.fit.why}")
     return subject, tuple(chosen)
+
+
+def _check(subject: Subject) -> None:
+    """Raise PlanError for what the file fixes and no engine would start, whatever memory says."""
+    open_ = subject.deployment.open
+    for flag, found in (
+        ("tensor_parallel", _bad_layout(subject)),
+        ("max_model_len", _bad_length(subject)),
+        ("max_num_batched_tokens", _bad_step(subject)),
+    ):
+        if found and flag not in open_:
+            raise PlanError(f"deployments.{subject.name}.{flag}: {found}")
+
+
+def _bad_layout(subject: Subject) -> str | None:
+    layout = subject.setup.layout
+    if "pipeline_parallel" in subject.deployment.open:
+        layout = Layout(layout.tensor)
+    return refusal(subject.architecture, subject.place.nodes, layout)
+
+
+def _bad_length(subject: Subject) -> str | None:
+    asked, context = subject.deployment.max_model_len or 0, subject.architecture.context
+    told = LONGER & (subject.flags.keys() | subject.deployment.engine.env.keys())
+    if asked <= context or told:
+        return None
+    return f"{asked:,} tokens, but {subject.deployment.model} was made for {context:,}; lower it"
+
+
+def _bad_step(subject: Subject) -> str | None:
+    tokens, seqs = subject.deployment.max_num_batched_tokens, subject.deployment.max_num_seqs
+    if tokens is None or "max_num_seqs" in subject.deployment.open or tokens >= seqs:
+        return None
+    return f"{tokens:,} tokens a step are fewer than max_num_seqs, {seqs:,}; vLLM refuses that"
 
 
 def _layout(subject: Subject) -> Iterator[Flag]:
@@ -64,8 +101,8 @@ def _cheapest(subject: Subject) -> tuple[Layout, str]:
     tried = [_try(subject, layout) for layout in _possible(subject)]
     fitting = [one for one in tried if one.fit.ok]
     if not fitting:
-        why = tried[-1].fit.why if tried else "is possible"
-        raise PlanError(f"deployments.{subject.name}: no layout on {subject.place.name}: {why}")
+        why = f"will do: the largest {tried[-1].fit.why}" if tried else "is possible"
+        raise PlanError(f"deployments.{subject.name}: no layout on {subject.place.name} {why}")
     best = min(fitting, key=lambda one: _accelerators(one, _capacity(one)))
     layout, capacity = best.setup.layout, _capacity(best)
     if not capacity:
@@ -134,16 +171,44 @@ def _lengths(subject: Subject) -> Iterator[Flag]:
     wanted = subject.deployment.open & set(_LENGTHS)
     if not wanted:
         return
-    if subject.setup.accelerator.kind == "cpu":
-        yield from _cpu_lengths(subject, wanted)
-        return
     found = _recommended(subject)
-    for choice in found.choices:
+    setup = _with_fixed(subject, found)
+    cpu = setup.accelerator.kind == "cpu"
+    for choice in _on_cpu(subject, found) if cpu else found.choices:
         if choice.flag in wanted:
-            value = choice.value
-            if choice.flag == "max_num_seqs":
-                value = min(value, _seqs_that_fit(subject, found))
-            yield Flag(choice.flag, value, "auto", choice.reason)
+            yield _bounded(subject, setup, choice)
+
+
+def _on_cpu(subject: Subject, found: Recommendation) -> Iterator[Choice]:
+    """Yield what is chosen on a CPU: compute ends before memory does, and its cache is made."""
+    yield replace(found.max_model_len, reason=found.max_model_len.reason.partition(". ")[0])
+    why = "beyond so many requests at once a CPU's tokens/s hardly rise, each only waits longer"
+    yield Choice("max_num_seqs", CPU_SEQS, why)
+    why = f"vLLM {subject.engine}'s own default on a CPU"
+    yield Choice("max_num_batched_tokens", subject.defaults.max_num_batched_tokens, why)
+
+
+def _with_fixed(subject: Subject, found: Recommendation) -> Setup:
+    """Return the recommended setup with the flags that the file fixes itself."""
+    fixed = {name: getattr(subject.setup, name) for name in _LENGTHS}
+    open_ = subject.deployment.open
+    return replace(found.setup, **{name: fixed[name] for name in fixed.keys() - open_})
+
+
+def _bounded(subject: Subject, setup: Setup, choice: Choice) -> Flag:
+    """Return a choice, changed where the flags that the file fixes leave it no room."""
+    cache = Fit(setup, budgets(setup, subject.engine)).cache
+    value, why = choice.value, choice.reason
+    if choice.flag == "max_model_len":
+        value = min(value, cache.longest(value) or value)
+    elif choice.flag == "max_num_seqs":
+        fits = observed_concurrency(cache, subject.traffic, setup.max_model_len)
+        value = min(value, max(1, int(fits)), setup.max_num_batched_tokens)
+    elif "max_num_seqs" not in subject.deployment.open:
+        value = max(value, setup.max_num_seqs)
+    if value != choice.value:
+        why = f"{value:,} for what the file fixes, else {choice.value:,}: {why}"
+    return Flag(choice.flag, value, "auto", why)
 
 
 def _recommended(subject: Subject) -> Recommendation:
@@ -154,32 +219,6 @@ def _recommended(subject: Subject) -> Recommendation:
         longest_step=4 * subject.slo.tpot,
         engine=subject.engine,
     )
-
-
-def _seqs_that_fit(subject: Subject, found: Recommendation) -> int:
-    """Return the most requests at once with the flags that the file fixes itself."""
-    fixed = {
-        name: getattr(subject.setup, name)
-        for name in _LENGTHS
-        if name not in subject.deployment.open
-    }
-    setup = replace(found.setup, **fixed)
-    cache = Fit(setup, budgets(setup, subject.engine)).cache
-    return max(1, int(observed_concurrency(cache, subject.traffic, setup.max_model_len)))
-
-
-def _cpu_lengths(subject: Subject, wanted: frozenset[str]) -> Iterator[Flag]:
-    """On a CPU compute ends before memory does, and the cache is made as large as is needed."""
-    length = _recommended(subject).max_model_len
-    if "max_model_len" in wanted:
-        yield Flag(length.flag, length.value, "auto", length.reason.partition(". ")[0])
-    if "max_num_seqs" in wanted:
-        why = "beyond so many requests at once a CPU's tokens/s hardly rise, each only waits longer"
-        yield Flag("max_num_seqs", CPU_SEQS, "auto", why)
-    if "max_num_batched_tokens" in wanted:
-        value = subject.defaults.max_num_batched_tokens
-        why = f"vLLM {subject.engine}'s own default on a CPU"
-        yield Flag("max_num_batched_tokens", value, "auto", why)
 
 
 def _kv_cache(subject: Subject) -> Iterator[Flag]:

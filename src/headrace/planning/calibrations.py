@@ -77,11 +77,16 @@ class Calibrations:
         """Read them; PlanError if the file is damaged. Without one nothing is known."""
         path = fleet.with_suffix(".calibration.json")
         try:
-            return cls(path, tuple(msgspec.json.decode(path.read_bytes(), type=list[Calibration])))
+            known = msgspec.json.decode(path.read_bytes(), type=tuple[Calibration, ...])
         except FileNotFoundError:
             return cls(path)
         except (OSError, msgspec.MsgspecError) as error:
-            raise PlanError(f"{path}: {error}; `headrace calibrate` makes it anew") from error
+            raise PlanError(
+                f"{path}: {error}; take it from version control, or delete it and calibrate again"
+            ) from error
+        for one in known:
+            _check(path, one)
+        return cls(path, known)
 
     def find(self, setup: Setup, engine: str) -> Efficiency | None:
         """Return the efficiency measured nearest to `setup`, on its accelerator; else None."""
@@ -97,7 +102,8 @@ class Calibrations:
 
     def _nearest(self, accelerator: str, wanted: _Wanted) -> Efficiency | None:
         same = [one for one in self.known if one.accelerator == accelerator]
-        best = min(same, key=lambda one: (len(wanted.others(one)), one.fitted), default=None)
+        newest = sorted(same, key=lambda one: one.fitted, reverse=True)
+        best = min(newest, key=lambda one: len(wanted.others(one)), default=None)
         return wanted.widened(best) if best else None
 
     def learned(self, new: Calibration) -> Calibrations:
@@ -109,8 +115,29 @@ class Calibrations:
         """Write the file, one calibration after the other, for a review to read."""
         text = msgspec.json.format(msgspec.json.encode(list(self.known)), indent=2)
         whole = self.path.with_suffix(".tmp")
-        whole.write_bytes(text + b"\n")
-        whole.replace(self.path)
+        try:
+            whole.write_bytes(text + b"\n")
+            whole.replace(self.path)
+        except OSError as error:
+            raise PlanError(f"{self.path}: {error.strerror or error}") from error
+
+
+def _check(path: Path, one: Calibration) -> None:
+    """Raise PlanError for an efficiency that cannot be: edited by hand, or badly merged."""
+    found = one.efficiency
+    shares = {"bandwidth": found.bandwidth, "compute": found.compute, "link": found.link}
+    times = {
+        "overhead": found.overhead,
+        "per_sequence": found.per_sequence,
+        "error": found.error,
+    }
+    wrong = [name for name, value in shares.items() if value <= 0]
+    wrong += [name for name, value in times.items() if value < 0]
+    if wrong:
+        raise PlanError(
+            f"{path}: {wrong[0]} of {one.accelerator}, vLLM {one.engine}, {one.model} cannot be"
+            f" {(shares | times)[wrong[0]]}; take the file from version control, or calibrate again"
+        )
 
 
 def _subject(one: Calibration) -> tuple[str, str, str, int]:

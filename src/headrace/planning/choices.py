@@ -6,6 +6,7 @@ offered; `capacity.choose` ranks. `choice_page.py` shows it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 from headrace.capacity.lengths import Lengths
@@ -15,11 +16,13 @@ from headrace.fleet.load import FleetFile
 from headrace.fleet.types import Hardware
 from headrace.hardware.catalogue import accelerators
 from headrace.planning.errors import PlanError
-from headrace.planning.places import place_of
+from headrace.planning.places import Place, place_of
 from headrace.planning.subject import Subject
 
 EVERY = "all"
 """Offers all that the catalogue has."""
+NODES = 8
+"""Nodes that one replica may span, of what is named and not in the file."""
 
 
 def offers(file: FleetFile, names: Iterable[str]) -> tuple[Offer, ...]:
@@ -35,30 +38,32 @@ def offers(file: FleetFile, names: Iterable[str]) -> tuple[Offer, ...]:
         raise PlanError(
             f"{file.path} has no hardware with a product to choose from; name some: --on H100=2.5"
         )
-    return tuple(_offer(name, hardware) for name, hardware in found.items())
+    return tuple(_offer(place_of(name, hardware)) for name, hardware in found.items())
 
 
 def _named(text: str) -> Iterator[Offer]:
-    name, _, price = text.partition("=")
-    if name == EVERY:
-        for accelerator in accelerators():
-            yield _offer(EVERY, _hardware(accelerator.name, price))
-        return
-    yield _offer(text, _hardware(name, price))
+    name, equals, price = text.partition("=")
+    hourly = _price(text, price) if equals else None
+    products = [one.name for one in accelerators()] if name == EVERY else [name]
+    for product in products:
+        hardware = Hardware(kind="gpu", product=product, hourly_price=hourly, nodes=NODES)
+        try:
+            yield _offer(place_of(product, hardware))
+        except PlanError as error:
+            raise PlanError(f"--on {text}: {error.__cause__ or error}") from error
 
 
-def _hardware(product: str, price: str) -> Hardware:
+def _price(text: str, price: str) -> float:
     try:
-        hourly = float(price) if price else None
+        hourly = float(price)
     except ValueError as error:
-        raise PlanError(f"--on {product}={price}: the price of an hour must be a number") from error
-    if hourly is not None and not 0 <= hourly < float("inf"):
-        raise PlanError(f"--on {product}={price}: the price of an hour must be 0 or more")
-    return Hardware(kind="gpu", product=product, hourly_price=hourly, nodes=8)
+        raise PlanError(f"--on {text}: the price of an hour must be a number") from error
+    if not (math.isfinite(hourly) and hourly >= 0):
+        raise PlanError(f"--on {text}: the price of an hour must be 0 or more")
+    return hourly
 
 
-def _offer(name: str, hardware: Hardware) -> Offer:
-    place = place_of(name, hardware)
+def _offer(place: Place) -> Offer:
     return Offer(place.nodes, place.price)
 
 
@@ -66,8 +71,8 @@ def question(subject: Subject, rate: float | None = None) -> Ask:
     """Return what a deployment's routes ask; PlanError without a rate."""
     asked = rate if rate is not None else subject.rate
     if asked is None:
-        unknown = ", ".join(one.route for one in subject.loads if one.rate is None)
-        raise PlanError(f"no rate is declared for {unknown}: set traffic.rate, or give --rate")
+        why = (f"route {one.route} {one.unknown}" for one in subject.loads if one.unknown)
+        raise PlanError(f"{'; '.join(why)}; set it, or give --rate")
     architecture, weights = subject.architecture, subject.facts.weights
     length = subject.deployment.max_model_len or enough(subject.traffic, architecture.context)
     try:
@@ -78,6 +83,8 @@ def question(subject: Subject, rate: float | None = None) -> Ask:
             subject.slo,
             max_model_len=length,
             weights={weights.scheme: weights},
+            gpu_memory_utilization=subject.setup.gpu_memory_utilization,
+            kv_dtype_bytes=subject.setup.kv_dtype_bytes,
             efficiencies=subject.calibrations.everywhere(architecture, subject.engine),
         )
     except ValueError as error:

@@ -84,7 +84,8 @@ def _hardware(plan: Plan) -> Flag:
 
 def _tensor(plan: Plan) -> Flag:
     layout = plan.subject.setup.layout
-    why = plan.fit.why if layout.accelerators > 1 else "one accelerator holds the whole model"
+    whole = layout.accelerators == 1 and plan.fit.ok
+    why = "one accelerator holds the whole model" if whole else plan.fit.why
     return Flag("tensor_parallel", layout.tensor, _origin(plan, "tensor_parallel"), why)
 
 
@@ -146,10 +147,9 @@ def _length(plan: Plan) -> Flag:
 def _seqs(plan: Plan) -> Flag:
     found, mine = _recommended(plan).max_num_seqs, plan.subject.setup.max_num_seqs
     crowd = plan.state.crowd if plan.state else 0.0
-    why = (
-        f"at the planned rate {crowd:.1f} run at once (p95). Memory allows {found.value:,}:"
-        f" {found.reason}"
-    )
+    when = "at the planned rate" if plan.replicas else "at half of the most that keeps the SLO"
+    runs = f"{when} {crowd:.1f} run at once (p95)" if plan.capacity else no_replicas(plan)
+    why = f"{runs}. Memory allows {found.value:,}: {found.reason}"
     return Flag("max_num_seqs", mine, _origin(plan, "max_num_seqs"), why)
 
 
@@ -187,10 +187,21 @@ def _most(plan: Plan) -> Flag:
 def no_replicas(plan: Plan) -> str:
     """Say why a plan has no number of replicas."""
     if plan.capacity <= 0:
-        lone = plan.lone
-        what = f"TTFT p95 {span(lone.ttft_p95)}, TPOT p95 {span(lone.tpot_p95)}" if lone else "none"
-        return f"no number of replicas keeps {plan.subject.slo}: a request alone has {what}"
-    return "no rate is declared: set traffic.rate of the routes"
+        return f"no number of replicas keeps {plan.subject.slo}: {_alone(plan)}"
+    why = (f"route {one.route} {one.unknown}" for one in plan.subject.loads if one.unknown)
+    return "; ".join(why)
+
+
+def _alone(plan: Plan) -> str:
+    """Say what breaks the SLO with a single request, or that none finds room."""
+    lone, slo = plan.lone, plan.subject.slo
+    if lone is None:
+        return plan.fit.why
+    pairs = (("TTFT", lone.ttft_p95, slo.ttft), ("TPOT", lone.tpot_p95, slo.tpot))
+    over = [f"{name} p95 {span(value)}" for name, value, bound in pairs if value > bound]
+    if over:
+        return f"even a request alone has {' and '.join(over)} ({plan.efficiency.label})"
+    return f"a request alone keeps it, but there is no room for more: {plan.fit.why}"
 
 
 def _triggers(plan: Plan) -> Flag:

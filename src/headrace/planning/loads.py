@@ -1,12 +1,13 @@
 """What each route asks of each deployment: requests, their rate, and what was promised.
 
 From the route's `traffic` in the file; a route that says nothing is given the lengths of public
-traffic of its workload, and no rate, and the plan says so.
+traffic of its workload, and no rate, and the plan says so. A deployment to which routes only turn
+in need has their lengths, at a rate that nobody knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from headrace.capacity.slo import Slo, slo_for
+from headrace.fleet.check_routes import destinations
 from headrace.fleet.load import FleetFile
 from headrace.fleet.routes import Lengths, Route, Workload
 from headrace.fleet.routes import Traffic as Expected
@@ -44,8 +46,11 @@ ASSUMED: Mapping[Workload, tuple[Lengths, Lengths, str]] = MappingProxyType(
 )
 """Lengths of public traces, for routes that declare none (tokens)."""
 MANY = 4000
-"""Requests that all declared traffic of a deployment has together."""
+"""Requests of declared traffic: enough for its p99.9."""
 FEW = 200
+"""Requests that even the rarest of several routes has, where `MOST` allows it."""
+MOST = 100_000
+"""Requests of several routes together, unless recorded traces have more."""
 
 
 @dataclass(frozen=True)
@@ -58,41 +63,72 @@ class Load:
     slo: Slo
     workload: Workload
     assumed: str = ""
-    """Whose lengths were taken, where the file has none."""
+    """Which lengths the file does not have, and whose were taken."""
+    unknown: str = ""
+    """Why there is no rate, as what the route does."""
 
 
 def loads_of(file: FleetFile, deployment: str) -> tuple[Load, ...]:
     """Return the loads of a deployment; PlanError names the route whose traffic is no traffic."""
-    return tuple(_loads(file, deployment))
-
-
-def _loads(file: FleetFile, deployment: str) -> Iterator[Load]:
-    for name, route in file.fleet.routes.items():
-        share = _share(route, deployment)
-        if share:
-            yield _load(file.path.parent, name, route, share)
+    routes = file.fleet.routes
+    shares = {name: _share(route, deployment) for name, route in routes.items()}
+    found = tuple(_load(file, name, share) for name, share in shares.items() if share)
+    if found:
+        return found
+    return tuple(
+        replace(
+            _load(file, name, 1.0),
+            rate=None,
+            unknown="turns here only in need, nobody knows how often",
+        )
+        for name, route in routes.items()
+        if deployment in (one for _, one in destinations(route))
+    )
 
 
 def _share(route: Route, deployment: str) -> float:
-    """Return the part of a route's requests that come here; overflow is not counted."""
+    """Return the part of a route's requests that come here, copies of them too; no overflow."""
+    shadow = route.shadow
+    copies = shadow.share if shadow is not None and shadow.deployment == deployment else 0.0
     if route.deployment is not None:
-        return float(route.deployment == deployment)
+        return float(route.deployment == deployment) + copies
     total = sum(one.weight for one in route.variants)
     mine = sum(one.weight for one in route.variants if one.deployment == deployment)
-    return mine / total if total else 0.0
+    return (mine / total if total else 0.0) + copies
 
 
-def _load(folder: Path, name: str, route: Route, share: float) -> Load:
-    slo = slo_for(route.workload, route.slo.ttft, route.slo.tpot)
+def _load(file: FleetFile, name: str, share: float) -> Load:
+    route = file.fleet.routes[name]
     expected = route.traffic or Expected()
     try:
-        traffic, assumed = _traffic(folder, expected, route.workload)
+        traffic, assumed = _traffic(file.path.parent, expected, route.workload)
     except TrafficError as error:
         raise PlanError(f"routes.{name}.traffic: {error}") from error
-    rate = expected.rate or (traffic.rate if expected.trace else None)
-    if rate is not None and traffic.rate:
-        traffic = replace(traffic, arrivals=traffic.arrivals * (traffic.rate / (rate * share)))
-    return Load(name, traffic, None if rate is None else rate * share, slo, route.workload, assumed)
+    whole = expected.rate or (traffic.rate if expected.trace else 0.0)
+    rate = whole * share or None
+    return Load(
+        name,
+        traffic if rate is None else _paced(traffic, rate),
+        rate,
+        _slo(name, route),
+        route.workload,
+        assumed,
+        "" if rate else "declares no rate (set traffic.rate)",
+    )
+
+
+def _slo(name: str, route: Route) -> Slo:
+    try:
+        return slo_for(route.workload, route.slo.ttft, route.slo.tpot)
+    except ValueError as error:
+        raise PlanError(f"routes.{name}.slo: {error}") from error
+
+
+def _paced(traffic: Traffic, rate: float) -> Traffic:
+    """Return it at a rate, with its bursts; evenly where all came at once."""
+    own = traffic.rate
+    arrivals = traffic.arrivals * (own / rate) if own else np.arange(traffic.count) / rate
+    return replace(traffic, arrivals=arrivals)
 
 
 def _traffic(folder: Path, expected: Expected, workload: Workload) -> tuple[Traffic, str]:
@@ -100,8 +136,13 @@ def _traffic(folder: Path, expected: Expected, workload: Workload) -> tuple[Traf
         return read_traffic(folder / expected.trace), ""
     prompt, output, whose = ASSUMED[workload]
     made = _declared(expected.rate or 1.0, expected.prompt or prompt, expected.output or output)
-    known = expected.prompt and expected.output
-    return made, "" if known else whose
+    return made, _assumed(expected, whose)
+
+
+def _assumed(expected: Expected, whose: str) -> str:
+    missing = {"prompts": expected.prompt, "answers": expected.output}
+    names = [name for name, lengths in missing.items() if lengths is None]
+    return f"no lengths of {' and '.join(names)}: {whose} are taken" if names else ""
 
 
 def _declared(rate: float, prompt: Lengths, output: Lengths) -> Traffic:
@@ -109,14 +150,14 @@ def _declared(rate: float, prompt: Lengths, output: Lengths) -> Traffic:
 
 
 def together(loads: tuple[Load, ...]) -> Traffic:
-    """Return all loads as one traffic over the shortest of their times.
+    """Return all loads as one traffic over the same time, each at its own rate.
 
-    Loads without a rate count as alike; each gives at least its first `FEW` requests' lengths.
+    Loads without a rate count as alike. What is shorter than that time is repeated.
     """
     if len(loads) == 1:
         return loads[0].traffic
-    end = min(one.traffic.duration for one in loads)
-    parts = [_until(one.traffic, end) for one in loads]
+    end = _time(loads)
+    parts = [_during(one, end) for one in loads]
     arrivals, prompts, outputs = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("arrivals", "prompts", "outputs")
@@ -127,12 +168,30 @@ def together(loads: tuple[Load, ...]) -> Traffic:
     return Traffic(arrivals[order], prompts[order], outputs[order], f"routes {names}", notes)
 
 
-def _until(traffic: Traffic, end: float) -> Traffic:
-    count = max(int(np.searchsorted(traffic.arrivals, end, side="right")), min(FEW, traffic.count))
-    arrivals = np.minimum(traffic.arrivals[:count], end)
+def _time(loads: tuple[Load, ...]) -> float:
+    """Return the seconds in which the rarest has `FEW` requests, or in which each has its own.
+
+    Shares of requests decide mean lengths, so the rarest is not given more of them than it has.
+    """
+    rates = [_pace(one) for one in loads]
+    own = min(one.traffic.duration for one in loads)
+    return max(own, min(FEW / min(rates), MOST / sum(rates)))
+
+
+def _pace(load: Load) -> float:
+    return load.rate or load.traffic.rate or 1.0
+
+
+def _during(load: Load, end: float) -> Traffic:
+    """Return the requests of `end` seconds, at least one, repeated where they end earlier."""
+    traffic, period = load.traffic, load.traffic.count / _pace(load)
+    times = 1 + int(end / period)
+    starts = np.repeat(np.arange(times) * period, traffic.count)
+    arrivals = np.tile(traffic.arrivals, times) + starts
+    kept = slice(max(int(np.searchsorted(arrivals, end, side="right")), 1))
     return replace(
         traffic,
-        arrivals=arrivals,
-        prompts=traffic.prompts[:count],
-        outputs=traffic.outputs[:count],
+        arrivals=arrivals[kept],
+        prompts=np.tile(traffic.prompts, times)[kept],
+        outputs=np.tile(traffic.outputs, times)[kept],
     )

@@ -125,21 +125,25 @@ def _quantiles(found: Lengths) -> Iterator[str]:
 def _speed(plan: Plan) -> Table:
     table = _table("", "req/s", "TTFT", "TTFT p95", "TPOT", "TPOT p95", "tokens/s")
     if plan.lone is not None:
-        table.add_row("alone", "", *_times(plan, plan.lone))
+        table.add_row("alone", "", *_times(plan, plan.lone, 1 / plan.lone.tpot))
     if plan.state is not None and plan.state is not plan.lone:
-        table.add_row("as planned", f"{plan.state.rate:.3g}", *_times(plan, plan.state))
+        table.add_row("as planned", f"{plan.state.rate:.3g}", *_served(plan, plan.state))
     full = plan.steady.at(plan.capacity * ALMOST) if plan.capacity else None
     if full is not None:
-        table.add_row("at most", f"{plan.capacity:.3g}", *_times(plan, full))
+        table.add_row("at most", f"{plan.capacity:.3g}", *_served(plan, full))
     table.add_row("SLO", "", "", span(plan.subject.slo.ttft), "", span(plan.subject.slo.tpot))
     return table
 
 
-def _times(plan: Plan, state: State) -> Iterator[str]:
+def _served(plan: Plan, state: State) -> Iterator[str]:
+    return _times(plan, state, state.tokens_per_second)
+
+
+def _times(plan: Plan, state: State, tokens_per_second: float) -> Iterator[str]:
     error = plan.efficiency.error
     for value in (state.ttft, state.ttft_p95, state.tpot, state.tpot_p95):
         yield _between(value * (1 - error), value * (1 + error))
-    yield f"{state.tokens_per_second:,.0f}"
+    yield f"{tokens_per_second:,.0f}"
 
 
 def _between(low: float, high: float) -> str:

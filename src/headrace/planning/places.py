@@ -1,12 +1,14 @@
 """A hardware entry of the file as accelerators in nodes, with what one of them costs.
 
-GPUs come from the catalogue by their product, the CPU of this machine is measured once and then
+GPUs come from the catalogue by their product, the CPU of this machine is measured once a day and
 remembered. A twin with a `product` is planned as that product.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -15,10 +17,13 @@ from headrace.capacity.layouts import Nodes
 from headrace.fleet.types import Hardware
 from headrace.hardware.accelerator import Accelerator
 from headrace.hardware.catalogue import UnknownAcceleratorError, example_price, find_accelerator
-from headrace.hardware.machine import Machine, read_machine
+from headrace.hardware.machine import read_machine
 from headrace.hardware.measure_cpu import cpu_model, measure_cpu
 from headrace.models.cache import cache_root
 from headrace.planning.errors import PlanError
+
+DAY = 86_400.0
+"""Seconds after which a CPU is measured again."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,11 @@ class Place:
 
 
 class _Remembered(msgspec.Struct):
-    """A measured CPU, and on which machine that was."""
+    """A measured CPU, on which machine that was, and when (seconds since 1970)."""
 
     machine: str
     accelerator: Accelerator
+    measured: float
 
 
 def place_of(name: str, hardware: Hardware) -> Place:
@@ -75,24 +81,38 @@ def _price(hardware: Hardware, accelerator: Accelerator) -> tuple[float, str]:
     return example.usd_per_hour, f"no hourly_price in the file; {example}"
 
 
-def local_cpu(file: Path | None = None) -> Accelerator:
-    """Return this machine's CPU, measured within the last run that had the same cores and model."""
+def local_cpu(file: Path | None = None, now: float | None = None) -> Accelerator:
+    """Return this machine's CPU as measured within a day; `now` in seconds since 1970.
+
+    Other work on the machine only makes it look slower, so of two measurements with the same cores
+    and model the better figures are kept.
+    """
     path = file or cache_root() / "cpu.json"
+    now = time.time() if now is None else now
     machine = read_machine()
     label = f"{cpu_model()} {machine.cores} {machine.core_quota} {machine.memory_total}"
     known = _read(path)
-    if known is not None and known.machine == label:
+    if known is None or known.machine != label:
+        return _kept(path, _Remembered(label, measure_cpu(machine=machine), now))
+    if 0 <= now - known.measured < DAY:
         return known.accelerator
-    return _measured(path, label, machine)
+    best = _better(known.accelerator, measure_cpu(machine=machine))
+    return _kept(path, _Remembered(label, best, now))
 
 
-def _measured(path: Path, label: str, machine: Machine) -> Accelerator:
-    made = measure_cpu(machine=machine)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = path.with_suffix(".tmp")
-    whole.write_bytes(msgspec.json.encode(_Remembered(label, made)))
-    whole.replace(path)
-    return made
+def _better(old: Accelerator, new: Accelerator) -> Accelerator:
+    compute = {name: max(rate, old.compute.get(name, 0.0)) for name, rate in new.compute.items()}
+    return replace(new, bandwidth=max(old.bandwidth, new.bandwidth), compute=compute)
+
+
+def _kept(path: Path, made: _Remembered) -> Accelerator:
+    """Return what was measured, written where the next plan finds it, if that is possible."""
+    with suppress(OSError):  # a plan from a read-only home measures each time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = path.with_suffix(".tmp")
+        whole.write_bytes(msgspec.json.encode(made))
+        whole.replace(path)
+    return made.accelerator
 
 
 def _read(path: Path) -> _Remembered | None:

@@ -108,8 +108,8 @@ class Plan:
             return burst
         why = (
             (
-                f"{rate:g} requests/s are {rate / self.capacity:.2f} replicas of {self.capacity:.3g}"
-                f" requests/s within {self.subject.slo}"
+                f"{rate:g} requests/s are {rate / self.capacity:.2f} replicas of"
+                f" {self.capacity:.3g} requests/s within {self.subject.slo}"
             ),
             *burst.why[1:],
         )
@@ -134,7 +134,8 @@ class Plan:
     def state(self) -> State | None:
         """A replica at its share of the rate, or half-way to its capacity where none is known."""
         if self.replicas is not None and self.subject.rate is not None:
-            return self.steady.at(self.subject.rate / self.replicas.most)
+            each = self.subject.rate / self.replicas.most  # more than it takes in a short trace
+            return self.steady.at(min(each, self.capacity * ALMOST))
         return self.steady.at(HALF * self.capacity) if self.capacity else self.lone
 
     @cached_property

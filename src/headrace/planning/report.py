@@ -130,12 +130,12 @@ def notes(plan: Plan) -> tuple[str, ...]:
     """Return what was assumed, left out or not known, a sentence each."""
     subject = plan.subject
     assumed = [
-        f"route {one.route} declares no lengths: {one.assumed} are taken"
+        f"route {one.route} declares {one.assumed}"
         for one in subject.loads
         if one.assumed
     ]
     unknown = [
-        f"route {one.route} declares no rate, so no replicas and no cost: set traffic.rate"
+        f"route {one.route} {one.unknown}, so no replicas and no cost"
         for one in subject.loads
         if one.rate is None
     ]

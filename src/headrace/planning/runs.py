@@ -24,8 +24,9 @@ FEWEST = 20
 
 def load_run(file: Path) -> Served:
     """Return the run of a file; PlanError names the line that cannot be read."""
+    rows = list(_lines(file))
     try:
-        run = read_run(_lines(file), str(file))
+        run = read_run([row for _, row in rows], str(file), [number for number, _ in rows])
     except ValueError as error:
         raise PlanError(str(error)) from error
     if run.traffic.count < FEWEST:
@@ -33,8 +34,9 @@ def load_run(file: Path) -> Served:
     return run
 
 
-def _lines(file: Path) -> Iterator[Mapping[str, Any]]:
-    for number, text in enumerate(_text(file).splitlines(), 1):
+def _lines(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield the line and the fields of each request that was answered."""
+    for number, text in enumerate(_text(file).split("\n"), 1):
         if not text.strip():
             continue
         try:
@@ -42,9 +44,9 @@ def _lines(file: Path) -> Iterator[Mapping[str, Any]]:
         except msgspec.MsgspecError as error:
             raise PlanError(f"{file}:{number}: not a JSON object: {error}") from error
         if "duration_s" not in line:
-            yield line
+            yield number, line
         elif line.get("outcome") == "ok" and line.get("ttft_s") is not None:
-            yield _record(line, file, number)
+            yield number, _record(line, file, number)
 
 
 def _text(file: Path) -> str:

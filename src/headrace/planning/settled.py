@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from headrace.fleet.load import FleetFile, raise_problems
 from headrace.fleet.types import Deployment
+from headrace.models.errors import WeightsError
 from headrace.planning.errors import PlanError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _settle(file: FleetFile, name: str) -> tuple[Deployment, tuple[Flag, ...]]:
 
     try:
         made, flags = settle(subject(file, name))
-    except PlanError as error:
+    except (PlanError, WeightsError) as error:
         open_ = sorted(file.fleet.deployments[name].open)
         raise_problems([file.problem(("deployments", name, open_[0]), f"auto: {error}")])
         raise

@@ -106,13 +106,12 @@ class Subject:
     def setup(self) -> Setup:
         """One replica as it would be started; fields that say `auto` have the engine's default."""
         deployment, known = self.deployment, self.defaults
-        context = self.architecture.context
         return Setup(
             architecture=self.architecture,
             weights=self.weights,
             accelerator=self.place.accelerator,
             layout=Layout(deployment.tensor_parallel, deployment.pipeline_parallel),
-            max_model_len=deployment.max_model_len or context,
+            max_model_len=deployment.max_model_len or self.architecture.context,
             max_num_seqs=deployment.max_num_seqs,
             max_num_batched_tokens=deployment.max_num_batched_tokens
             or known.max_num_batched_tokens,
@@ -122,8 +121,18 @@ class Subject:
             kv_bytes=None
             if deployment.kv_cache is None
             else deployment.kv_cache // deployment.tensor_parallel,
-            block=int(self.flags.get("block-size", known.block)),
+            block=self._block,
             async_scheduling=bool(self.flags.get("async-scheduling", known.async_scheduling)),
+        )
+
+    @property
+    def _block(self) -> int:
+        """Return the tokens of a KV block."""
+        asked = str(self.flags.get("block-size", self.defaults.block))
+        if asked.isdecimal() and int(asked):
+            return int(asked)
+        raise PlanError(
+            f"deployments.{self.name}.engine.flags.block-size: '{asked}' is no number of tokens"
         )
 
     @cached_property
