@@ -62,12 +62,17 @@ def test_a_multiplication_is_two_operations_for_each_product(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(measuring, "_best", lambda *_: 0.5)
-    assert measuring.measure_compute(1) == 2 * 1024**3 / 0.5
+    assert measuring.measure_compute(1) == 2 * 512**3 / 0.5
 
 
-def test_many_cores_get_a_larger_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "_multiply", lambda width, _: 0.001 if width == 1024 else 0.1)
-    assert measuring.measure_compute(1) == pytest.approx(2 * 4096**3 / 0.1)
+def test_many_cores_get_a_larger_matrix_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "_multiply", lambda width, _: 0.001 if width == 512 else 0.01)
+    assert measuring.measure_compute(1) == pytest.approx(2 * 2048**3 / 0.01)
+
+
+def test_the_better_matrix_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "_multiply", lambda width, _: 0.001 if width == 512 else 1.0)
+    assert measuring.measure_compute(1) == pytest.approx(2 * 512**3 / 0.001)
 
 
 @pytest.mark.parametrize(

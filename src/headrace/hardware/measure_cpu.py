@@ -25,10 +25,12 @@ Floats = npt.NDArray[np.float32]
 SMALLEST = 64 * 2**20
 """Bytes of an array, at least: more than most last-level caches."""
 LARGEST = 512 * 2**20
-_WIDTH = 1024
-"""Rows and columns of the matrices, at first; `_WIDE` where those take no time."""
-_WIDE = 4096
-_QUICK = 0.01
+_WIDTH = 512
+"""Rows and columns of the matrices: a try takes a few milliseconds, so that one is undisturbed."""
+_WIDE = 2048
+"""Tried too where the narrow ones take no time: they are over before many cores have begun."""
+_QUICK = 0.002
+"""Seconds; wide ones then take at most 64 times that."""
 _NOTES = (
     "bandwidth: the better of numpy's copy and add over arrays larger than the caches",
     "compute: numpy's matrix multiplication in fp32",
@@ -82,10 +84,11 @@ def measure_bandwidth(seconds: float, threads: int, size: int) -> float:
 
 def measure_compute(seconds: float) -> float:
     """Return operations a second of an fp32 matrix multiplication, with numpy's own threads."""
-    took, width = _multiply(_WIDTH, seconds / 2), _WIDTH
-    if took < _QUICK:  # with many cores a small one is over before they have all begun
-        took, width = _multiply(_WIDE, seconds / 2), _WIDE
-    return 2 * width**3 / took
+    took = _multiply(_WIDTH, seconds / 2)
+    reached = 2 * _WIDTH**3 / took
+    if took < _QUICK:
+        reached = max(reached, 2 * _WIDE**3 / _multiply(_WIDE, seconds / 2))
+    return reached
 
 
 def array_bytes(machine: Machine, caches: int) -> int:
