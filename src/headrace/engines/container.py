@@ -6,11 +6,13 @@ An engine file answers, `headrace.kubernetes` writes objects from the answer, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Protocol
 
-from headrace.engines.base import LoraAdapter
+from headrace.engines.base import LoraAdapter, Resume
+from headrace.fleet.document import Path_
+from headrace.fleet.types import Deployment, Hardware
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,10 @@ class Container:
     token_env: tuple[str, ...] = ("HF_TOKEN",)
     """Variables that get the hub's token from a Secret, where weights are fetched at start."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Files to mount, absolute path to text: parameters, a model repository."""
+    """Files to mount, absolute path to text: parameters, a model repository.
+
+    Each by itself, so that its folder has nothing else in it: Triton takes every folder for a model.
+    """
     writable: tuple[str, ...] = ("/tmp",)  # noqa: S108 - a path in the container
     """What must be writable with a read-only root; empty: the root must be writable."""
     user: int | None = 1000
@@ -88,5 +93,82 @@ class Container:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-EngineName = Literal["vllm", "tgi", "triton", "trtllm", "sglang"]
-"""The engines of a fleet file."""
+@dataclass(frozen=True)
+class Features:
+    """What an engine's version offers beside plain serving, and how to ask for it."""
+
+    quantization: frozenset[str]
+    """Formats that `quantization` may name; empty: it reads the format from the weights."""
+    adapters: str
+    """How requests name a LoRA adapter; empty: the gateway cannot ask this engine for one."""
+    speculation: tuple[str, ...]
+    """Names for `engine.flags` that switch on speculative decoding; the first is the newest."""
+    prefix_caching: str
+    """Whether prompts' beginnings are cached, and what changes it."""
+
+
+class ContainerEngine(Protocol):
+    """One engine in one version, as a cluster runs it."""
+
+    @property
+    def name(self) -> str:
+        """The engine's name in a fleet file."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Its version, such as 0.32.0."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """What to know before choosing it, in a sentence; empty: nothing."""
+        ...
+
+    @property
+    def stream_usage(self) -> bool:
+        """Whether a stream can be asked for its token counts (`stream_options.include_usage`)."""
+        ...
+
+    @property
+    def resume(self) -> Resume:
+        """How it can go on with an answer that another replica began."""
+        ...
+
+    @property
+    def features(self) -> Features:
+        """What it offers beside plain serving."""
+        ...
+
+    @property
+    def health_path(self) -> str:
+        """Where its API's port says that it is alive."""
+        ...
+
+    @property
+    def metrics_path(self) -> str:
+        """Where Prometheus' page is."""
+        ...
+
+    def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
+        """Yield what this version cannot do, as (path below the deployment, sentence)."""
+        ...
+
+    def container(self, deployment: Deployment, hardware: Hardware, spot: Spot) -> Container:
+        """Return one replica; ValueError if the deployment still has a field that says `auto`."""
+        ...
+
+    def answers_to(self, served_names: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the names that requests may use, the best first; at least one."""
+        ...
+
+    def flag_absence(self, flag: str) -> str | None:
+        """Return why this version does not take a flag (without dashes), None if it may."""
+        ...
+
+    def metric_sources(self) -> Mapping[str, Sequence[str]]:
+        """Return its metrics by canonical name, the first that is present counts.
+
+        A name may be followed by one label, as in `name{label="value"}`.
+        """
+        ...

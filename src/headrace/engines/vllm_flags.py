@@ -9,28 +9,19 @@ minor version only. `vllm.py` turns this into arguments.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Literal
 
 from packaging.version import Version
 
+from headrace.engines.flag_rules import FlagRules, Span
 from headrace.fleet.problems import nearest
 from headrace.fleet.types import Scalar
 
 Kind = Literal["value", "boolean", "switch"]
 LISTED = "0.32"
 """The minor version whose full list of flags is shipped."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """A flag known from `since` (None: always) until `gone`, the first version without it."""
-
-    since: str | None = None
-    gone: str | None = None
-    instead: str = ""
 
 
 HISTORY: Mapping[str, Span] = {
@@ -137,18 +128,12 @@ def canonical(name: str) -> str:
     return head.replace("_", "-") + dot + tail
 
 
+RULES = FlagRules("vLLM", HISTORY, OWNED, REFUSED, canonical)
+
+
 def has_flag(name: str, version: str) -> bool:
     """Say whether this version knows the flag, as far as Headrace can tell."""
-    span = HISTORY.get(name)
-    return span is None or (_reached(span.since, version) and not _ended(span.gone, version))
-
-
-def _reached(since: str | None, version: str) -> bool:
-    return since is None or Version(version) >= Version(since)
-
-
-def _ended(gone: str | None, version: str) -> bool:
-    return gone is not None and Version(version) >= Version(gone)
+    return RULES.has(name, version)
 
 
 def flag_problems(flags: Mapping[str, Scalar], version: str) -> Iterator[tuple[str, str]]:
@@ -160,26 +145,11 @@ def flag_problems(flags: Mapping[str, Scalar], version: str) -> Iterator[tuple[s
 
 
 def _name_problem(written: str, version: str) -> str | None:
-    if written.startswith("-"):
-        return f"write flags without the leading dashes: {written.lstrip('-')}"
+    problem = RULES.problem(written, version)
     name = canonical(written).partition(".")[0]
-    if name in REFUSED:
-        return f"not here: {REFUSED[name]}"
-    if name in OWNED:
-        return f"Headrace sets --{name} from {OWNED[name]}; set that field and remove this flag"
-    if name in HISTORY and not has_flag(name, version):
-        return _history_problem(name, version)
-    if _is_listed(version) and name not in listed():
+    if problem is None and _is_listed(version) and name not in listed():
         return _unlisted(name, version)
-    return None
-
-
-def _history_problem(name: str, version: str) -> str:
-    span = HISTORY[name]
-    instead = f"; instead: {span.instead}" if span.instead else ""
-    if _ended(span.gone, version):
-        return f"vLLM {version} has no --{name}: gone since {span.gone}{instead}"
-    return f"vLLM {version} has no --{name} yet: it came with {span.since}{instead}"
+    return problem
 
 
 def _unlisted(name: str, version: str) -> str:

@@ -7,10 +7,11 @@ have to be told about anyway.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from headrace.fleet.auto import Open
 from headrace.fleet.base import Name, Strict
@@ -77,13 +78,39 @@ class Hardware(Strict):
 
 
 Scalar = str | int | float | bool
+EngineName = Literal["vllm", "tgi", "triton", "trtllm", "sglang"]
+ENGINE_VERSIONS: Mapping[str, str] = {
+    "vllm": "0.32.0",
+    "tgi": "3.3.7",
+    "triton": "26.07",
+    "trtllm": "1.2.1",
+    "sglang": "0.5.23",
+}
+"""What runs where a file names no version."""
+
+
+def _no_default(schema: dict[str, Any]) -> None:
+    """Leave out of the schema a default that the class replaces before anybody sees it."""
+    del schema["default"]
 
 
 class Engine(Strict):
     """Which engine, in which version, with which further flags."""
 
-    name: Literal["vllm"] = "vllm"
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?$")] = "0.32.0"
+    name: EngineName = Field(
+        default="vllm", description="On one machine vllm only; of all, twins (hardware: emulated)."
+    )
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?$")] = Field(
+        default="",
+        description="Of triton its container's, as 26.07. Default: "
+        + ", ".join(f"{name} {version}" for name, version in ENGINE_VERSIONS.items()),
+        json_schema_extra=_no_default,
+    )
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Its container, with a tag or digest; default: the version's own.",
+    )
     python: Path | None = Field(
         default=None,
         description="A Python that has the engine; default: one that Headrace installs.",
@@ -92,6 +119,16 @@ class Engine(Strict):
         default_factory=dict, description="Further flags by name, without the leading dashes."
     )
     env: dict[str, str] = Field(default_factory=dict, description="Never secrets.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_version(cls, data: Any) -> Any:
+        """Fill in the version that goes with the name; a wrong name is the field's to refuse."""
+        if not isinstance(data, dict) or "version" in data:
+            return data
+        name = data.get("name", "vllm")
+        known = ENGINE_VERSIONS.get(name) if isinstance(name, str) else None
+        return {**data, "version": known or ENGINE_VERSIONS["vllm"]}
 
 
 class Trigger(Strict):
