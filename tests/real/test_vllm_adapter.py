@@ -8,21 +8,28 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from headrace.capacity.fits import fit
 from headrace.capacity.kv import CPU_BLOCK
 from headrace.capacity.memory import replica_memory
+from headrace.capacity.setup import Setup
 from headrace.engines.base import LoraAdapter, Placement
 from headrace.engines.known_prompt import judge, probe_request
 from headrace.engines.metrics import read_metrics
 from headrace.engines.vllm import Vllm
 from headrace.engines.vllm_log import kv_cache_tokens
 from headrace.fleet.types import Deployment, Engine, Hardware
+from headrace.hardware.catalogue import find_accelerator
 from headrace.hardware.machine import read_machine
+from headrace.models.catalogue import need_known_model
+from headrace.models.weight_bytes import weights_by_formula
+from headrace.planning.check import check
+from headrace.planning.check_log import read_log
 
 KV = 768 * 2**20
 LONGEST = 2048
@@ -134,6 +141,29 @@ def test_no_deprecation_warning_reaches_the_log(engine: Running) -> None:
 def test_kv_cache_has_the_tokens_that_the_arithmetic_says(engine: Running) -> None:
     told = [tokens for line in engine.lines if (tokens := kv_cache_tokens(line)) is not None]
     assert told == [KV // (TOKEN * CPU_BLOCK) * CPU_BLOCK]
+
+
+def test_the_plan_is_what_the_engine_says_to_the_block(engine: Running) -> None:
+    """768 MiB // 2,949,120 bytes = 273 blocks; 273 / 16 = 17.06 requests of 2,048 tokens."""
+    architecture = need_known_model("SmolLM2-135M")
+    planned = Setup(
+        architecture,
+        weights_by_formula(architecture),
+        replace(find_accelerator("L4"), kind="cpu"),
+        max_model_len=LONGEST,
+        max_num_seqs=8,
+        max_num_batched_tokens=2048,
+        kv_bytes=KV,
+        block=CPU_BLOCK,
+    )
+    result = check(fit(planned, "0.32.0"), read_log(engine.log), "0.32.0")
+    assert result.settings == ()
+    counts = {row.part: row.said for row in result.rows if row.exactly}
+    assert counts["KV block"] == TOKEN * CPU_BLOCK
+    assert counts["KV blocks"] == KV // (TOKEN * CPU_BLOCK)
+    assert counts["KV tokens"] == KV // (TOKEN * CPU_BLOCK) * CPU_BLOCK
+    assert counts["requests of 2,048 tokens"] == 17.06
+    assert result.good
 
 
 def test_known_prompt_is_answered_rightly_under_both_names(engine: Running) -> None:
