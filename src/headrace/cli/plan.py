@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from headrace.cli.files import load_checked
+from headrace.cli.plan_check import show_checks
 from headrace.local.errors import LocalError
 from headrace.models.errors import WeightsError
 from headrace.planning.errors import PlanError
@@ -26,32 +27,43 @@ def plan(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: a line each.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with plots here.")] = None,
+    check: Annotated[
+        str | None,
+        typer.Option(metavar="LOG", help="Compare with an engine's log, or `running`."),
+    ] = None,
 ) -> None:
     """Plan each deployment from its model, hardware and the traffic that its routes declare.
 
     Memory is exact up to what is said to be assumed; times are ranges with the name of what they
     rest on. Nothing is started and nothing is fetched.
     """
-    from headrace.planning.page import page  # noqa: PLC0415 - spares the other verbs numpy
-    from headrace.planning.report import report  # noqa: PLC0415 - as above
-
-    console = Console(highlight=False)
-    made: list[Plan] = []
     failed: list[str] = []
+    made: list[Plan] = []
     for one in _plans(file, deployment, failed):
-        if made and not as_json:
-            console.print()
+        if check is None:
+            _show(one, first=not made, as_json=as_json)
         made.append(one)
-        if as_json:
-            typer.echo(msgspec.json.encode(report(one)))
-        else:
-            console.print(page(one))
+    held = check is None or show_checks(file, made, check, as_json=as_json)
     if html is not None and made:
         from headrace.planning import plan_html  # noqa: PLC0415 - only now plots are drawn
 
         write_page(html, plan_html.plans(file.name, made))
     if failed:
         raise PlanError("\n".join(failed))
+    if not held:
+        raise typer.Exit(1)
+
+
+def _show(made: Plan, *, first: bool, as_json: bool) -> None:
+    from headrace.planning.page import page  # noqa: PLC0415 - spares the other verbs numpy
+    from headrace.planning.report import report  # noqa: PLC0415 - as above
+
+    if as_json:
+        typer.echo(msgspec.json.encode(report(made)))
+        return
+    if not first:
+        typer.echo()
+    Console(highlight=False).print(page(made))
 
 
 def write_page(path: Path, text: str) -> None:
