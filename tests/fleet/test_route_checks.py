@@ -75,6 +75,11 @@ def of_route(folder: Path, route: str, gateway: str = "") -> list[str]:
         ("match: {model: [x]}, deployment: a, sticky: key", "9: routes.r.sticky: gateway.keys is not set"),
         ("match: {model: [x]}, deployment: a, limits: [{per: key, concurrency: 1}]", "9: routes.r.limits.0.per: gateway.keys is not set"),
         ("match: {model: [x]}, deployment: a, limits: [{per: route, mode: count}]", "9: routes.r.limits.0: limits nothing"),
+        ("match: {model: [x]}, deployment: a, traffic: {}", "9: routes.r.traffic: expects nothing"),
+        ("match: {model: [x]}, deployment: a, traffic: {trace: t.csv, prompt: {p50: 1, p99: 1}}", "9: routes.r.traffic.prompt: contradicts trace"),
+        ("match: {model: [x]}, deployment: a, traffic: {trace: t.csv, rate: 3, output: {p50: 1, p99: 1}}", "9: routes.r.traffic.output: contradicts trace"),
+        ("match: {model: [x]}, deployment: a, traffic: {prompt: {p50: 9, p99: 8}}", "9: routes.r.traffic.prompt.p99: p99 8 is less than p50 9"),
+        ("match: {model: [x]}, deployment: a, traffic: {output: {p50: 2, p99: 1}}", "9: routes.r.traffic.output.p99: p99 1 is less than p50 2"),
     ],
 )  # fmt: skip
 def test_a_contradiction_in_a_route(tmp_path: Path, route: str, expected: str) -> None:
@@ -315,3 +320,18 @@ def test_a_trigger_counts_a_route_that_leads_here(
                 "that does"
             )
         ]
+
+
+@pytest.mark.parametrize(
+    "traffic",
+    [
+        "{rate: 1}",
+        "{prompt: {p50: 5, p99: 5}}",
+        "{output: {p50: 5, p99: 9}}",
+        "{trace: t.csv}",
+        "{trace: t.csv, rate: 2}",
+    ],
+)
+def test_traffic_that_says_anything_is_good(tmp_path: Path, traffic: str) -> None:
+    route = f"match: {{model: [x]}}, deployment: a, traffic: {traffic}"
+    assert of_route(tmp_path, route) == []

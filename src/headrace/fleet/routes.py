@@ -84,7 +84,10 @@ class Traffic(Strict):
         description="A recorded one, beside this file; it has its own rate and lengths.",
     )
     rate: float | None = Field(
-        default=None, gt=0, description="Requests a second; with a trace: instead of its own."
+        default=None,
+        gt=0,
+        le=1_000_000,
+        description="Requests a second; with a trace: instead of its own.",
     )
     prompt: Lengths | None = Field(default=None, description="Tokens of prompts.")
     output: Lengths | None = Field(default=None, description="Tokens of answers.")

@@ -63,7 +63,10 @@ class Hardware(Strict):
     )
     nodes: int = Field(default=1, ge=1, le=1000, description="Nodes that one replica may span.")
     hourly_price: float | None = Field(
-        default=None, ge=0, description="Of one GPU, or of a machine without; your own figure."
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Of one GPU, or of a machine without; your own figure.",
     )
     ttft: Duration = Field(default=0.05, description="Of a twin: time to first token.")
     tpot: Duration = Field(default=0.02, description="Of a twin: time for each further token.")

@@ -45,6 +45,8 @@ ASSUMED: Mapping[Workload, tuple[Lengths, Lengths, str]] = MappingProxyType(
     }
 )
 """Lengths of public traces, for routes that declare none (tokens)."""
+DECLARED = "declared"
+"""The source of traffic that is made from figures."""
 MANY = 4000
 """Requests of declared traffic: enough for its p99.9."""
 FEW = 200
@@ -183,15 +185,22 @@ def _pace(load: Load) -> float:
 
 
 def _during(load: Load, end: float) -> Traffic:
-    """Return the requests of `end` seconds, at least one, repeated where they end earlier."""
-    traffic, period = load.traffic, load.traffic.count / _pace(load)
-    times = 1 + int(end / period)
+    """Return the requests of `end` seconds, at least one, repeated where they end earlier.
+
+    Of declared ones as many as the rate says: their times are made up, their share is not.
+    """
+    traffic, pace = load.traffic, _pace(load)
+    period = traffic.count / pace
+    times = 2 + int(end / period)
     starts = np.repeat(np.arange(times) * period, traffic.count)
     arrivals = np.tile(traffic.arrivals, times) + starts
-    kept = slice(max(int(np.searchsorted(arrivals, end, side="right")), 1))
-    return replace(
+    declared = traffic.source == DECLARED
+    came = round(end * pace) if declared else np.searchsorted(arrivals, end, side="right")
+    kept = slice(max(1, int(came)))
+    made = replace(
         traffic,
         arrivals=arrivals[kept],
         prompts=np.tile(traffic.prompts, times)[kept],
         outputs=np.tile(traffic.outputs, times)[kept],
     )
+    return _paced(made, pace) if declared else made

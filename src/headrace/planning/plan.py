@@ -25,6 +25,7 @@ from headrace.capacity.threshold import Growing, Threshold, threshold
 from headrace.capacity.waste import Context, Waste, contexts, waste
 from headrace.planning.auto import settle
 from headrace.planning.flags import Flag
+from headrace.planning.loads import DECLARED
 from headrace.planning.subject import Subject
 
 ALMOST = 1 - 1e-9
@@ -123,7 +124,7 @@ class Plan:
 
     @property
     def _recorded(self) -> bool:
-        return all(one.traffic.source != "declared" for one in self.subject.loads)
+        return all(one.traffic.source != DECLARED for one in self.subject.loads)
 
     @property
     def reaction(self) -> Reaction:
