@@ -1,0 +1,104 @@
+"""What a PromQL expression reads and how it adds up, as far as rules need it; no full parser.
+
+Names are found outside of strings and label matchers, so `{model_name="vllm:x"}` names no metric.
+"""
+
+from __future__ import annotations
+
+import re
+
+_STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`')
+_COMMENT = re.compile(r"#[^\n]*")
+_NAMED = re.compile(r"__name__\s*=\s*[\"']([A-Za-z_:][\w:]*)[\"']")
+_MATCHERS = re.compile(r"\{[^{}]*\}")
+_GROUPING = re.compile(
+    r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)", re.IGNORECASE
+)
+_WORD = re.compile(r"[A-Za-z_:][\w:]*(?!\s*\()(?![\w:])")
+_CALL = re.compile(r"([a-z_]+)\s*(?:(?:by|without)\s*\([^()]*\)\s*)?\(", re.IGNORECASE)
+_WORDS = {"or", "and", "unless", "bool", "offset", "inf", "nan", "atan2", "start", "end"}
+_SUFFIX = re.compile(r"_(bucket|sum|count|total|created)$")
+_TAIL = re.compile(
+    r"\s+or\s+(vector\s*\([^()]*\)|on\s*\(\s*\)\s*vector\s*\([^()]*\))\s*$", re.IGNORECASE
+)
+_NOT_ADDITIVE = {"avg", "max", "min", "quantile", "histogram_quantile", "stddev"}
+_COMPLETION = re.compile(r"\b(rate|irate|increase|delta)\s*\(")
+_DURATION = re.compile(r"\[[^\[\]]*\]")
+
+
+def metric_names(expression: str) -> tuple[str, ...]:
+    """Return the metrics that an expression reads, in its order, each once."""
+    named = _NAMED.findall(expression)
+    bare = _DURATION.sub(" ", _GROUPING.sub(" ", _MATCHERS.sub(" ", _without_text(expression))))
+    words = [word for word in _WORD.findall(bare) if word.lower() not in _WORDS]
+    return tuple(dict.fromkeys([*words, *named]))
+
+
+def family(name: str) -> str:
+    """Return a metric without the suffix of its kind: `x_seconds_bucket` is `x_seconds`."""
+    return _SUFFIX.sub("", name)
+
+
+def matcher(expression: str, label: str) -> tuple[str, str] | None:
+    """Return operator and value of the first matcher of a label, such as ("=~", "chat-.*")."""
+    found = re.search(
+        rf"[{{,]\s*{re.escape(label)}\s*(=~|!~|!=|=)\s*[\"']([^\"']*)[\"']", expression
+    )
+    return (found[1], found[2]) if found else None
+
+
+def averages(expression: str) -> str | None:
+    """Return why a query's value does not grow with replicas; None if it adds up over them.
+
+    A quantile, a mean, a largest value; or a sum divided by a count.
+    """
+    bare = _MATCHERS.sub(" ", _without_text(_TAIL.sub("", expression.strip()))).strip()
+    while bare.startswith("(") and _closes(bare) == len(bare) - 1:
+        bare = bare[1:-1].strip()
+    call = _CALL.match(bare)
+    if call and call[1].lower() in _NOT_ADDITIVE and _whole(bare):
+        return f"{call[1].lower()}()"
+    parts = _split_top(bare, "/")
+    if len(parts) == 2 and re.search(
+        r"\bcount\s*(by|without|\()|_count\b", parts[1], re.IGNORECASE
+    ):  # noqa: PLR2004
+        return "a sum divided by a count"
+    return None
+
+
+def is_rate(expression: str) -> bool:
+    """Whether it looks at how fast a counter grows."""
+    return _COMPLETION.search(_without_text(expression)) is not None
+
+
+def _without_text(expression: str) -> str:
+    return _COMMENT.sub(" ", _STRING.sub(" ", expression))
+
+
+def _whole(bare: str) -> bool:
+    """Whether the first call spans the whole expression, a grouping after it aside."""
+    start = bare.find("(")
+    grouped = re.match(r"[a-z_]+\s*(by|without)\s*\([^()]*\)\s*\(", bare, re.IGNORECASE)
+    if grouped:
+        start = grouped.end() - 1
+    rest = bare[_closes(bare, start) + 1 :]
+    return not re.sub(r"^\s*(by|without)\s*\([^()]*\)", "", rest, flags=re.IGNORECASE).strip()
+
+
+def _closes(bare: str, start: int = 0) -> int:
+    depth = 0
+    for index in range(start, len(bare)):
+        depth += (bare[index] == "(") - (bare[index] == ")")
+        if depth == 0:
+            return index
+    return len(bare)
+
+
+def _split_top(bare: str, operator: str) -> list[str]:
+    parts, depth, last = [], 0, 0
+    for index, letter in enumerate(bare):
+        depth += (letter == "(") - (letter == ")")
+        if letter == operator and depth == 0:
+            parts.append(bare[last:index])
+            last = index + 1
+    return [*parts, bare[last:]]
