@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from headrace.engines.base import LoraAdapter, Placement
-from headrace.engines.emulated import EmulatedVllm
+from headrace.engines.emulated import Emulated
 from headrace.engines.vllm import Vllm
 from headrace.engines.vllm_flags import flag_problems
 from headrace.fleet.types import Deployment, Hardware
@@ -61,7 +61,7 @@ def test_the_gateway_hears_how_many_have_room(flags: dict[str, object], room: in
     fields = {"model": "m", "hardware": "h", "engine": {"flags": flags}}
     bare = Deployment.model_validate(fields)
     given = Deployment.model_validate(fields | {"adapters": {"a": {"weights": "file:///a"}}})
-    for engine in (Vllm("0.32.0"), EmulatedVllm(Vllm("0.32.0"))):
+    for engine in (Vllm("0.32.0"), Emulated(Vllm("0.32.0"))):
         assert engine.adapter_room(given) == room
         assert engine.adapter_room(bare) is None
 

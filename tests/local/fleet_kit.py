@@ -48,6 +48,8 @@ class ScriptEngine:
     name = "script"
     version = "1.0"
     stream_usage = False
+    health_path = "/health"
+    metrics_path = "/metrics"
     resume = Resume(chat=True, token_ids=True)
 
     def __init__(self, mode: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from headrace.engines.vllm import Vllm
+from headrace.engines.named import engine_named
 from headrace.fleet.checks import warnings
 from headrace.fleet.load import FleetFile, load_fleet, raise_problems
 from headrace.fleet.problems import Problem
@@ -28,5 +28,6 @@ def load_checked(path: Path) -> FleetFile:
 def _engine_problems(file: FleetFile) -> Iterator[Problem]:
     for name, deployment in file.fleet.deployments.items():
         hardware = file.fleet.hardware[deployment.hardware]
-        for path, message in Vllm(deployment.engine.version).problems(deployment, hardware):
+        engine = engine_named(deployment.engine.name, deployment.engine.version)
+        for path, message in engine.problems(deployment, hardware):
             yield file.problem(("deployments", name, *path), message)

@@ -86,6 +86,16 @@ class Engine(Protocol):
         """How it can go on with an answer that another replica began."""
         ...
 
+    @property
+    def health_path(self) -> str:
+        """Where its API's port says that it is alive."""
+        ...
+
+    @property
+    def metrics_path(self) -> str:
+        """Where its API's port has Prometheus' page."""
+        ...
+
     def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
         """Yield what this version cannot do, as (path below the deployment, sentence)."""
         ...

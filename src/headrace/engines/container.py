@@ -13,6 +13,7 @@ from typing import Protocol
 from headrace.engines.base import LoraAdapter, Resume
 from headrace.fleet.document import Path_
 from headrace.fleet.types import Deployment, Hardware
+from headrace.fleet.types import EngineName as EngineName  # noqa: PLC0414 - named here, too
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Container:
     files: Mapping[str, str] = field(default_factory=dict)
     """Files to mount, absolute path to text: parameters, a model repository.
 
-    Each by itself, so that its folder has nothing else in it: Triton takes every folder for a model.
+    Each by itself, so that its folder has nothing else in it: to Triton each folder is a model.
     """
     writable: tuple[str, ...] = ("/tmp",)  # noqa: S108 - a path in the container
     """What must be writable with a read-only root; empty: the root must be writable."""

@@ -9,6 +9,7 @@ prompt_tokens, generation_tokens, prefix_hits, prefix_queries (tokens), preempti
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ CANONICAL = (
     *("running", "waiting", "kv_usage", "ttft", "itl", "tpot", "e2e", "prompt_tokens"),
     *("generation_tokens", "prefix_hits", "prefix_queries", "preemptions", "success"),
 )
+_LABELLED = re.compile(r'([^{]+)\{(\w+)="([^"]*)"\}')
 _NOT_SUCCESS = {"abort", "error"}
 _WORST = {"kv_usage"}
 
@@ -49,20 +51,28 @@ def read_metrics(text: str, sources: Mapping[str, Sequence[str]]) -> dict[str, S
 
 def _read(name: str, sources: Iterable[str], families: Mapping[str, Metric]) -> Sample | None:
     for source in sources:
-        family = families.get(source.removesuffix("_total"))
+        wire, label = _split(source)
+        family = families.get(wire.removesuffix("_total"))
         if family is None:
             continue
         if family.type == "histogram":
             total = _sum(family.samples, "_sum")
             return Sample(total, _sum(family.samples, "_count"))
-        values = [s.value for s in family.samples if _counts(s)]
+        values = [s.value for s in family.samples if _counts(s, label)]
         return Sample(max(values, default=0.0) if name in _WORST else sum(values))
     return None
 
 
-def _counts(series: Series) -> bool:
+def _split(source: str) -> tuple[str, tuple[str, str] | None]:
+    """Return a metric's name, and the label that its series must have: `name{label="value"}`."""
+    found = _LABELLED.fullmatch(source)
+    return (found[1], (found[2], found[3])) if found else (source, None)
+
+
+def _counts(series: Series, label: tuple[str, str] | None) -> bool:
     ended = series.labels.get("finished_reason") in _NOT_SUCCESS
-    return not series.name.endswith("_created") and not ended
+    meant = label is None or series.labels.get(label[0]) == label[1]
+    return meant and not series.name.endswith("_created") and not ended
 
 
 def _sum(samples: Iterable[Series], suffix: str) -> float:

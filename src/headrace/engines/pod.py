@@ -1,4 +1,4 @@
-"""What is the same for every engine in a Pod: images, caches, probes, and what no engine but vLLM has.
+"""What is the same for every engine in a Pod: images, caches, probes, and what only vLLM can do.
 
 The engines' own files (`tgi.py`, `sglang.py`, …) put their containers together from this.
 """
@@ -20,6 +20,7 @@ T = TypeVar("T")
 Reasoned = dict[str, tuple[T, str]]
 """Values by flag or variable, each with the reason why it is there."""
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a Pod, which a NetworkPolicy guards
 USUAL_GPUS = 8
 """GPUs of a node, where the hardware does not say."""
 _PINNED = re.compile(r"@sha256:[0-9a-f]{64}$|:[\w][\w.-]*$")

@@ -15,10 +15,17 @@ from dataclasses import dataclass, field
 
 from packaging.version import Version
 
-from headrace.engines import vllm_log
-from headrace.engines.base import Launch, Placement, Resume
+from headrace.engines import pod, vllm_container, vllm_log
+from headrace.engines.base import Launch, LoraAdapter, Placement, Resume
+from headrace.engines.container import Container, Features, Spot
 from headrace.engines.vllm_adapters import adapter_arguments, adapter_flags, adapter_room
-from headrace.engines.vllm_flags import canonical, flag_arguments, flag_problems, has_flag
+from headrace.engines.vllm_flags import (
+    RULES,
+    canonical,
+    flag_arguments,
+    flag_problems,
+    has_flag,
+)
 from headrace.engines.vllm_metrics import metric_sources
 from headrace.fleet.document import Path_
 from headrace.fleet.types import Deployment, Hardware, Scalar
@@ -47,12 +54,20 @@ class Vllm:
 
     version: str
     name: str = field(default="vllm", init=False)
+    note: str = field(default="", init=False)
     stream_usage: bool = field(default=True, init=False)
+    health_path: str = field(default="/health", init=False)
+    metrics_path: str = field(default="/metrics", init=False)
 
     @property
     def resume(self) -> Resume:
         """Chats can be continued since before 0.8.5, token ids are given since 0.10.2."""
         return Resume(chat=True, token_ids=Version(self.version) >= Version(IDS_SINCE))
+
+    @property
+    def features(self) -> Features:
+        """What it offers beside plain serving."""
+        return vllm_container.features(self.version)
 
     def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
         """Yield what this version cannot do, as (path below the deployment, sentence)."""
@@ -65,7 +80,12 @@ class Vllm:
             yield ("engine", "flags", flag), message
         for name in deployment.engine.env.keys() & _OWNED_ENV.keys():
             yield ("engine", "env", name), f"Headrace sets this from {_OWNED_ENV[name]}; remove it"
+        yield from pod.image_problems(deployment)
         yield from self._quantization_problems(deployment)
+        nodes = vllm_container.NODES_SINCE
+        if pod.spans_nodes(deployment, hardware) and Version(self.version) < Version(nodes):
+            message = f"vLLM {self.version} needs Ray for several nodes; use {nodes} or newer"
+            yield ("engine", "version"), message
         if hardware.kind == "cpu":
             yield from self._cpu_problems(deployment, hardware)
 
@@ -99,10 +119,7 @@ class Vllm:
 
         ValueError if the deployment still has a field that says `auto`.
         """
-        if deployment.open:
-            raise ValueError(f"not filled in yet: {', '.join(sorted(deployment.open))}")
-        flags = self._flags(deployment, hardware) | adapter_flags(placement.adapters)
-        flags |= {canonical(n): (v, "engine.flags") for n, v in deployment.engine.flags.items()}
+        flags = self._all_flags(deployment, hardware, placement.adapters)
         env = self._environment(deployment, hardware, placement)
         env |= {name: (value, "engine.env") for name, value in deployment.engine.env.items()}
         argv = [
@@ -113,6 +130,25 @@ class Vllm:
         reasons = {f"--{name}": why for name, (_, why) in flags.items()}
         reasons |= {name: why for name, (_, why) in env.items()}
         return Launch(tuple(argv), {name: value for name, (value, _) in env.items()}, reasons)
+
+    def container(self, deployment: Deployment, hardware: Hardware, spot: Spot) -> Container:
+        """Return one replica in a Pod, or one Pod of a replica over several nodes.
+
+        ValueError if the deployment still has a field that says `auto`.
+        """
+        flags = self._all_flags(deployment, hardware, spot.adapters)
+        return vllm_container.container(
+            *(self.version, deployment, hardware, spot),
+            flags=flags,
+            kv_environment=self._kv_environment(deployment, hardware),
+        )
+
+    def _all_flags(
+        self, deployment: Deployment, hardware: Hardware, adapters: Sequence[LoraAdapter]
+    ) -> dict[str, tuple[Scalar, str]]:
+        flags = self._flags(pod.full(deployment), hardware) | adapter_flags(adapters)
+        own = deployment.engine.flags
+        return flags | {canonical(name): (own[name], "engine.flags") for name in own}
 
     def _flags(self, deployment: Deployment, hardware: Hardware) -> dict[str, tuple[Scalar, str]]:
         flags: dict[str, tuple[Scalar, str]] = {}
@@ -171,15 +207,26 @@ class Vllm:
             bind = bind_threads(placement.cores, deployment.tensor_parallel)
             why = "all cores of the replica; left alone, vLLM keeps one for its server"
             env["VLLM_CPU_OMP_THREADS_BIND"] = (bind, why)
-        if hardware.kind == "cpu" and deployment.kv_cache is not None and not self._cpu_bytes():
-            env["VLLM_CPU_KVCACHE_SPACE"] = (
-                str(_rank_share(deployment) // GIB),
-                "kv_cache, in GiB",
-            )
-        return env
+        return env | self._kv_environment(deployment, hardware)
+
+    def _kv_environment(
+        self, deployment: Deployment, hardware: Hardware
+    ) -> dict[str, tuple[str, str]]:
+        if hardware.kind != "cpu" or deployment.kv_cache is None or self._cpu_bytes():
+            return {}
+        share = str(_rank_share(deployment) // GIB)
+        return {"VLLM_CPU_KVCACHE_SPACE": (share, "kv_cache, in GiB")}
 
     def _cpu_bytes(self) -> bool:
         return Version(self.version) >= Version(CPU_BYTES_SINCE)
+
+    def answers_to(self, served_names: Sequence[str]) -> tuple[str, ...]:
+        """Return all: each is a name of the model."""
+        return tuple(served_names)
+
+    def flag_absence(self, flag: str) -> str | None:
+        """Return why this version does not take a flag, None if it may."""
+        return RULES.absence(canonical(flag), self.version)
 
     def adapter_room(self, deployment: Deployment) -> int | None:
         """Return of how many adapters requests can run at once, if engine.flags says so."""

@@ -1,7 +1,7 @@
 """What vLLM does where a file says nothing: defaults that decide memory and batches, by version.
 
-Read from the wheel of 0.32.0 (`config/cache.py`, `EngineArgs.get_batch_defaults`); the change of the
-share of memory lies between 0.19.1 and 0.20.2, the wheels that were looked at.
+Read from the wheel of 0.32.0 (`config/cache.py`, `EngineArgs.get_batch_defaults`); the change of
+the share of memory lies between 0.19.1 and 0.20.2, the wheels that were looked at.
 """
 
 from __future__ import annotations

@@ -65,12 +65,18 @@ HISTORY: Mapping[str, Span] = {
     "speculative-model": Span(None, "0.8", "speculative-config"),
     "num-speculative-tokens": Span(None, "0.8", "speculative-config"),
     "speculative-config": Span("0.8", instead="speculative-model and num-speculative-tokens"),
+    "nnodes": Span("0.11.2"),
+    "node-rank": Span("0.11.2"),
+    "master-addr": Span("0.11.2"),
     "spec-method": Span("0.22", instead="speculative-config"),
     "kv-offloading-size": Span("0.11", instead="kv-transfer-config"),
     "kv-events-config": Span("0.9"),
 }
 
 OWNED: Mapping[str, str] = {
+    "nnodes": "tensor_parallel, pipeline_parallel and the hardware",
+    "node-rank": "tensor_parallel, pipeline_parallel and the hardware",
+    "master-addr": "tensor_parallel, pipeline_parallel and the hardware",
     "model": "model",
     "served-model-name": "the match.model of the routes",
     "max-model-len": "max_model_len",

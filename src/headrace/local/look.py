@@ -29,9 +29,9 @@ class Found(Enum):
     UNFIT = "unfit"
 
 
-async def glance(client: httpx.AsyncClient, base: str) -> Found:
+async def glance(client: httpx.AsyncClient, base: str, path: str) -> Found:
     """Ask the engine at `base` whether it is alive."""
-    return Found.FIT if await startup.healthy(client, base) else Found.UNFIT
+    return Found.FIT if await startup.healthy(client, base, path) else Found.UNFIT
 
 
 async def look(
@@ -43,7 +43,7 @@ async def look(
     """
     try:
         async with asyncio.timeout(health):
-            if not await startup.healthy(client, base):
+            if not await startup.healthy(client, base, blueprint.engine.health_path):
                 return Found.UNFIT
             before = await _progress(client, base, blueprint)
     except TimeoutError:
@@ -74,7 +74,7 @@ async def _progress(client: httpx.AsyncClient, base: str, blueprint: Blueprint) 
     if not any(sources.get(name) for name in _PROGRESS):
         return None
     try:
-        answer = await client.get(f"{base}/metrics")
+        answer = await client.get(f"{base}{blueprint.engine.metrics_path}")
         found = read_metrics(answer.text, sources)
     except (httpx.HTTPError, ValueError):  # ValueError: not the text of metrics
         return None

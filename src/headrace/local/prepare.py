@@ -11,8 +11,9 @@ from pathlib import Path
 
 from headrace.capacity.memory import replica_memory
 from headrace.engines.base import Engine, LoraAdapter
-from headrace.engines.emulated import EmulatedVllm
+from headrace.engines.emulated import Emulated
 from headrace.engines.environment import requirements
+from headrace.engines.named import engine_named
 from headrace.engines.vllm import Vllm, embeds
 from headrace.fleet.load import FleetFile
 from headrace.fleet.source import parse_source
@@ -32,6 +33,9 @@ from headrace.models.store import Store
 _NO_WEIGHTS = Path("/nowhere")
 """Where the weights of a twin are."""
 _TWIN_RANK = 8
+_ONLY_IN_A_CLUSTER = (
+    "runs on Kubernetes only; on this machine use vllm, or twins of it (hardware of kind emulated)"
+)
 
 
 def prepare_weights(file: FleetFile, progress: Listener) -> dict[str, Path]:
@@ -92,7 +96,9 @@ def engine_findings(file: FleetFile) -> Iterator[Finding]:
         engine, hardware = deployment.engine, file.fleet.hardware[deployment.hardware]
         if hardware.kind == "emulated":
             continue
-        if engine.python is not None:
+        if engine.name != "vllm":
+            yield (*path[:-1], "name"), f"{engine.name} {_ONLY_IN_A_CLUSTER}"
+        elif engine.python is not None:
             if not engine.python.is_file():
                 yield (
                     path,
@@ -159,8 +165,11 @@ def blueprints(
 
 
 def _engine(deployment: Deployment, hardware: Hardware) -> Engine:
-    real = Vllm(deployment.engine.version)
-    return EmulatedVllm(real) if hardware.kind == "emulated" else real
+    """Return vLLM, or the twin of any; `engine_findings` has refused other real ones."""
+    name, version = deployment.engine.name, deployment.engine.version
+    if hardware.kind == "emulated":
+        return Emulated(engine_named(name, version))
+    return Vllm(version)
 
 
 def _known(file: FleetFile, deployment: Deployment) -> KnownPrompt | None:

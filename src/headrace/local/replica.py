@@ -188,7 +188,7 @@ class Replica:
 
     async def _get_ready(self, patience: float) -> None:
         async with asyncio.timeout(patience):
-            await startup.until_healthy(self._site.client, self.base)
+            await startup.until_healthy(self._site.client, self.base, self._alive)
             self._to(State.PROBING)
             if not self.was_ready:
                 self._phase(startup.PROMPT_PHASE)
@@ -212,12 +212,19 @@ class Replica:
                 found = await self._look()
                 self._suspected.clear()
             else:
-                found = await (self._prove() if due else glance(self._site.client, self.base))
+                found = await (self._prove() if due else self._glance())
             grave = suspected and found is Found.UNFIT
             strikes = 0 if found is Found.FIT else strikes + (most if grave else 1)
             if (suspected or due) and found is not Found.UNFIT:  # else the next one is due at once
                 proven = time.monotonic()
         self._tell("unhealthy", "does not answer; it gets no work until it does")
+
+    @property
+    def _alive(self) -> str:
+        return self._blueprint.engine.health_path
+
+    async def _glance(self) -> Found:
+        return await glance(self._site.client, self.base, self._alive)
 
     async def _look(self) -> Found:
         found = await self._known_prompt()

@@ -55,18 +55,18 @@ class Phases:
         return ended
 
 
-async def healthy(client: httpx.AsyncClient, base: str) -> bool:
-    """Whether the engine at `base` says that it is alive."""
+async def healthy(client: httpx.AsyncClient, base: str, path: str) -> bool:
+    """Whether the engine at `base` says at `path` that it is alive."""
     try:
-        answer = await client.get(f"{base}/health", timeout=_HEALTH_TIMEOUT)
+        answer = await client.get(f"{base}{path}", timeout=_HEALTH_TIMEOUT)
     except httpx.HTTPError:
         return False
     return answer.status_code == httpx.codes.OK
 
 
-async def until_healthy(client: httpx.AsyncClient, base: str) -> None:
+async def until_healthy(client: httpx.AsyncClient, base: str, path: str) -> None:
     """Return as soon as the engine says that it is alive."""
-    while not await healthy(client, base):  # noqa: ASYNC110 - another process sets no event here
+    while not await healthy(client, base, path):  # noqa: ASYNC110 - another process sets no event here
         await asyncio.sleep(_POLL)
 
 
