@@ -64,7 +64,7 @@ def test_what_a_rate_grows_by_during_a_cold_start_is_served_by_warm_replicas() -
     assert (made.floor, made.most) == (6, 6)
     # 20 * 60 + 2.326 * sqrt(1200)
     assert "10 of them may be new within the 60 s" in made.why[1]
-    assert "in it 1281 come at most" in made.why[1]
+    assert "in it 1,281 come at most" in made.why[1]
 
 
 def test_constant_traffic_needs_what_its_rate_does_and_no_scaling() -> None:

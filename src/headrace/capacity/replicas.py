@@ -77,10 +77,10 @@ def for_rate(
     busy = expected + BUSY_WINDOWS * math.sqrt(expected)
     why = (
         (
-            f"{peak:g} requests/s are {peak / capacity:.2f} replicas of {capacity:.3g} requests/s;"
-            f" with {count}, {_late(peak, count * capacity, wait):.1%} wait longer than {wait:g} s"
+            f"{peak:.3g} requests/s are {peak / capacity:.2f} replicas of {capacity:.3g};"
+            f" with {count}, {_late(peak, count * capacity, wait):.1%} wait over {wait:.3g} s"
         ),
-        f"{growth:g} of them may be new within {_help(reaction)}; in it {busy:.0f} come at most",
+        f"{growth:.3g} of them may be new within {_help(reaction)}; in it {busy:,.0f} come at most",
         "a rate alone does not say how quiet it gets: give a trace to see what scaling would save",
     )
     return Replicas(count, count, float(count), why)

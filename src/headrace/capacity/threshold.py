@@ -78,7 +78,7 @@ def _waiting(load: Growing, reaction: Reaction) -> Threshold | None:
         _rounded(target),
         0.0,
         f"from {queue:.1f} waiting requests it takes {reaction.delay:g} s until the queue is"
-        f" {most:.0f} long, {load.wait:g} s of waiting; the HPA acts above 1.1 x the target",
+        f" {most:.0f} long, {load.wait:.3g} s of waiting; the HPA acts above 1.1 x the target",
     )
 
 
@@ -93,8 +93,8 @@ def _demand(load: Growing, reaction: Reaction) -> Threshold | None:
         "demand",
         _rounded(running / TOLERANCE),
         free,
-        f"a queue of {load.total * load.wait:.0f} is {load.wait:g} s of waiting, and the rate grows"
-        f" by {load.growth:.3g} requests/s in the {reaction.delay:g} s until help comes: waiting"
+        f"a queue of {load.total * load.wait:.0f} is {load.wait:.3g} s of waiting, and the rate"
+        f" grows by {load.growth:.3g} requests/s in the {reaction.delay:g} s until help comes: waiting"
         f" requests tell too late. Counting running ones ({load.residence:.3g} s each), a trigger"
         f" at {running:.1f} a replica leaves {free:.0%} of it free for that",
     )

@@ -125,8 +125,8 @@ def _bid(subject: Subject) -> str:
         return f"{subject.setup.layout} cannot"
     if subject.rate is None:
         return f"{subject.setup.layout} takes {capacity:.3g} requests/s"
-    count = _accelerators(subject, capacity)
-    return f"{subject.setup.layout} serves {subject.rate:g} requests/s with {count:.0f}"
+    count, what = _accelerators(subject, capacity), subject.place.accelerator.name
+    return f"{subject.setup.layout} serves {subject.rate:g} requests/s with {count:.0f} {what}"
 
 
 def _possible(subject: Subject) -> Iterator[Layout]:

@@ -18,7 +18,14 @@ from headrace.capacity.fits import Fit
 from headrace.capacity.kv_pool import Pool
 from headrace.capacity.lengths import Lengths
 from headrace.capacity.options import ASSUMED_REACTION
-from headrace.capacity.replicas import Reaction, Replicas, for_rate, for_traffic, growth
+from headrace.capacity.replicas import (
+    BUSY_WINDOWS,
+    Reaction,
+    Replicas,
+    for_rate,
+    for_traffic,
+    growth,
+)
 from headrace.capacity.roofline import Batch, Roofline, chunk_pairs
 from headrace.capacity.steady import State, Steady
 from headrace.capacity.threshold import Growing, Threshold, threshold
@@ -103,14 +110,16 @@ class Plan:
 
     def _for_rate(self, rate: float) -> Replicas:
         """Return enough for the SLO at a steady rate, and for bursts, which only wait longer."""
-        burst = for_rate(rate, self.steady.highest_rate, self.wait, self.reaction)
-        enough = math.ceil(rate / self.capacity)
+        new = self.growth
+        burst = for_rate(rate, self.steady.highest_rate, self.wait, self.reaction, new)
+        enough = math.ceil((rate + new) / self.capacity)
         if enough <= burst.most:
             return burst
         why = (
             (
-                f"{rate:g} requests/s are {rate / self.capacity:.2f} replicas of"
-                f" {self.capacity:.3g} requests/s within {self.subject.slo}"
+                f"{rate:g} requests/s, {rate + new:.3g} at the peak, are"
+                f" {(rate + new) / self.capacity:.2f} replicas of {self.capacity:.3g} requests/s"
+                f" within {self.subject.slo}"
             ),
             *burst.why[1:],
         )
@@ -125,6 +134,16 @@ class Plan:
     @property
     def _recorded(self) -> bool:
         return all(one.traffic.source != DECLARED for one in self.subject.loads)
+
+    @cached_property
+    def growth(self) -> float:
+        """Requests a second by which the rate grows at most while a replica starts.
+
+        As seen in a trace; and by chance alone, as 1 of 100 Poisson counts of that time do.
+        """
+        delay = self.reaction.delay
+        chance = BUSY_WINDOWS * math.sqrt((self.subject.rate or 0.0) / delay)
+        return max(chance, growth(self.subject.traffic, delay) if self._recorded else 0.0)
 
     @property
     def reaction(self) -> Reaction:
@@ -144,14 +163,11 @@ class Plan:
         """When scaling should start more; None where nothing is known of the load."""
         if self.replicas is None or self.state is None:
             return None
-        grown = growth(self.subject.traffic, self.reaction.delay) if self._recorded else 0.0
-        rate = self.subject.rate or 0.0
-        spread = 2.33 * math.sqrt(rate / self.reaction.delay)  # by chance alone
         load = Growing(
             replicas=self.replicas.floor,
             capacity=self.capacity,
             residence=self.state.e2e,
-            growth=max(grown, spread),
+            growth=self.growth,
             wait=self.wait,
         )
         return threshold(load, self.reaction)
