@@ -94,9 +94,9 @@ def _demand(load: Growing, reaction: Reaction) -> Threshold | None:
         _rounded(running / TOLERANCE),
         free,
         f"a queue of {load.total * load.wait:.0f} is {load.wait:.3g} s of waiting, and the rate"
-        f" grows by {load.growth:.3g} requests/s in the {reaction.delay:g} s until help comes: waiting"
-        f" requests tell too late. Counting running ones ({load.residence:.3g} s each), a trigger"
-        f" at {running:.1f} a replica leaves {free:.0%} of it free for that",
+        f" grows by {load.growth:.3g} requests/s in the {reaction.delay:g} s until help comes:"
+        f" waiting requests tell too late. Counting running ones ({load.residence:.3g} s each), a"
+        f" trigger at {running:.1f} a replica leaves {free:.0%} of it free for that",
     )
 
 
