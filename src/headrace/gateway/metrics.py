@@ -20,8 +20,9 @@ from headrace.gateway.records import Record
 from headrace.gateway.tallies import Count, Counter, Histogram, Spread
 
 LABELS = ("route", "deployment")
-_LATENCY = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 600)
-_PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5)
+LATENCY = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 600)
+PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5)
+"""Bounds of the histograms, in seconds; a cluster's alerts on promises pick theirs among them."""
 
 
 class RouteMetrics:
@@ -123,14 +124,14 @@ class Metrics:
         self.limits = counter("limits_total", "Limits that requests were beyond", "action")
         self.shed = counter("shed_total", "Refused because others were more important")
         self.shadows = counter("shadow_requests_total", "Copies for shadows", "outcome")
-        self.shadow_ttft = histogram("shadow_ttft_seconds", "As ttft, of copies", _LATENCY)
-        self.shadow_tpot = histogram("shadow_tpot_seconds", "As tpot, of copies", _PER_TOKEN)
-        self.ttft = histogram("ttft_seconds", "Arrival to first event", _LATENCY)
-        self.tpot = histogram("tpot_seconds", "Mean time between tokens of a request", _PER_TOKEN)
-        self.duration = histogram("request_seconds", "Arrival to end", _LATENCY)
+        self.shadow_ttft = histogram("shadow_ttft_seconds", "As ttft, of copies", LATENCY)
+        self.shadow_tpot = histogram("shadow_tpot_seconds", "As tpot, of copies", PER_TOKEN)
+        self.ttft = histogram("ttft_seconds", "Arrival to first event", LATENCY)
+        self.tpot = histogram("tpot_seconds", "Mean time between tokens of a request", PER_TOKEN)
+        self.duration = histogram("request_seconds", "Arrival to end", LATENCY)
         self.wait = histogram(
             "wait_seconds", "Waiting for a ready replica (held) or for room (queued)",
-            (0.001, *_LATENCY), "kind",
+            (0.001, *LATENCY), "kind",
         )  # fmt: skip
         registry.register(_Gauges(gauges))
 
