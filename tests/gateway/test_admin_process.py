@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import socket
 import sys
@@ -85,6 +86,11 @@ async def test_it_is_there_before_the_first_client_and_until_the_drain() -> None
         wire = Wire(*await asyncio.open_connection("127.0.0.1", it.port))
         wire.post(PLAIN)
         asked = await one.next()
+        (demand,) = json.loads(await it.until(it.admin, "/demand", 200))
+        assert demand["deployment"] == "d"
+        assert (demand["held"], demand["queued"], demand["running"]) == (0, 0, 1)
+        assert demand["routes"] == {"r": [0, 1]}
+        assert (await it.get(it.port, "/demand"))[0] == 404
         it.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):

@@ -9,9 +9,10 @@ import pytest
 
 from headrace.fleet.types import RatePolicy, Scaling, ScalingDirection, Trigger
 from headrace.gateway.control import Demand
-from headrace.local.autoscale import Autoscaler, observe, policy_of
+from headrace.local.autoscale import Autoscaler, observe
 from headrace.local.events import Journal
 from headrace.scaling.decide import Decision
+from headrace.scaling.from_fleet import policy_of
 from headrace.scaling.policy import Direction
 from headrace.scaling.policy import RatePolicy as PolicyRate
 

@@ -17,9 +17,9 @@ import pytest
 from fleet_kit import Running, Up, until
 
 from headrace.gateway import control as gateway
+from headrace.gateway.demand import DemandBooks
 from headrace.gateway.service import Service
 from headrace.local import client
-from headrace.local.gateway_demand import DemandBooks
 
 BROKEN_AT_SECOND_START = """
 import pathlib, runpy, sys

@@ -14,12 +14,13 @@ from headrace.engines.vllm import Vllm
 from headrace.fleet.load import load_fleet
 from headrace.gateway import control
 from headrace.local import outcome, views
-from headrace.local.blueprint import Blueprint, aliases
+from headrace.local.blueprint import Blueprint
 from headrace.local.edition import Edition
 from headrace.local.gateway_config import configuration
 from headrace.local.restarts import Restarts
 from headrace.local.state import StateDir
 from headrace.local.states import State
+from headrace.routing.from_fleet import aliases
 
 DEPLOYMENT = """max_num_seqs: 4
     adapters: {pirate: {weights: "file:///p"}, poet: {weights: "file:///q"}}

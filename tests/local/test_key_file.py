@@ -7,9 +7,9 @@ import pytest
 from fleet_kit import Running, Up, until
 
 from headrace.fleet.problems import FleetError
+from headrace.gateway.key_file import KeyFile
 from headrace.gateway.keys import add_key, remove_key
 from headrace.local import supervisor
-from headrace.local.key_file import KeyFile
 
 
 def test_a_file_is_changed_when_it_is_written_replaced_or_gone(tmp_path: Path) -> None:

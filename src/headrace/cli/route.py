@@ -22,7 +22,7 @@ from headrace.gateway.errors import Failure
 from headrace.gateway.keys import read_keys
 from headrace.gateway.prompt import Prompt, TokenRatio
 from headrace.gateway.request import Peek, peek
-from headrace.local.key_file import key_path
+from headrace.gateway.key_file import key_path
 from headrace.planning.settled import settled
 from headrace.routing.explain import explain
 from headrace.routing.from_fleet import routes_of

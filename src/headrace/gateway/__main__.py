@@ -8,43 +8,32 @@ that a runtime would send; without an admin address `/metrics` is on the public 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import gc
-import resource
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import prometheus_client
 import uvloop
 
 from headrace.gateway import control
+from headrace.gateway.process import listen, prepare
 from headrace.gateway.service import DRAIN_TIMEOUT, Service
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until drained."""
     options = _parse(arguments)
-    # A `_created` series for every counter doubles the exposition and nobody reads it.
-    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # has no types
     messages: list[control.ToGateway] = []
     if options.static:
         messages = msgspec.json.decode(
             Path(options.static).read_bytes(), type=list[control.ToGateway]
         )
     link = socket.socket(fileno=options.control_fd) if options.control_fd is not None else None
-    listener = (
-        _listen(options.listen) if options.listen else socket.socket(fileno=options.listen_fd)
-    )
-    admin = _listen(options.admin) if options.admin else None
+    listener = listen(options.listen) if options.listen else socket.socket(fileno=options.listen_fd)
+    admin = listen(options.admin) if options.admin else None
     if options.admin_fd is not None:
         admin = socket.socket(fileno=options.admin_fd)
-    _allow_files()
-    # A stream makes no reference cycles; a full collection would only delay the others.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    prepare()
     uvloop.run(_serve(listener, link, admin, messages, options.drain_timeout))
 
 
@@ -56,22 +45,6 @@ async def _serve(
     drain_timeout: float,
 ) -> None:
     await Service(listener, link, admin=admin, drain_timeout=drain_timeout).run(messages)
-
-
-def _allow_files() -> None:
-    """Open as many files as we may: each stream takes two, and 1024 is an old default."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # some systems refuse their own maximum
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _listen(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host.strip("[]"), int(port)))
-    return listener
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

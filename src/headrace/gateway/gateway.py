@@ -62,6 +62,8 @@ class Gateway:
         self.empty = asyncio.Event()
         self._tell = tell
         self.configured = False
+        self.synced = True
+        """Whether the runtime knows which replicas there are; one that must look first says so."""
         self._small = SmallAnswers(self)
         self._lanes: dict[str, Lane] = {}
         self.director = Director(self._lanes)
@@ -157,6 +159,10 @@ class Gateway:
         """Return the lane of the deployment that a request is directed to."""
         return self._lanes.get(direction.deployment)
 
+    def demands(self) -> list[control.Demand]:
+        """Return the work of each deployment as it is now."""
+        return [lane.demand() for lane in self._lanes.values()]
+
     # -- accounts -----------------------------------------------------------------------------
 
     def record(
@@ -172,8 +178,7 @@ class Gateway:
         self.log.add(record)
 
     def _gauges(self) -> Iterable[Metric]:
-        demands = [lane.demand() for lane in self._lanes.values()]
-        yield from lane_gauges(demands, len(self.clients), self.log.dropped)
+        yield from lane_gauges(self.demands(), len(self.clients), self.log.dropped)
         now, lanes = monotonic(), self._lanes.values()
         yield from process_gauges(self.admission.bodies)
         yield from health_gauges((lane.stats(now), bool(lane.suspicion)) for lane in lanes)

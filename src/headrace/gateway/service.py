@@ -18,6 +18,7 @@ from typing import Any, cast
 import msgspec
 
 from headrace.gateway import control
+from headrace.gateway.dispatch import Tell
 from headrace.gateway.gateway import Gateway, Timing
 from headrace.gateway.server import Client
 from headrace.gateway.upstream import Connection
@@ -67,19 +68,23 @@ class Link(asyncio.Protocol):
 
 
 class Service:
-    """A gateway on a socket, with metrics and health on a second one if `admin` is given."""
+    """A gateway on a socket, with metrics and health on a second one if `admin` is given.
+
+    A runtime in the same process gets the gateway's messages by `hear`; it has no link.
+    """
 
     def __init__(
         self, listener: socket.socket, link: socket.socket | None, *,
         admin: socket.socket | None = None, drain_timeout: float = DRAIN_TIMEOUT,
-        timing: Timing | None = None,
+        timing: Timing | None = None, hear: Tell | None = None,
     ) -> None:  # fmt: skip
         self.drain_timeout = drain_timeout
         self._listener = listener
         self._admin = admin
         self._link_socket = link
         self._link = Link(self)
-        self.gateway = Gateway(self._link.tell, timing)
+        self._tell = hear or self._link.tell
+        self.gateway = Gateway(self._tell, timing)
         self.gateway.has_admin = admin is not None
         self._server: asyncio.AbstractServer | None = None
         self._admin_server: asyncio.AbstractServer | None = None
@@ -103,7 +108,7 @@ class Service:
             lambda: Client(self.gateway), sock=self._listener, backlog=4096
         )
         host, port = self._listener.getsockname()[:2]
-        self._link.tell(control.Listening(host=host, port=port))
+        self._tell(control.Listening(host=host, port=port))
         tasks = [loop.create_task(self._tick()), loop.create_task(self._write_records())]
         await self._end.wait()
         self._close_servers()  # again, should the drain have come before they were there
@@ -146,7 +151,7 @@ class Service:
             self._close_servers()
             self._drain_end = end
             self.gateway.drain()
-            self._link.tell(control.Draining())
+            self._tell(control.Draining())
             self._told.set()
             self._end.set()
         elif end < self._drain_end:

@@ -1,7 +1,8 @@
 """The answers that the gateway gives itself: models, health, metrics, its own description.
 
-The admin address has health and metrics. The public one has the API and health; metrics it has
-only where there is no admin address (benchmarks and tests start such gateways).
+The admin address has health, metrics and the demand of each deployment, which a cluster's scaler
+reads several times a second. The public one has the API and health; metrics it has only where there
+is no admin address (benchmarks and tests start such gateways).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ API = frozenset(("/v1/chat/completions", "/v1/completions", "/v1/embeddings"))
 _HEALTH = frozenset(("/healthz", "/readyz"))
 _PUBLIC = frozenset(("/v1/models", "/openapi.json"))
 _METRICS = frozenset(("/metrics",))
+_ADMIN = _HEALTH | _METRICS | {"/demand"}
 _MODEL = "/v1/models/"
 _JSON = (b"content-type", b"application/json")
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
@@ -63,28 +65,39 @@ class SmallAnswers:
 
     def _known(self, client: Client) -> frozenset[str]:
         if client.admin:
-            return _HEALTH | _METRICS
+            return _ADMIN
         return _HEALTH | _PUBLIC if self._gateway.has_admin else _HEALTH | _PUBLIC | _METRICS
 
     def _get(self, path: str) -> Answer | Failure:
-        if path == "/v1/models":
-            models = [self._model(alias) for alias in self._gateway.director.aliases]
-            return 200, _JSON, msgspec.json.encode({"object": "list", "data": models})
-        if path == "/healthz":
-            return 200, _TEXT, b"ok\n"
-        if path == "/readyz":
-            return self._readiness()
-        if path == "/metrics":
-            return 200, _EXPOSITION, self._gateway.metrics.render()
-        if path == "/openapi.json":
-            return 200, _JSON, openapi.DESCRIPTION
+        match path:
+            case "/v1/models":
+                return 200, _JSON, self._models()
+            case "/healthz":
+                return 200, _TEXT, b"ok\n"
+            case "/readyz":
+                return self._readiness()
+            case "/demand" | "/metrics":
+                return self._figures(path)
+            case "/openapi.json":
+                return 200, _JSON, openapi.DESCRIPTION
         return self._one_model(unquote(path.removeprefix(_MODEL)))
+
+    def _figures(self, path: str) -> Answer:
+        if path == "/demand":
+            return 200, _JSON, msgspec.json.encode(self._gateway.demands())
+        return 200, _EXPOSITION, self._gateway.metrics.render()
+
+    def _models(self) -> bytes:
+        models = [self._model(alias) for alias in self._gateway.director.aliases]
+        return msgspec.json.encode({"object": "list", "data": models})
 
     def _readiness(self) -> Answer:
         gateway = self._gateway
         if gateway.draining:
             return 503, _TEXT, b"draining\n"
-        return (200, _TEXT, b"ok\n") if gateway.configured else (503, _TEXT, b"not configured\n")
+        if not gateway.configured:
+            return 503, _TEXT, b"not configured\n"
+        return (200, _TEXT, b"ok\n") if gateway.synced else (503, _TEXT, b"not synced\n")
 
     def _one_model(self, name: str) -> Answer | Failure:
         director = self._gateway.director

@@ -7,56 +7,22 @@ hands the result to `replicaset.py`.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from headrace.fleet.types import Scaling, ScalingDirection
+from headrace.fleet.types import Scaling
 from headrace.gateway.control import Demand
 from headrace.local.events import Journal
 from headrace.scaling import decide
 from headrace.scaling.decide import Decision
-from headrace.scaling.policy import Direction, Policy, RatePolicy, Trigger
+from headrace.scaling.from_fleet import policy_of
+from headrace.scaling.policy import Policy, Trigger
 from headrace.scaling.signals import Observation
 
 _SHORTEST, _LONGEST = 0.05, 1.0
 """Seconds between two looks."""
-
-
-def policy_of(scaling: Scaling) -> Policy | None:
-    """Return the policy of a fleet file's scaling section; None if the count is fixed.
-
-    The file's fractions of a second become the next whole second, as Kubernetes has no others.
-    """
-    if not scaling.triggers:
-        return None
-    return Policy(
-        min=scaling.min,
-        max=scaling.max,
-        triggers=tuple(
-            Trigger(one.signal, one.target, one.activation, one.route) for one in scaling.triggers
-        ),
-        polling_interval=math.ceil(scaling.polling_interval),
-        cooldown=math.ceil(scaling.cooldown),
-        initial_cooldown=math.ceil(scaling.cooldown),
-        sync_period=math.ceil(scaling.sync_period),
-        scale_up=_direction(scaling.up),
-        scale_down=_direction(scaling.down),
-    )
-
-
-def _direction(given: ScalingDirection) -> Direction | None:
-    if given == ScalingDirection():
-        return None
-    return Direction(
-        stabilization_window=None if given.window is None else math.ceil(given.window),
-        policies=tuple(
-            RatePolicy(one.kind, one.value, math.ceil(one.period)) for one in given.policies or ()
-        ),
-        select=given.select,
-    )
 
 
 def initial_count(scaling: Scaling) -> int:

@@ -66,12 +66,6 @@ def plain_model(fleet: Fleet) -> str:
     return next((name for name in table.aliases if table.find(Asked(name))), "")
 
 
-def aliases(fleet: Fleet, deployment: str) -> tuple[str, ...]:
-    """Return the model names of all routes whose requests can reach a deployment, in order."""
-    routes = (route for route in routes_of(fleet) if deployment in route.deployments)
-    return tuple(dict.fromkeys(alias for route in routes for alias in route.rule.models))
-
-
 def cores_of(blueprint: Blueprint, slot: int) -> tuple[int, ...]:
     """Return the cores of the replica in `slot` (from 1): all, or its own share, in turns."""
     count = blueprint.hardware.cores

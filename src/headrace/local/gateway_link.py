@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 
 from headrace.gateway import control
+from headrace.gateway.demand import DemandBooks
 from headrace.local import gateway_process, logs
 from headrace.local.errors import LocalError
 from headrace.local.events import Emit, event
-from headrace.local.gateway_demand import DemandBooks
 from headrace.local.gateway_process import COMMAND, GatewayProcess, Sockets
 from headrace.local.waiting import first
 

@@ -19,7 +19,7 @@ from headrace.fleet.load import FleetFile
 from headrace.fleet.source import parse_source
 from headrace.fleet.types import Deployment, Hardware, KnownPrompt
 from headrace.hardware.machine import Machine
-from headrace.local.blueprint import Blueprint, aliases
+from headrace.local.blueprint import Blueprint
 from headrace.local.environment import Say, ensure_environment
 from headrace.local.preflight import Finding, Need, device_findings, memory_findings
 from headrace.local.wanted import Wanted, adapter_key, emulated, wanted_weights
@@ -29,6 +29,7 @@ from headrace.models.lock import LockEntry, lock_path, read_lock, update_lock
 from headrace.models.progress import Listener
 from headrace.models.pull import pull
 from headrace.models.store import Store
+from headrace.routing.from_fleet import aliases
 
 _NO_WEIGHTS = Path("/nowhere")
 """Where the weights of a twin are."""

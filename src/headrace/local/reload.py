@@ -14,13 +14,13 @@ from pathlib import Path
 from headrace.fleet.document import Path_
 from headrace.fleet.load import FleetFile, load_fleet, raise_problems
 from headrace.fleet.types import Fleet, Hardware, Model
+from headrace.gateway.key_file import key_file
 from headrace.local import rollout_plan
-from headrace.local.blueprint import aliases
 from headrace.local.differences import Difference, differences
 from headrace.local.edition import Edition
-from headrace.local.key_file import key_file
 from headrace.local.preflight import Finding
 from headrace.planning.settled import settled
+from headrace.routing.from_fleet import aliases
 
 _CURE = "needs new replicas; use `headrace rollout`"
 

@@ -16,6 +16,7 @@ import httpx
 
 from headrace.fleet.problems import FleetError
 from headrace.gateway import control as gateway
+from headrace.gateway.key_file import KeyFile, key_file
 from headrace.local import control
 from headrace.local.blueprint import Blueprint, plain_model
 from headrace.local.closing import end, signals
@@ -27,7 +28,6 @@ from headrace.local.events import Event, Journal, event
 from headrace.local.gateway_config import configuration
 from headrace.local.gateway_link import GatewayLink
 from headrace.local.gateway_process import COMMAND
-from headrace.local.key_file import KeyFile, key_file
 from headrace.local.replica import Pace, Site
 from headrace.local.reserve import Reserved, holder_of
 from headrace.local.rollouts import Loads, Rollouts, interrupted

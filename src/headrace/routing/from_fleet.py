@@ -21,6 +21,12 @@ def routes_of(fleet: Fleet) -> tuple[Route, ...]:
     return tuple(_route(name, route) for name, route in fleet.routes.items())
 
 
+def aliases(fleet: Fleet, deployment: str) -> tuple[str, ...]:
+    """Return the model names of all routes whose requests can reach a deployment, in order."""
+    routes = (route for route in routes_of(fleet) if deployment in route.deployments)
+    return tuple(dict.fromkeys(alias for route in routes for alias in route.rule.models))
+
+
 def _route(name: str, route: written.Route) -> Route:
     return Route(
         name=name,

@@ -1,7 +1,9 @@
-"""What all living gateways together have to do: while one replaces another there are two or more.
+"""What all living gateways of a fleet together have to do.
 
-A replica that drains must wait for the streams of the old gateway too, and scaling must see all
-work. `gateway_link.py` keeps these books.
+A replica that drains must wait for the streams of every gateway, and scaling must see all work: on
+one machine there are two while one replaces another, in a cluster there are always several.
+`headrace.local.gateway_link` keeps these books; `headrace.kubernetes.demand` has its own, as there
+a gateway may be silent without having ended.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class DemandBooks:
         if newest is None or deployment not in self._last.get(newest, {}):
             return None
         told = [one[deployment] for one in self._last.values() if deployment in one]
-        return _sum(deployment, told, self._arrived[deployment])
+        return added(deployment, told, self._arrived[deployment])
 
     def of(self, gateway: int) -> int:
         """Return the requests that a gateway holds, queues or runs."""
@@ -49,7 +51,8 @@ class DemandBooks:
         return {name for one in self._last.values() for name in one}
 
 
-def _sum(deployment: str, told: Iterable[Demand], arrived: int) -> Demand:
+def added(deployment: str, told: Iterable[Demand], arrived: int = 0) -> Demand:
+    """Return the sum of what gateways told; `arrived` requests came to ones that are gone."""
     replicas: Counter[str] = Counter()
     routes: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     held = queued = running = 0

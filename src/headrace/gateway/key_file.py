@@ -1,7 +1,7 @@
 """The file of API keys while a fleet is up: read again whenever it is written.
 
 A file that cannot be used keeps the keys that were read before: nobody is let in by a mistake, and
-nobody is shut out. `headrace.gateway.keys` has the format; `supervisor.py` looks every two seconds.
+nobody is shut out. `keys.py` has the format; both runtimes look every two seconds.
 """
 
 from __future__ import annotations
