@@ -119,10 +119,10 @@ def test_plan_of_a_file_with_an_unknown_model_plans_the_others(
     headrace: Headrace, file: Path
 ) -> None:
     text = file.read_text().replace('main"}}', 'main"}, n: {weights: "hf://me/mine@main"}}')
-    file.write_text(text.replace("other: {model: m", "other: {model: n"))
+    file.write_text(text.replace("chat: {model: m", "chat: {model: n"))
     done = headrace("plan", file)
     assert done.status == 1
-    assert "chat: m, bf16" in done.out
+    assert "other: m, bf16" in done.out  # it comes after the one that cannot be planned
     assert "'me/mine' is not in the catalogue" in done.err
     assert "headrace weights pull" in done.err
 

@@ -236,8 +236,14 @@ def test_requests_at_once_stay_below_the_tokens_of_a_step(tmp_path: Path) -> Non
 
 
 def test_a_step_has_a_token_for_each_request(tmp_path: Path) -> None:
-    flag = chosen(about(tmp_path, deployment="max_num_seqs: 3000, max_num_batched_tokens: auto"))
-    assert flag["max_num_batched_tokens"].value >= 3000
+    # In 4 x 2 ms an H100 reads 8e-3 * 989.5e12 / (2 * 8.03e9) = 493 tokens: steps are the shortest.
+    route = "slo: {tpot: 2ms}, traffic: {rate: 1}"
+    few = about(tmp_path, route=route, deployment="max_num_batched_tokens: auto")
+    assert chosen(few)["max_num_batched_tokens"].value == 512
+    many = about(
+        tmp_path, route=route, deployment="max_num_seqs: 2000, max_num_batched_tokens: auto"
+    )
+    assert chosen(many)["max_num_batched_tokens"].value == 2000
 
 
 def test_a_length_leaves_room_for_the_requests_that_the_file_wants_at_once(tmp_path: Path) -> None:

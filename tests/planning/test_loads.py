@@ -55,8 +55,11 @@ def test_variants_share_a_route_by_weight(tmp_path: Path) -> None:
         assert one.traffic.rate == pytest.approx(rate)
 
 
-def test_a_shadow_gets_its_share_of_copies(tmp_path: Path) -> None:
-    (one,) = share(tmp_path, "deployment: a, shadow: {deployment: b, share: 0.25}", "b")
+@pytest.mark.parametrize(
+    "route", ["deployment: a", "variants: [{deployment: a, weight: 1}, {deployment: b, weight: 0}]"]
+)
+def test_a_shadow_gets_its_share_of_copies(tmp_path: Path, route: str) -> None:
+    (one,) = share(tmp_path, f"{route}, shadow: {{deployment: b, share: 0.25}}", "b")
     assert one.rate == pytest.approx(2.0)
     (original,) = share(tmp_path, "deployment: a, shadow: {deployment: b, share: 0.25}", "a")
     assert original.rate == pytest.approx(8.0)

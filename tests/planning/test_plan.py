@@ -35,18 +35,20 @@ def printed(made: Plan) -> str:
 
 
 def test_costs_are_the_hour_divided_by_what_it_serves(tmp_path: Path) -> None:
-    made = planned(tmp_path, hardware=PRICED, deployment="tensor_parallel: 2")
-    count, prompts, outputs = (
-        made.replicas.mean,
-        made.subject.traffic.prompts,
-        made.subject.traffic.outputs,
+    made = planned(
+        tmp_path,
+        hardware=PRICED,
+        deployment="tensor_parallel: 2",
+        route="traffic: {rate: 90, prompt: {p50: 1000, p99: 4000}, output: {p50: 150, p99: 600}}",
     )
+    count, traffic = made.replicas.most, made.subject.traffic
+    tokens, answers = traffic.totals.mean(), traffic.outputs.mean()
+    assert count > 1
     assert made.hourly == 6  # two GPUs of 3 an hour
     assert made.cost.hour == pytest.approx(6 * count)
-    assert made.cost.thousand_requests == pytest.approx(6 * count / (3600 * 5) * 1000)
-    tokens = prompts.mean() + outputs.mean()
-    assert made.cost.million_tokens == pytest.approx(6 * count / (3600 * 5) / tokens * 1e6)
-    assert made.cost.million_answer == pytest.approx(6 * count / (3600 * 5) / outputs.mean() * 1e6)
+    assert made.cost.thousand_requests == pytest.approx(6 * count / (3600 * 90) * 1000)
+    assert made.cost.million_tokens == pytest.approx(6 * count / (3600 * 90) / tokens * 1e6)
+    assert made.cost.million_answer == pytest.approx(6 * count / (3600 * 90) / answers * 1e6)
 
 
 def test_batching_is_compared_with_one_request_at_a_time(tmp_path: Path) -> None:
