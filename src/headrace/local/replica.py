@@ -1,7 +1,7 @@
 """One replica from its start to its end: start, prove, serve, watch, drain, stop.
 
-`states.py` has the steps it may take, `startup.py` what ready means, `look.py` what it takes to
-stay so, `kept.py` the process.
+`states.py` has the steps it may take, `startup.py` the phases of its start, `kept.py` the process;
+`headrace.gateway` what ready means (`proof.py`), and what it takes to stay so (`look.py`).
 `replicaset.py` owns replicas and learns by `changed` that one moved on.
 """
 
@@ -16,14 +16,16 @@ from pathlib import Path
 
 import httpx
 
+from headrace.gateway import proof
+from headrace.gateway.look import Found, glance, look
+from headrace.gateway.proof import WrongAnswerError
 from headrace.local import kept, launching, logs, outcome, startup, strays
 from headrace.local.blueprint import Blueprint
 from headrace.local.events import Emit, Kind, event
 from headrace.local.launching import HOST, Place
-from headrace.local.look import Found, glance, look
 from headrace.local.outcome import Outcome
 from headrace.local.ports import free_port
-from headrace.local.startup import Phases, WrongAnswerError
+from headrace.local.startup import Phases
 from headrace.local.states import NEXT, State
 from headrace.local.stopping import Flight, Patience, Urgency
 from headrace.local.waiting import cancel, first
@@ -188,11 +190,11 @@ class Replica:
 
     async def _get_ready(self, patience: float) -> None:
         async with asyncio.timeout(patience):
-            await startup.until_healthy(self._site.client, self.base, self._alive)
+            await proof.until_healthy(self._site.client, self.base, self._alive)
             self._to(State.PROBING)
             if not self.was_ready:
                 self._phase(startup.PROMPT_PHASE)
-            await startup.prove(self._site.client, self.base, self._blueprint)
+            await proof.prove(self._site.client, self.base, self._blueprint)
         if self.was_ready:
             self._tell("ready", "answers rightly again")
         else:

@@ -2,8 +2,8 @@
 
 `/health` is answered by a process whose engine hangs, or answers wrongly. So a suspected replica,
 and now and then each other one, must answer the known prompt too, and soon. One that is only busy
-must not be condemned for its queue: while its counters move it is answering others. `replica.py`
-decides what follows.
+must not be condemned for its queue: while its counters move it is answering others. The
+runtimes decide what follows.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from enum import Enum
 import httpx
 
 from headrace.engines.metrics import read_metrics
-from headrace.local import startup
-from headrace.local.blueprint import Blueprint
+from headrace.gateway import proof
+from headrace.gateway.proof import Provable
 
 _PROGRESS = ("generation_tokens", "success")
 
@@ -31,11 +31,11 @@ class Found(Enum):
 
 async def glance(client: httpx.AsyncClient, base: str, path: str) -> Found:
     """Ask the engine at `base` whether it is alive."""
-    return Found.FIT if await startup.healthy(client, base, path) else Found.UNFIT
+    return Found.FIT if await proof.healthy(client, base, path) else Found.UNFIT
 
 
 async def look(
-    client: httpx.AsyncClient, base: str, blueprint: Blueprint, *, health: float, prompt: float
+    client: httpx.AsyncClient, base: str, deployment: Provable, *, health: float, prompt: float
 ) -> Found:
     """Have the engine say within `health` seconds that it is alive, and prove it within `prompt`.
 
@@ -43,38 +43,38 @@ async def look(
     """
     try:
         async with asyncio.timeout(health):
-            if not await startup.healthy(client, base, blueprint.engine.health_path):
+            if not await proof.healthy(client, base, deployment.engine.health_path):
                 return Found.UNFIT
-            before = await _progress(client, base, blueprint)
+            before = await _progress(client, base, deployment)
     except TimeoutError:
         return Found.UNFIT
     try:
         async with asyncio.timeout(prompt):
-            await startup.prove(client, base, blueprint)
+            await proof.prove(client, base, deployment)
     except TimeoutError:
-        return await _busy(client, base, blueprint, before, health)
+        return await _busy(client, base, deployment, before, health)
     return Found.FIT
 
 
 async def _busy(
-    client: httpx.AsyncClient, base: str, blueprint: Blueprint, before: float | None, limit: float
+    client: httpx.AsyncClient, base: str, deployment: Provable, before: float | None, limit: float
 ) -> Found:
     try:
         async with asyncio.timeout(limit):
-            after = await _progress(client, base, blueprint)
+            after = await _progress(client, base, deployment)
     except TimeoutError:
         return Found.UNFIT
     moved = before is not None and after is not None and after > before
     return Found.BUSY if moved else Found.UNFIT
 
 
-async def _progress(client: httpx.AsyncClient, base: str, blueprint: Blueprint) -> float | None:
+async def _progress(client: httpx.AsyncClient, base: str, deployment: Provable) -> float | None:
     """Return a number that grows while the engine answers anybody, or None if it tells none."""
-    sources = blueprint.engine.metric_sources()
+    sources = deployment.engine.metric_sources()
     if not any(sources.get(name) for name in _PROGRESS):
         return None
     try:
-        answer = await client.get(f"{base}{blueprint.engine.metrics_path}")
+        answer = await client.get(f"{base}{deployment.engine.metrics_path}")
         found = read_metrics(answer.text, sources)
     except (httpx.HTTPError, ValueError):  # ValueError: not the text of metrics
         return None
