@@ -70,9 +70,7 @@ def test_a_deployment_that_embeds_has_twins_that_embed() -> None:
 
 def test_faults_from_the_file_reach_the_twin_and_nothing_else_does() -> None:
     env = {FAULTS: '{"wrong": true}', "OMP_NUM_THREADS": "2"}
-    launch = Emulated(Vllm("0.32.0")).launch(
-        deployment(engine={"env": env}), HARDWARE, PLACEMENT
-    )
+    launch = Emulated(Vllm("0.32.0")).launch(deployment(engine={"env": env}), HARDWARE, PLACEMENT)
     assert launch.env == {"HEADRACE_EMULATE": '{"wrong": true}'}
 
 
