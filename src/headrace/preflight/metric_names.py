@@ -1,7 +1,7 @@
 """Which metrics engines emit, and when vLLM renamed what: the reason dashboards go blank.
 
 The history is from the published wheels of 0.6.5 to 0.33.0 in some twenty steps, so a boundary is
-exact to the step; `vllm_metrics_0_32_0.txt` is the whole list of one version, for spelling mistakes.
+exact to the step; `vllm_metrics_0_32_0.txt` is the whole list of one version, for misspelt names.
 Names here are families: without `_total`, `_bucket`, `_sum`, `_count`.
 """
 

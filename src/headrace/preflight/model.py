@@ -32,7 +32,8 @@ _LENGTH_FLAGS = ("max-model-len", "context-length", "max-total-tokens", "max-seq
 _HUMAN = re.compile(r"(\d+(?:\.\d+)?)([kKmM]?)")
 _UNITS = {"": 1, "k": 1000, "K": 1024, "m": 1_000_000, "M": 1 << 20}
 START = 60.0
-"""Seconds of a start beside loading: process, profiling, graphs. Published starts of an 8B model are
+"""Seconds of a start beside loading: process, profiling, graphs. Published starts of an 8B"
+" model are
 277 s (vllm#44881), so this is on the low side on purpose."""
 LOAD = 1e9
 """Bytes a second from a volume to a GPU, an optimistic figure."""

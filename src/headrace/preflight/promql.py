@@ -59,9 +59,7 @@ def averages(expression: str) -> str | None:
     if call and call[1].lower() in _NOT_ADDITIVE and _whole(bare):
         return f"{call[1].lower()}()"
     parts = _split_top(bare, "/")
-    if len(parts) == 2 and re.search(
-        r"\bcount\s*(by|without|\()|_count\b", parts[1], re.IGNORECASE
-    ):  # noqa: PLR2004
+    if len(parts) > 1 and re.search(r"\bcount\s*(by|without|\()|_count\b", parts[1], re.IGNORECASE):
         return "a sum divided by a count"
     return None
 

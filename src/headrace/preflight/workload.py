@@ -108,7 +108,5 @@ def _templates(resource: Resource, node: Node, parent: Node) -> Iterator[Workloa
     if any(one["image"] for one in node["containers"].each()):
         yield Workload(resource, parent, node)
         return
-    for _, part in node.items():
-        yield from _templates(resource, part, node)
-    for part in node.each():
+    for part in (*(part for _, part in node.items()), *node.each()):
         yield from _templates(resource, part, node)

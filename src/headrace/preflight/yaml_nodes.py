@@ -66,7 +66,8 @@ class _Builder:
         if isinstance(composed, SequenceNode):
             items = [self.node(item, item.start_mark.line, depth + 1) for item in composed.value]
             return Node(items, self._first + line)
-        return Node(_scalar(composed), self._first + line)
+        scalar = _scalar(composed) if isinstance(composed, ScalarNode) else None
+        return Node(scalar, self._first + line)
 
     def _mapping(self, composed: MappingNode, depth: int) -> dict[str, Node]:
         merged: dict[str, Node] = {}

@@ -1,0 +1,40 @@
+"""A fleet file's own problems as findings: what validate says, and what its engines say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from headrace.fleet.checks import warnings
+from headrace.fleet.load import FleetFile, load_fleet
+from headrace.fleet.problems import FleetError, Problem
+from headrace.planning.errors import PlanError
+from headrace.planning.settled import settled
+from headrace.preflight.finding import Finding, Rule
+from headrace.preflight.rules.reading import FLEET_PROBLEM, FLEET_WARNING
+
+
+def check_fleet(path: Path) -> Iterator[Finding]:
+    """Yield every finding in one fleet file."""
+    try:
+        file = load_fleet(path)
+    except FleetError as error:
+        yield from (_finding(FLEET_PROBLEM, problem) for problem in error.problems)
+        return
+    yield from _unwise(file)
+    try:
+        settled(file)
+    except FleetError as error:
+        yield from (_finding(FLEET_PROBLEM, problem) for problem in error.problems)
+    except PlanError as error:
+        yield _finding(FLEET_PROBLEM, Problem(path, 1, "", str(error)))
+
+
+def _unwise(file: FleetFile) -> Iterator[Finding]:
+    for field, message in warnings(file.fleet):
+        yield _finding(FLEET_WARNING, file.problem(field, message))
+
+
+def _finding(rule: Rule, problem: Problem) -> Finding:
+    line = problem.line or 1
+    return Finding(rule, str(problem.file), line, problem.field, problem.message, rule.fix)
