@@ -23,6 +23,7 @@ from headrace.cli import (
     keys,
     logs,
     plan,
+    preflight,
     prepare,
     reload,
     request,
@@ -64,6 +65,7 @@ app.command()(usage.usage)
 app.command()(drill.drill)
 app.command()(validate.validate)
 app.command()(plan.plan)
+app.command()(preflight.preflight)
 app.command()(explain.explain)
 app.command()(choose.choose)
 app.command()(calibrate.calibrate)
