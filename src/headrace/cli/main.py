@@ -26,6 +26,7 @@ from headrace.cli import (
     preflight,
     prepare,
     reload,
+    render,
     request,
     requests,
     rollout,
@@ -58,6 +59,7 @@ app.command()(scale.scale)
 app.command()(rollout.rollout)
 app.command()(reload.reload)
 app.command()(down.down)
+app.command()(render.render)
 app.command()(request.request)
 app.command()(requests.requests)
 app.command()(compare.compare)

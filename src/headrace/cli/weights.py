@@ -12,6 +12,7 @@ from rich.table import Table
 
 from headrace.cli.files import load_checked
 from headrace.cli.progress import progress_bars
+from headrace.fleet.problems import nearest
 from headrace.fleet.units import format_size
 from headrace.models.cache import weights_root
 from headrace.models.lock import LockEntry, lock_path, read_lock
@@ -23,13 +24,21 @@ FleetArgument = Annotated[Path, typer.Argument(help="The fleet file.")]
 
 
 @app.command()
-def pull(fleet: FleetArgument) -> None:
+def pull(
+    fleet: FleetArgument,
+    deployment: Annotated[
+        str | None, typer.Option("--deployment", "-d", help="Only what this one needs.")
+    ] = None,
+) -> None:
     """Bring the weights of all models and adapters here, checked against the lock file."""
     from headrace.local.prepare import prepare_weights  # noqa: PLC0415 - spares the other verbs numpy
 
     file = load_checked(fleet)
+    if deployment is not None and deployment not in file.fleet.deployments:
+        hint = nearest(deployment, file.fleet.deployments)
+        raise typer.BadParameter(f"{fleet} has no deployment '{deployment}'{hint}")
     with progress_bars() as progress:
-        paths = prepare_weights(file, progress)
+        paths = prepare_weights(file, progress, deployment)
     for name, path in paths.items():
         typer.echo(f"{name}: {path}")
 

@@ -27,7 +27,7 @@ from headrace.kubernetes.objects.workload import CACHE, STORE, WEIGHTS_MOUNT, We
 from headrace.models.adapter import adapter_rank
 from headrace.models.cache import weights_root
 from headrace.models.errors import WeightsError
-from headrace.models.lock import LockEntry
+from headrace.models.lock import LockEntry, adapter_key
 from headrace.models.look_up import look_up
 from headrace.models.store import Store
 from headrace.planning.errors import PlanError
@@ -134,11 +134,6 @@ def served_names(file: FleetFile, name: str) -> tuple[str, ...]:
     )
 
 
-def adapter_key(deployment: str, alias: str) -> str:
-    """Return an adapter's key in the lock file."""
-    return f"{deployment}/{alias}"
-
-
 def _weights(file: FleetFile, name: str, lock: Mapping[str, LockEntry]) -> Weights:
     deployment = file.fleet.deployments[name]
     keys = [deployment.model, *(adapter_key(name, one) for one in deployment.adapters)]
@@ -185,7 +180,7 @@ def _rank(entry: LockEntry | None) -> int:
 def _reasons(settled: Settled, name: str) -> dict[str, str]:
     """Return the plan's sentence for each field: what it chose, and what it thinks of the rest.
 
-    Only vLLM on GPUs is planned: a plan for a CPU is about this machine, which is not the cluster's.
+    Only vLLM on GPUs is planned: a plan for a CPU is about this machine, not the cluster's.
     """
     fleet = settled.file.fleet
     deployment = fleet.deployments[name]

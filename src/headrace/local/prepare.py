@@ -22,10 +22,10 @@ from headrace.hardware.machine import Machine
 from headrace.local.blueprint import Blueprint
 from headrace.local.environment import Say, ensure_environment
 from headrace.local.preflight import Finding, Need, device_findings, memory_findings
-from headrace.local.wanted import Wanted, adapter_key, emulated, wanted_weights
+from headrace.local.wanted import Wanted, emulated, wanted_weights
 from headrace.models.adapter import adapter_rank
 from headrace.models.cache import cache_root, weights_root
-from headrace.models.lock import LockEntry, lock_path, read_lock, update_lock
+from headrace.models.lock import LockEntry, adapter_key, lock_path, read_lock, update_lock
 from headrace.models.progress import Listener
 from headrace.models.pull import pull
 from headrace.models.store import Store
@@ -39,8 +39,10 @@ _ONLY_IN_A_CLUSTER = (
 )
 
 
-def prepare_weights(file: FleetFile, progress: Listener) -> dict[str, Path]:
-    """Return the folders of all weights by lock key, pulled if need be, checked against the lock.
+def prepare_weights(
+    file: FleetFile, progress: Listener, deployment: str | None = None
+) -> dict[str, Path]:
+    """Return the folders of weights by lock key, pulled if need be, checked against the lock.
 
     Models go by their name, adapters by `adapter_key`. What only engine twins stand in for has no
     folder. Raises WeightsError.
@@ -48,7 +50,7 @@ def prepare_weights(file: FleetFile, progress: Listener) -> dict[str, Path]:
     store, locked = Store(weights_root()), read_lock(lock_path(file.path))
     return {
         one.key: _pulled(file, one, store, locked.get(one.key), progress)
-        for one in wanted_weights(file.fleet)
+        for one in wanted_weights(file.fleet, deployment)
     }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from headrace.fleet.types import Deployment, Fleet
 from headrace.models.adapter import check_adapter
 from headrace.models.config import check_folder
+from headrace.models.lock import adapter_key
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,20 @@ class Wanted:
     allow_pickle: bool = False
 
 
-def wanted_weights(fleet: Fleet) -> Iterator[Wanted]:
-    """Yield all weights but those that only engine twins stand in for."""
+def wanted_weights(fleet: Fleet, deployment: str | None = None) -> Iterator[Wanted]:
+    """Yield all weights, or one deployment's, but those that only engine twins stand in for."""
+    for one in _all_weights(fleet):
+        if deployment is None or one.key in _keys(fleet, deployment):
+            yield one
+
+
+def _keys(fleet: Fleet, deployment: str) -> set[str]:
+    """Return the keys of a deployment's own weights: its model's and its adapters'."""
+    own = fleet.deployments[deployment]
+    return {own.model, *(adapter_key(deployment, alias) for alias in own.adapters)}
+
+
+def _all_weights(fleet: Fleet) -> Iterator[Wanted]:
     twins = {one.model for one in fleet.deployments.values() if emulated(fleet, one)}
     real = {one.model for one in fleet.deployments.values() if not emulated(fleet, one)}
     for name, model in fleet.models.items():
@@ -36,11 +49,6 @@ def wanted_weights(fleet: Fleet) -> Iterator[Wanted]:
         if not emulated(fleet, deployment):
             for alias, adapter in deployment.adapters.items():
                 yield Wanted(adapter_key(name, alias), adapter.weights, check_adapter)
-
-
-def adapter_key(deployment: str, alias: str) -> str:
-    """Return an adapter's key in the lock file; the stroke keeps it apart from models."""
-    return f"{deployment}/{alias}"
 
 
 def emulated(fleet: Fleet, deployment: Deployment) -> bool:

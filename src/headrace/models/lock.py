@@ -75,6 +75,11 @@ def lock_path(fleet: Path) -> Path:
     return fleet.with_suffix(".lock")
 
 
+def adapter_key(deployment: str, alias: str) -> str:
+    """Return an adapter's key in the lock file; the stroke keeps it apart from models."""
+    return f"{deployment}/{alias}"
+
+
 def read_lock(path: Path) -> dict[str, LockEntry]:
     """Read the entries by model name; no file means no entries.
 
