@@ -117,12 +117,15 @@ def room(workload: Workload, engine: Engine) -> Room | None:
     """Return it for vLLM with a known model; None where too much is unknown."""
     model = architecture(engine)
     size = weights(engine, model) if model else None
-    if model is None or size is None or not _judged(workload, engine):
+    stages = _stages(workload, engine)
+    if model is None or size is None or stages is None or not _judged(workload, engine):
         return None
     named = named_gpus(workload)
     gpus = named or [one for one in accelerators() if one.kind == "gpu"]
     best = max(gpus, key=lambda gpu: gpu.memory)
-    return Room(fit(_setup(engine, model, size, best), engine.version or ENGINE), bool(named))
+    return Room(
+        fit(_setup(engine, model, size, best, stages), engine.version or ENGINE), bool(named)
+    )
 
 
 def _judged(workload: Workload, engine: Engine) -> bool:
@@ -134,8 +137,18 @@ def _judged(workload: Workload, engine: Engine) -> bool:
     return engine.name == "vllm" and plain and length and gpus is not None and not engine.opaque
 
 
-def _setup(engine: Engine, model: Architecture, size: Weights, gpu: Accelerator) -> Setup:
-    given, layout = engine.arguments, Layout(engine.tensor, engine.pipeline or 1)
+def _stages(workload: Workload, engine: Engine) -> int | None:
+    """Return the pipeline's stages, also where the size of the group of Pods decides."""
+    if engine.pipeline is not None:
+        return engine.pipeline
+    given = engine.arguments.value("pipeline-parallel-size", "pp-size", "pp") or ""
+    return workload.nodes if "LWS_GROUP_SIZE" in given else None
+
+
+def _setup(
+    engine: Engine, model: Architecture, size: Weights, gpu: Accelerator, stages: int
+) -> Setup:
+    given, layout = engine.arguments, Layout(engine.tensor, stages)
     known = defaults(
         engine.version or ENGINE,
         kind="gpu",

@@ -107,12 +107,15 @@ def _at_maximum(scene: Scene) -> Iterator[Hit]:
         held = room(workload, engine)
         if held and held.named and held.fit.ok and held.fit.cache.concurrency() >= _ROOMY:
             continue
-        given = f"is the model's maximum, {model.context:,}" if asked else "is not set"
-        if asked and asked > model.context:
-            given = f"is more than the model's maximum, {model.context:,}"
-        rest = "" if asked else f", so it is the model's maximum, {model.context:,} tokens"
-        message = f"the longest request {given}{rest}: one such request may take the whole KV cache"
+        message = f"{_length(asked, model.context)}: one such request may take the whole KV cache"
         yield Hit(workload.resource, length_node(engine), message)
+
+
+def _length(asked: int | None, context: int) -> str:
+    if asked is None:
+        return f"no length is set, so a request may have the model's maximum, {context:,} tokens"
+    relation = "is" if asked == context else "is more than"
+    return f"a request may have {asked:,} tokens, which {relation} the model's maximum"
 
 
 AT_MAXIMUM = Rule(

@@ -134,22 +134,22 @@ GONE = Rule(
 )
 
 
-def _will_go(scene: Scene) -> Iterator[Hit]:
+def _ending(scene: Scene, *, pinned: bool) -> Iterator[Hit]:
+    """Yield queries that the newest vLLM does not answer, where the files pin a version or not."""
     for use in uses(scene):
         for name in metric_names(use.expression):
             span = life(name)
-            if span is None or NEWEST in span or (use.versions and not _all_have(use, span)):
+            if span is None or NEWEST in span or bool(use.versions) is not pinned:
                 continue
-            end = min(span.gone, span.hidden, key=Version)
-            now = f"vLLM {', '.join(use.versions)} has it, " if use.versions else ""
-            message = f"{name}: {now}not exported from {end} on; instead: {span.instead}"
-            yield Hit(
-                use.resource, use.node, message, f"use {span.instead} with an image that has it"
-            )
+            if all(one in span for one in use.versions):
+                end = min(span.gone, span.hidden, key=Version)
+                now = f"vLLM {', '.join(use.versions)} has it, " if use.versions else ""
+                message = f"{name}: {now}not exported from {end} on; instead: {span.instead}"
+                yield Hit(use.resource, use.node, message, f"use {span.instead}")
 
 
-def _all_have(use: Use, span: Any) -> bool:
-    return all(one in span for one in use.versions)
+def _will_go(scene: Scene) -> Iterator[Hit]:
+    yield from _ending(scene, pinned=True)
 
 
 WILL_GO = Rule(
@@ -160,6 +160,21 @@ WILL_GO = Rule(
     fix="change the query together with the image; `new or old` reads both",
     fact=GONE.fact,
     check=_will_go,
+)
+
+
+def _perhaps_gone(scene: Scene) -> Iterator[Hit]:
+    yield from _ending(scene, pinned=False)
+
+
+PERHAPS_GONE = Rule(
+    id="HR604",
+    severity="warning",
+    title="metric that current vLLM does not have",
+    what="No image with a version is given here; with a current one the query is empty.",
+    fix="use the new name; `new or old` reads both",
+    fact=GONE.fact,
+    check=_perhaps_gone,
 )
 
 
@@ -186,4 +201,4 @@ MISSPELT = Rule(
     fact=Fact("Every metric of vLLM 0.32.0, and those it has had since 0.6.5.", "vLLM 0.32.0"),
     check=_misspelt,
 )
-METRIC_RULES = (GONE, WILL_GO, MISSPELT)
+METRIC_RULES = (GONE, WILL_GO, PERHAPS_GONE, MISSPELT)

@@ -58,7 +58,7 @@ UTILIZATION = Rule(
 
 def _completions(scene: Scene) -> Iterator[Hit]:
     for scaler in scene.scalers:
-        if not scene.scales_engine(scaler) or len(scaler.signals) != 1:
+        if scaler.sleeps or not scene.scales_engine(scaler) or len(scaler.signals) != 1:
             continue
         signal = scaler.signals[0]
         names = {family(name) for name in signal.metrics}
