@@ -60,7 +60,8 @@ def _body(model: str, prompt: str, output: int) -> bytes:
         "messages": [{"role": "user", "content": prompt}],
         "max_tokens": output,
         "min_tokens": output,
-        "ignore_eos": True,
+        # A special token is no text, and a chunk without text is not sent: all would come late.
+        "skip_special_tokens": False,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
