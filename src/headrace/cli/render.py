@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from headrace.cli.files import load_checked
+from headrace.kubernetes.names import NOT_READY
 from headrace.local.errors import LocalError
 
 if TYPE_CHECKING:
@@ -117,11 +118,9 @@ def cluster_options(
 
 
 def _deliver(files: Sequence[Rendered], output: Path | None) -> None:
-    for one in files:
-        for object_ in one.objects:
-            if object_.head.startswith("NOT READY"):
-                typer.echo(f"headrace: warning: {one.path}: {object_.head}", err=True)
-                break
+    heads = (one.head for file in files for one in file.objects)
+    for head in dict.fromkeys(head for head in heads if head.startswith(NOT_READY)):
+        typer.echo(f"headrace: warning: {head}", err=True)
     if output is None:
         pages = [one.text for one in files if one.objects[0]["kind"] != "Kustomization"]
         typer.echo("---\n".join(pages), nl=False)

@@ -19,6 +19,8 @@ API_PORT, ADMIN_PORT, SCALER_PORT, SCALER_HEALTH_PORT = 8080, 8081, 9090, 9091
 CONFIG_DIR = "/etc/headrace"
 """Where the fleet file is in Headrace's own Pods."""
 CONFIG_FILE = f"{CONFIG_DIR}/fleet.yaml"
+NOT_READY = "NOT READY TO APPLY"
+"""How a comment begins that says why objects would not work yet."""
 MAX_NAME = 48
 """Of FLEET-DEPLOYMENT: Pods of a Deployment add 17 characters, and names end at 63."""
 

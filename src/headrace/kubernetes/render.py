@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from headrace.fleet.load import FleetFile
+from headrace.fleet.load import FleetFile, raise_problems
+from headrace.fleet.problems import Problem
 from headrace.kubernetes import yaml
 from headrace.kubernetes.notes import Noted
 from headrace.kubernetes.objects import (
@@ -56,8 +57,21 @@ def render(file: FleetFile, options: Options) -> list[Rendered]:
     scene = _scene(done, options)
     found = workloads(done, scene, read_lock(lock_path(file.path)))
     files = [one for one in _files(scene, found) if one.objects]
+    raise_problems(_twice(file, files))
     listed = kustomization(one.path for one in files)
     return [*files, Rendered(KUSTOMIZATION, "", (listed,))]
+
+
+def _twice(file: FleetFile, files: Sequence[Rendered]) -> Iterator[Problem]:
+    """Yield objects that would be one and the same: a deployment named `gateway`, for example."""
+    seen: dict[tuple[str, str], str] = {}
+    for one in files:
+        for made in one.objects:
+            key = (made["kind"], made["metadata"]["name"])
+            if key in seen:
+                message = f"{key[0]} {key[1]} would be in {seen[key]} and in {one.path}"
+                yield file.problem(("deployments",), f"{message}; rename a deployment")
+            seen[key] = one.path
 
 
 def _scene(done: Settled, options: Options) -> Scene:

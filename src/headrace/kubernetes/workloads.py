@@ -32,7 +32,7 @@ from headrace.models.look_up import look_up
 from headrace.models.store import Store
 from headrace.planning.errors import PlanError
 from headrace.planning.settled import Settled
-from headrace.routing.from_fleet import aliases
+from headrace.routing.from_fleet import served_names
 
 USUAL_GPUS = 8
 """GPUs of a node, where neither the file nor the catalogue says."""
@@ -98,7 +98,7 @@ def _workload(settled: Settled, scene: Scene, lock: Mapping[str, LockEntry], nam
     pods = pods_of(deployment, hardware)
     spot = Spot(
         model_path=weights.path if weights else "",
-        served_names=served_names(settled.file, name),
+        served_names=served_names(settled.file.fleet, name),
         cache_path=CACHE,
         adapters=tuple(_adapters(name, deployment, lock)),
         nodes=pods,
@@ -123,14 +123,6 @@ def _workload(settled: Settled, scene: Scene, lock: Mapping[str, LockEntry], nam
         weights=weights,
         per_node=per_node(hardware),
         reasons=_reasons(settled, name),
-    )
-
-
-def served_names(file: FleetFile, name: str) -> tuple[str, ...]:
-    """Return what an engine calls the model: its routes' aliases, then the deployment's name."""
-    own = file.fleet.deployments[name].adapters
-    return tuple(
-        dict.fromkeys((*(one for one in aliases(file.fleet, name) if one not in own), name))
     )
 
 
@@ -196,6 +188,9 @@ def _explained(file: FleetFile, name: str) -> dict[str, str]:
     from headrace.planning.subject import subject  # noqa: PLC0415 - as above
 
     try:
-        return {flag.name: flag.brief for flag in flags(plan(subject(file, name)))}
+        made = plan(subject(file, name))
+        found = {flag.name: flag.brief for flag in flags(made)}
+        known = made.replicas is not None
     except (PlanError, WeightsError):  # nothing is known of the model or the product: no reasons
         return {}
+    return found if known else {name: why for name, why in found.items() if "." not in name}

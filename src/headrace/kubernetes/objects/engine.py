@@ -58,7 +58,6 @@ def _deployment(work: Workload) -> Noted:
 
 def _service(work: Workload) -> Noted:
     """Return the Service whose EndpointSlices the gateway watches; nobody resolves its name."""
-    name = work.name if work.pods == 1 else f"{work.name}-leader"
     selector = work.selector | ({pod.ROLE: "leader"} if work.pods > 1 else {})
     port = {
         "name": "http",
@@ -70,20 +69,15 @@ def _service(work: Workload) -> Noted:
         " a virtual address would choose blindly"
     }
     spec = Noted({"clusterIP": "None", "selector": selector, "ports": [port]}, notes)
-    taken = "LeaderWorkerSet makes a Service of the plain name for its own Pods to find each other"
-    return Noted(
-        {"apiVersion": "v1", "kind": "Service", "metadata": meta(work, name), "spec": spec},
-        {"metadata": taken if work.pods > 1 else None},
-    )
+    return Noted({"apiVersion": "v1", "kind": "Service", "metadata": meta(work), "spec": spec})
 
 
 def _budget(work: Workload) -> Noted:
-    selector = work.selector | ({pod.ROLE: "leader"} if work.pods > 1 else {})
     spec = Noted(
         {
             "maxUnavailable": 1,
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
-            "selector": {"matchLabels": selector},
+            "selector": {"matchLabels": work.selector},
         },
         {
             "maxUnavailable": "nodes are drained one replica at a time, each with its own drain;"

@@ -40,7 +40,7 @@ def rights(scene: Scene, component: str) -> list[Noted]:
     rule = {
         "apiGroups": ["discovery.k8s.io"],
         "resources": ["endpointslices"],
-        "verbs": ["get", "list", "watch"],
+        "verbs": ["list", "watch"],
     }
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": own}
     role = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": own, "rules": [rule]}

@@ -42,7 +42,7 @@ def leader_worker_set(work: Workload) -> Noted:
         {
             "apiVersion": "leaderworkerset.x-k8s.io/v1",
             "kind": "LeaderWorkerSet",
-            "metadata": meta(work),
+            "metadata": meta(work, work.group_name),
             "spec": spec,
         },
         {"spec": NO_COUNT if work.scaled else None},

@@ -98,17 +98,21 @@ def surge(work: Workload) -> str:
         return f"{rule}; a rollout needs room for one more"
     pool, most = work.scene.options.gpus.get(work.deployment.hardware), work.deployment.scaling.max
     stuck = (
-        "the new Pod stays Pending until ProgressDeadlineExceeded while the old ones serve on;"
-        " `headrace rollout --undo` or fewer replicas free it"
+        "the new Pod stays Pending while the old ones serve on, until the rollout times out;"
+        " `kubectl rollout undo` or one replica less frees it"
     )
     if pool is None:
-        return f"{rule}, so a rollout needs {each} more free GPUs; with none, {stuck}"
+        return f"{rule}, so a rollout needs {_gpus(each)} more; with none free, {stuck}"
     if pool >= (most + 1) * each:
         return f"{rule}; {most} replicas and one more are {(most + 1) * each} of {pool} GPUs"
     return (
         f"{rule}. NOT ENOUGH GPUS for a rollout at full scale: {most} replicas and one more need"
         f" {(most + 1) * each}, the pool has {pool}; then {stuck}"
     )
+
+
+def _gpus(count: int) -> str:
+    return "1 GPU" if count == 1 else f"{count} GPUs"
 
 
 def resources(work: Workload, shm: int) -> Noted:

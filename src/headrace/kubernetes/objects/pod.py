@@ -12,6 +12,10 @@ from headrace.kubernetes.objects.placement import placement, resources
 from headrace.kubernetes.objects.workload import Workload
 
 FILES_MARK = "headrace.dev/files-sha256"
+_WITH_LEADER = (
+    "as its leader's, and without a preStop of its own: LWS deletes a group by its leader, and a"
+    " worker has no streams"
+)
 ROLE = "headrace.dev/role"
 """Label: `leader` or `worker` of a replica with several Pods."""
 
@@ -41,7 +45,7 @@ def _spec(work: Workload, container: Container, *, worker: bool) -> Noted:
         "volumes": storage.volumes([*mounted, *_named_once(mounted, more)]),
     }
     notes = {
-        "terminationGracePeriodSeconds": stop.whole,
+        "terminationGracePeriodSeconds": _WITH_LEADER if worker else stop.whole,
         "automountServiceAccountToken": "an engine has no business with the API server",
         "enableServiceLinks": "a Service's name must never become a variable that an engine reads",
     }

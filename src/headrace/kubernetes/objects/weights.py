@@ -58,7 +58,7 @@ def _unlocked(weights: Weights) -> str:
     if weights.locked:
         return ""
     return (
-        f"NOT READY TO APPLY: the lock file lacks {', '.join(weights.missing)}, so there are no"
+        f"{names.NOT_READY}: the lock file lacks {', '.join(weights.missing)}, so there are no"
         " checksums, and the engines' paths below are not what the store would call them. Run"
         " `headrace weights pull` on a machine with room, commit the lock, render again"
     )

@@ -72,6 +72,11 @@ class Workload:
         return names.engine(self.scene.name, self.deployment_name)
 
     @property
+    def group_name(self) -> str:
+        """Of its LeaderWorkerSet, which makes a Service of that name for its own Pods."""
+        return f"{self.name}-group"
+
+    @property
     def gpus(self) -> int:
         """GPUs of one Pod."""
         if self.hardware.kind != "gpu":
@@ -99,7 +104,7 @@ class Workload:
         """What KEDA scales."""
         if self.pods > 1:
             api = "leaderworkerset.x-k8s.io/v1"
-            return {"apiVersion": api, "kind": "LeaderWorkerSet", "name": self.name}
+            return {"apiVersion": api, "kind": "LeaderWorkerSet", "name": self.group_name}
         return {"apiVersion": "apps/v1", "kind": "Deployment", "name": self.name}
 
     @property
