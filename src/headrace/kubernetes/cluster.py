@@ -167,7 +167,7 @@ class Cluster:
         self, path: str, doing: str, params: Params, silence: float
     ) -> AsyncIterator[AsyncIterator[str]]:
         """Open a stream of lines; UnreachableError if it breaks or says nothing for `silence` s."""
-        timeout = httpx2.Timeout(_TIMEOUT, read=silence)
+        timeout = httpx2.Timeout(_TIMEOUT.connect, read=silence)
         try:
             async with self._http.stream(
                 "GET", path, params=dict(params), timeout=timeout
