@@ -8,8 +8,8 @@ from pathlib import Path
 from headrace.drill.timeline import Timeline
 from headrace.drill.watch import Memory, Watch
 from headrace.local.state import StateDir
-from headrace.local.states import State
-from headrace.local.status import DeploymentStatus, FleetStatus, ReplicaStatus
+from headrace.view.states import State
+from headrace.view.status import DeploymentStatus, FleetStatus, ReplicaStatus
 
 
 def status(**states: State) -> FleetStatus:

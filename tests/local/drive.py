@@ -7,10 +7,10 @@ from pathlib import Path
 from fleet_kit import QUICK, ScriptLoader
 
 from headrace.fleet.load import load_fleet
-from headrace.local.display import PlainDisplay
 from headrace.local.reserve import listening, locked
 from headrace.local.state import AlreadyUpError
 from headrace.local.supervisor import Supervisor
+from headrace.view.display import PlainDisplay
 
 
 async def main(folder: Path) -> int:

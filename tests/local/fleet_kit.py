@@ -13,12 +13,12 @@ from headrace.fleet.problems import FleetError
 from headrace.fleet.types import Deployment, Hardware
 from headrace.local.blueprint import Blueprint
 from headrace.local.edition import Edition
-from headrace.local.events import Event
 from headrace.local.replica import Pace
 from headrace.local.state import StateDir
-from headrace.local.status import FleetStatus
 from headrace.local.supervisor import Supervisor
 from headrace.routing.from_fleet import aliases
+from headrace.view.events import Event
+from headrace.view.status import FleetStatus
 
 SCRIPT = Path(__file__).with_name("engine_script.py")
 QUICK = Pace(

@@ -10,7 +10,7 @@ import httpx
 from fleet_kit import Running, until
 
 from headrace.local import rollout_client
-from headrace.local.status import DeploymentStatus
+from headrace.view.status import DeploymentStatus
 
 SECOND = ("hardware: here", "hardware: here\n    engine: {flags: {mode: two}}")
 """A change that an engine notices: its behaviour comes from the file mode-two."""

@@ -10,7 +10,7 @@ import pytest
 from headrace.fleet.types import RatePolicy, Scaling, ScalingDirection, Trigger
 from headrace.gateway.control import Demand
 from headrace.local.autoscale import Autoscaler, observe
-from headrace.local.events import Journal
+from headrace.local.journal import Journal
 from headrace.scaling.decide import Decision
 from headrace.scaling.from_fleet import policy_of
 from headrace.scaling.policy import Direction

@@ -19,8 +19,8 @@ from headrace.local.edition import Edition
 from headrace.local.gateway_config import configuration
 from headrace.local.restarts import Restarts
 from headrace.local.state import StateDir
-from headrace.local.states import State
 from headrace.routing.from_fleet import aliases
+from headrace.view.states import State
 
 DEPLOYMENT = """max_num_seqs: 4
     adapters: {pirate: {weights: "file:///p"}, poet: {weights: "file:///q"}}

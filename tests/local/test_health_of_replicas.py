@@ -12,7 +12,7 @@ from test_up import ask
 from headrace.gateway.control import Fault
 from headrace.local import client, views
 from headrace.local.restarts import Restarts
-from headrace.local.states import State
+from headrace.view.states import State
 
 
 async def ready(up: Up, **given: object) -> Running:

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.local.reconcile import Plan, Seen, plan
-from headrace.local.states import NEXT, State
+from headrace.view.states import NEXT, State
 
 ACTIVE = {State.STARTING, State.PROBING, State.READY}
 

@@ -14,7 +14,7 @@ from headrace.cli.running import FleetOption, find_fleet, find_fleet_named
 from headrace.fleet.load import FleetFile, raise_problems
 from headrace.fleet.units import parse_duration
 from headrace.local.state import StateDir
-from headrace.local.status import RolloutState
+from headrace.view.status import RolloutState
 
 RETURNED = 3
 """Exit status when the new replicas were worse and the fleet returned to the old file."""

@@ -19,10 +19,10 @@ from headrace.fleet.reach import API_PATHS
 from headrace.gateway.control import Key
 from headrace.gateway.director import MARGIN
 from headrace.gateway.errors import Failure
+from headrace.gateway.key_file import key_path
 from headrace.gateway.keys import read_keys
 from headrace.gateway.prompt import Prompt, TokenRatio
 from headrace.gateway.request import Peek, peek
-from headrace.gateway.key_file import key_path
 from headrace.planning.settled import settled
 from headrace.routing.explain import explain
 from headrace.routing.from_fleet import routes_of

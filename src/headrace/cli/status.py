@@ -18,7 +18,7 @@ def status(
 ) -> None:
     """Show replicas, queues, and the reason of the last scaling decision."""
     from headrace.local import client  # noqa: PLC0415 - the other verbs start faster
-    from headrace.local.display import remarks, table  # noqa: PLC0415 - as above
+    from headrace.view.display import remarks, table  # noqa: PLC0415 - as above
 
     found = asyncio.run(client.status(find_fleet(fleet)))
     if as_json:

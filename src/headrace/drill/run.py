@@ -30,8 +30,8 @@ from headrace.local import client
 from headrace.local.errors import LocalError
 from headrace.local.launching import HOST
 from headrace.local.state import StateDir
-from headrace.local.states import State
-from headrace.local.status import DeploymentStatus, FleetStatus
+from headrace.view.states import State
+from headrace.view.status import DeploymentStatus, FleetStatus
 
 SAMPLE = 20
 """Undisturbed answers that a real engine is asked about again, beside all disturbed ones."""

@@ -19,8 +19,8 @@ from headrace.drill.timeline import Timeline
 from headrace.local import client
 from headrace.local.errors import LocalError
 from headrace.local.state import StateDir
-from headrace.local.states import State
-from headrace.local.status import FleetStatus, ReplicaStatus
+from headrace.view.states import State
+from headrace.view.status import FleetStatus, ReplicaStatus
 
 LEAST = 2
 """Ready replicas that a drill needs: one to harm, one to go on."""

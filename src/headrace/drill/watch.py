@@ -11,7 +11,7 @@ from headrace.drill.timeline import Timeline
 from headrace.local import client
 from headrace.local.errors import LocalError
 from headrace.local.state import StateDir
-from headrace.local.status import FleetStatus
+from headrace.view.status import FleetStatus
 
 PERIOD = 0.5
 """Seconds between two looks."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from headrace.fleet.types import Scaling
 from headrace.gateway.control import Demand
-from headrace.local.events import Journal
+from headrace.local.journal import Journal
 from headrace.scaling import decide
 from headrace.scaling.decide import Decision
 from headrace.scaling.from_fleet import policy_of

@@ -14,7 +14,7 @@ from pathlib import Path
 from headrace.local import control, logs
 from headrace.local.errors import LocalError
 from headrace.local.state import StateDir, holder
-from headrace.local.status import FleetStatus
+from headrace.view.status import FleetStatus
 
 _LIMIT = 1 << 24
 _PAUSE = 0.1

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.local.status import FleetStatus, RolloutState
+from headrace.view.status import FleetStatus, RolloutState
 
 _LIMIT = 1 << 20
 

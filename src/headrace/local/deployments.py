@@ -16,12 +16,13 @@ from headrace.gateway import control as gateway
 from headrace.local.autoscale import Autoscaler
 from headrace.local.blueprint import Blueprint
 from headrace.local.errors import LocalError
-from headrace.local.events import Journal, event
+from headrace.local.journal import Journal
 from headrace.local.replica import Site
 from headrace.local.replicaset import ReplicaSet
-from headrace.local.status import DeploymentStatus
 from headrace.local.waiting import cancel
 from headrace.scaling.decide import Decision
+from headrace.view.events import event
+from headrace.view.status import DeploymentStatus
 
 Tell = Callable[[gateway.Replicas], None]
 

@@ -20,9 +20,9 @@ from headrace.gateway import control
 from headrace.gateway.demand import DemandBooks
 from headrace.local import gateway_process, logs
 from headrace.local.errors import LocalError
-from headrace.local.events import Emit, event
 from headrace.local.gateway_process import COMMAND, GatewayProcess, Sockets
 from headrace.local.waiting import first
+from headrace.view.events import Emit, event
 
 _QUICK = 10.0
 """Seconds; a gateway that ends sooner counts towards giving up."""

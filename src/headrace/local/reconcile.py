@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from headrace.local.states import State
+from headrace.view.states import State
 
 _ORDER = (State.STARTING, State.PROBING, State.READY)
 """States that count as replicas, the ones that a scale-down takes first in front."""

@@ -1,6 +1,6 @@
 """One replica from its start to its end: start, prove, serve, watch, drain, stop.
 
-`states.py` has the steps it may take, `startup.py` the phases of its start, `kept.py` the process;
+`view.states` has the steps it may take, `startup.py` a start's phases, `kept.py` the process;
 `headrace.gateway` what ready means (`proof.py`), and what it takes to stay so (`look.py`).
 `replicaset.py` owns replicas and learns by `changed` that one moved on.
 """
@@ -21,14 +21,14 @@ from headrace.gateway.look import Found, glance, look
 from headrace.gateway.proof import WrongAnswerError
 from headrace.local import kept, launching, logs, outcome, startup, strays
 from headrace.local.blueprint import Blueprint
-from headrace.local.events import Emit, Kind, event
 from headrace.local.launching import HOST, Place
 from headrace.local.outcome import Outcome
 from headrace.local.ports import free_port
 from headrace.local.startup import Phases
-from headrace.local.states import NEXT, State
 from headrace.local.stopping import Flight, Patience, Urgency
 from headrace.local.waiting import cancel, first
+from headrace.view.events import Emit, Kind, event
+from headrace.view.states import NEXT, State
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from collections.abc import Callable
 from headrace.gateway import control
 from headrace.local import reconcile, views
 from headrace.local.blueprint import Blueprint
-from headrace.local.events import Kind, event
 from headrace.local.outcome import Outcome
 from headrace.local.replica import Replica, Site
 from headrace.local.revision import Revision
-from headrace.local.states import State
-from headrace.local.status import DeploymentStatus
 from headrace.local.stopping import Urgency
+from headrace.view.events import Kind, event
+from headrace.view.states import State
+from headrace.view.status import DeploymentStatus
 
 _CLASHES = 3
 """Ports lost to others in a row that count as bad luck."""

@@ -18,8 +18,8 @@ from headrace.local.deployments import Deployed, Deployments
 from headrace.local.edition import Edition
 from headrace.local.rollout_move import LOOK, Gate, Move, Say, Terms, UndoneError, WorseError
 from headrace.local.rollout_plan import Plan
-from headrace.local.status import RolloutState
 from headrace.local.stopping import Urgency
+from headrace.view.status import RolloutState
 
 _SETTLE = 0.25
 """Seconds for the gateway to learn that no route leads to a deployment any more."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from headrace.local import control
 from headrace.local.client import RefusedError, ask
 from headrace.local.state import StateDir
-from headrace.local.status import RolloutState
+from headrace.view.status import RolloutState
 
 
 async def rollout(state: StateDir, file: Path, watch: float | None = None) -> tuple[str, ...]:

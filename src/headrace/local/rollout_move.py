@@ -20,8 +20,8 @@ from headrace.local.errors import LocalError
 from headrace.local.replica import Replica
 from headrace.local.revision import Revision
 from headrace.local.rollout_policy import Counts, Seen, Shift, Side
-from headrace.local.states import State
 from headrace.local.stopping import Urgency
+from headrace.view.states import State
 
 LOOK = 0.1
 """Seconds between two looks at a deployment that moves."""

@@ -23,12 +23,13 @@ from headrace.local.blueprint import Blueprint
 from headrace.local.deployments import Deployments
 from headrace.local.edition import Edition
 from headrace.local.errors import LocalError
-from headrace.local.events import Emit, Journal, event
+from headrace.local.journal import Journal
 from headrace.local.rollout import Rollout, Switch
 from headrace.local.state import StateDir
-from headrace.local.status import RolloutStatus
 from headrace.local.waiting import cancel, first
 from headrace.models.errors import WeightsError
+from headrace.view.events import Emit, event
+from headrace.view.status import RolloutStatus
 
 _PATIENCE = 20.0
 """Seconds until a question for news is answered without any."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from headrace.local.status import Phase
+from headrace.view.status import Phase
 
 FIRST_PHASE = "import"
 PROMPT_PHASE = "known prompt"

@@ -21,19 +21,20 @@ from headrace.local import control
 from headrace.local.blueprint import Blueprint, plain_model
 from headrace.local.closing import end, signals
 from headrace.local.deployments import Deployments
-from headrace.local.display import Display
 from headrace.local.edition import Edition
 from headrace.local.errors import LocalError
-from headrace.local.events import Event, Journal, event
 from headrace.local.gateway_config import configuration
 from headrace.local.gateway_link import GatewayLink
 from headrace.local.gateway_process import COMMAND
+from headrace.local.journal import Journal
 from headrace.local.replica import Pace, Site
 from headrace.local.reserve import Reserved, holder_of
 from headrace.local.rollouts import Loads, Rollouts, interrupted
-from headrace.local.status import FleetStatus
 from headrace.local.stopping import Patience, Urgency
 from headrace.local.waiting import cancel, first
+from headrace.view.display import Display
+from headrace.view.events import Event, event
+from headrace.view.status import FleetStatus
 
 _TICK = 1.0
 _KEYS_EVERY = 2.0

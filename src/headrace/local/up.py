@@ -14,10 +14,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from headrace.fleet.load import FleetFile, raise_problems
 from headrace.hardware.machine import Machine, read_machine
 from headrace.local import prepare
-from headrace.local.display import Display
 from headrace.local.edition import Edition
 from headrace.local.errors import LocalError
-from headrace.local.events import event
 from headrace.local.gpus import read_gpus
 from headrace.local.preflight import Finding
 from headrace.local.reserve import AddressError, Reserved, listening, locked
@@ -25,6 +23,8 @@ from headrace.local.rollout_load import Loader
 from headrace.local.supervisor import Supervisor
 from headrace.models.progress import Listener
 from headrace.planning.settled import settled
+from headrace.view.display import Display
+from headrace.view.events import event
 
 _WORTH_TELLING = 0.5
 """Seconds from which a step of the preparation is told."""

@@ -15,8 +15,8 @@ from headrace.local.blueprint import Blueprint
 from headrace.local.launching import HOST
 from headrace.local.replica import Replica
 from headrace.local.restarts import Restarts
-from headrace.local.states import State
-from headrace.local.status import DeploymentStatus, ReplicaStatus
+from headrace.view.states import State
+from headrace.view.status import DeploymentStatus, ReplicaStatus
 
 _COMING = {State.STARTING, State.PROBING}
 

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from headrace.fleet.load import load_fleet
-from headrace.local import display
 from headrace.local.blueprint import plain_model
-from headrace.local.events import Event, Journal, event
-from headrace.local.states import State
-from headrace.local.status import DeploymentStatus, FleetStatus, Phase, ReplicaStatus
+from headrace.local.journal import Journal
+from headrace.view import display
+from headrace.view.events import Event, event
+from headrace.view.states import State
+from headrace.view.status import DeploymentStatus, FleetStatus, Phase, ReplicaStatus
 
 
 def replica(state: State, **given: Any) -> ReplicaStatus:

@@ -1,13 +1,12 @@
-"""What happens in a running fleet, one event at a time: for people, and for `events.jsonl`.
+"""What happens in a fleet, one event at a time: for people, and for files of JSON lines.
 
-Everything in this room that has something to say calls an `Emit`; `display.py` shows it.
+Whatever has something to say calls an `Emit`; `display.py` shows it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -48,24 +47,3 @@ Emit = Callable[[Event], None]
 def event(kind: Kind, subject: str, text: str, seconds: float | None = None) -> Event:
     """Return an event that happens now."""
     return Event(at=time.time(), kind=kind, subject=subject, text=text, seconds=seconds)
-
-
-class Journal:
-    """A file of JSON lines; over `limit` bytes it becomes `name.1` and a new one begins.
-
-    A disk that is full loses lines, never the fleet.
-    """
-
-    def __init__(self, path: Path, limit: int = 16 * 2**20) -> None:
-        self._path, self._limit = path, limit
-        self.lost = 0
-
-    def write(self, entry: object) -> None:
-        """Append one entry."""
-        try:
-            if self._path.exists() and self._path.stat().st_size > self._limit:
-                self._path.replace(self._path.with_name(f"{self._path.name}.1"))
-            with self._path.open("ab") as file:
-                file.write(msgspec.json.encode(entry) + b"\n")
-        except OSError:
-            self.lost += 1

@@ -1,6 +1,7 @@
 """What a running fleet tells about itself: the data behind `headrace status` and the live display.
 
-`supervisor.py` fills it in, `control.py` carries it. Times are in seconds.
+`headrace.local` fills it in from its processes, `headrace.kubernetes` from a cluster's Pods. Times
+are in seconds.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from headrace.local.states import State
+from headrace.view.states import State
 
 
 class Phase(msgspec.Struct, frozen=True):

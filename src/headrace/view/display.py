@@ -17,9 +17,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from headrace.local.events import TROUBLE, Event
-from headrace.local.states import State
-from headrace.local.status import DeploymentStatus, FleetStatus, ReplicaStatus
+from headrace.view.events import TROUBLE, Event
+from headrace.view.states import State
+from headrace.view.status import DeploymentStatus, FleetStatus, ReplicaStatus
 
 GetStatus = Callable[[], FleetStatus]
 _REFRESH = 0.25
