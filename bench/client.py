@@ -19,13 +19,15 @@ import msgspec
 import uvloop
 
 from bench.answer import Connection, Tally
-from bench.messages import Job, Outcome
+from bench.messages import API_KEY, Job, Outcome
 from bench.schedule import Kind, arrivals
 from bench.stats import quantiles
 
 WARM = b"warm\n"
 _GRAIN = 0.001  # libuv's timers count milliseconds: so much is not lateness
 _HEARTBEAT = 0.005
+_SYSTEM = "You know watermills. Answer in two sentences, with figures where there are any. " * 16
+_QUESTION = "What does a headrace bring to the turbines? " * 4
 _PATIENCE = 15.0  # seconds beyond the planned end before a request counts as failed
 _WARM_UP = Job(
     targets=[], streams=8, tokens=4, gap=0.05, arrivals=0.3, seed=0, stream_rate=50, small_rate=50
@@ -33,17 +35,19 @@ _WARM_UP = Job(
 
 
 def request(kind: Kind, job: Job) -> bytes:
-    """Return a whole HTTP request."""
-    question = "What does a headrace bring to the turbines? " * 4
-    prompt = "x" * job.big_bytes if kind is Kind.BIG else question
+    """Return a whole HTTP request; its system prompt is long enough to be sought in caches."""
+    prompt = "x" * job.big_bytes if kind is Kind.BIG else _QUESTION
     body: dict[str, object] = {"model": "bench", "max_tokens": job.tokens}
     if kind is Kind.STREAM:
         body["stream"] = True
-    body["messages"] = [{"role": "user", "content": prompt}]
+    body["messages"] = [
+        {"role": "system", "content": _SYSTEM},
+        {"role": "user", "content": prompt},
+    ]
     payload = json.dumps(body).encode()
     head = (
         "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: headrace-bench\r\n"
-        "accept: */*\r\nauthorization: Bearer sk-bench\r\ncontent-type: application/json\r\n"
+        f"accept: */*\r\nauthorization: Bearer {API_KEY}\r\ncontent-type: application/json\r\n"
         f"content-length: {len(payload)}\r\n\r\n"
     )
     return head.encode() + payload

@@ -1,11 +1,13 @@
 """Who is compared: how each proxy is started in front of two back ends, in its best case.
 
 Peers keep nothing that Headrace keeps: nginx writes no access log, vllm-router has retries and
-circuit breaker off. Headrace runs with its request log, accounting and metrics on, as always.
+circuit breaker off. Headrace runs with all it has: ten routes, keys, limits of the key and of the
+route in the file that gateways share, prefix affinity, records in the store, accounting, metrics.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -17,9 +19,13 @@ from pathlib import Path
 import msgspec
 
 from bench import router_install
+from bench.messages import API_KEY
 from bench.processes import free_port
-from headrace.gateway.control import Configure, Deployment, Replica, Replicas, Store
+from headrace.gateway.control import Configure, Deployment, Key, Replica, Replicas, Store
 from headrace.routing.route import Limits, Range, Route, Rule, Variant
+
+_LIMITS = Limits(requests_per_minute=10**9, tokens_per_minute=10**9, concurrency=10**6)
+"""All that can be limited, and never reached."""
 
 Command = Callable[[int, Sequence[int], Path], list[str]]
 """From the port to listen on, the back ends' ports and a folder for files to the command line."""
@@ -71,6 +77,7 @@ def _headrace(listen: int, backends: Sequence[int], folder: Path) -> list[str]:
     messages = [
         Configure(
             routes=tuple(_routes()),
+            keys=(Key(name="bench", digest=_digest(API_KEY), limits=_LIMITS),),
             deployments=(Deployment(name="bench", queue_limit=10_000, max_wait=60.0),),
             store=Store(path=str(folder / "records.db")),
             usage=str(folder / "usage.db"),
@@ -101,8 +108,11 @@ def _routes() -> Iterator[Route]:
     ]
     for number, rule in enumerate(rules):
         yield Route(name=f"other-{number}", rule=rule, variants=variants)
-    limits = Limits(requests_per_minute=10**9, tokens_per_minute=10**9, concurrency=10**6)
-    yield Route(name="b", rule=Rule(models=("bench",)), variants=variants, limits=(limits,))
+    yield Route(name="b", rule=Rule(models=("bench",)), variants=variants, limits=(_LIMITS,))
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 _NGINX = """

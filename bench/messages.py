@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+API_KEY = "sk-bench"
+"""What every request carries; the gateway knows its hash, and the limits of its owner."""
+
 
 class Ports(msgspec.Struct, frozen=True):
     """The back end listens on these ports of 127.0.0.1."""

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from bench.messages import API_KEY
+
 ROOT = Path(__file__).parents[1]  # of the repository: where `bench` is found
 _STOP_PATIENCE = 2.0  # seconds between asking a process to stop and killing it
 
@@ -167,6 +169,7 @@ async def until_it_listens(port: int) -> None:
                 return
 
 
+_HEADERS = {"authorization": f"Bearer {API_KEY}", "content-type": "application/json"}
 _QUESTION = b'{"model":"bench","max_tokens":2,"messages":[{"role":"user","content":"?"}]}'
 
 
@@ -186,9 +189,7 @@ def wait_until_serving(child: Child, port: int, timeout: float = 60.0) -> None:
 def _answers(port: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request(
-            "POST", "/v1/chat/completions", _QUESTION, {"content-type": "application/json"}
-        )
+        connection.request("POST", "/v1/chat/completions", _QUESTION, _HEADERS)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -38,8 +38,8 @@ def test_a_chat_stream_reads_like_vllms() -> None:
     ]
     assert payload(events.usage)["choices"] == []
     assert payload(events.usage)["usage"] == {
-        "prompt_tokens": 42,
-        "total_tokens": 49,
+        "prompt_tokens": 380,
+        "total_tokens": 387,
         "completion_tokens": 7,
     }
     assert 200 < len(events.next) < 300
