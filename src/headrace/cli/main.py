@@ -32,6 +32,7 @@ from headrace.cli import (
     rollout,
     route,
     scale,
+    scaler,
     schema,
     status,
     up,
@@ -42,6 +43,7 @@ from headrace.cli import (
 )
 from headrace.fleet.problems import FleetError
 from headrace.gateway.store import StoreError
+from headrace.kubernetes.errors import ClusterError
 from headrace.local.errors import LocalError
 from headrace.models.errors import WeightsError
 from headrace.planning.errors import PlanError
@@ -78,6 +80,7 @@ app.add_typer(weights.app, name="weights")
 app.add_typer(keys.app, name="keys")
 app.add_typer(gateway.app, name="gateway")
 app.command(context_settings=emulate.PASS_THROUGH)(emulate.emulate)
+app.command()(scaler.scaler)
 app.command()(version.version)
 
 
@@ -85,7 +88,7 @@ def main() -> None:
     """Run the command line."""
     try:
         app()
-    except (FleetError, WeightsError, LocalError, StoreError, PlanError) as error:
+    except (FleetError, WeightsError, LocalError, ClusterError, StoreError, PlanError) as error:
         sys.stderr.write(f"headrace: {error}\n")
         sys.exit(1)
     except KeyboardInterrupt:

@@ -11,8 +11,7 @@ from pathlib import Path
 from headrace.fleet.load import FleetFile
 from headrace.gateway.control import Key
 from headrace.gateway.keys import read_keys
-
-_Stamp = tuple[int, int, int]
+from headrace.gateway.written import Written
 
 
 class KeyFile:
@@ -21,25 +20,20 @@ class KeyFile:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.keys: tuple[Key, ...] | None = None
-        self._stamp: _Stamp | None = None
+        self._written = Written(path)
 
     def read(self) -> None:
         """Read the file; FleetError if it cannot be used."""
-        self._stamp = self._look()
+        self.mark()
         self.keys = read_keys(self.path) if self.path else None
+
+    def mark(self) -> None:
+        """Take the file as it is now for known, without reading it."""
+        self._written.mark()
 
     def changed(self) -> bool:
         """Whether the file was written, replaced or removed since it was last read."""
-        return self._look() != self._stamp
-
-    def _look(self) -> _Stamp | None:
-        if self.path is None:
-            return None
-        try:
-            found = self.path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
+        return self._written.changed()
 
 
 def key_path(file: FleetFile) -> Path | None:

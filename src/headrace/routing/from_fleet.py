@@ -27,6 +27,16 @@ def aliases(fleet: Fleet, deployment: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(alias for route in routes for alias in route.rule.models))
 
 
+def served_names(fleet: Fleet, deployment: str) -> tuple[str, ...]:
+    """Return what a deployment's engine calls the model: its routes' aliases, then its own name.
+
+    The aliases of its adapters are names of their own.
+    """
+    own = fleet.deployments[deployment].adapters
+    found = (alias for alias in aliases(fleet, deployment) if alias not in own)
+    return tuple(dict.fromkeys((*found, deployment)))
+
+
 def _route(name: str, route: written.Route) -> Route:
     return Route(
         name=name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ _FIELDS: Mapping[str, Callable[[Object], Any]] = {
     "involvedObject.kind": lambda one: one["involvedObject"]["kind"],
     "involvedObject.name": lambda one: one["involvedObject"]["name"],
 }
+_IN = re.compile(r"(?P<key>[^\s,]+) in \((?P<values>[^)]*)\)")
 
 
 @dataclass
@@ -291,16 +293,22 @@ def _bare(one: Object) -> dict[str, Any]:
 
 
 def _selector(query: Mapping[str, str]) -> Callable[[Object], bool]:
-    labels = _pairs(query.get("labelSelector", ""))
+    labels = _labels(query.get("labelSelector", ""))
     values = _pairs(query.get("fieldSelector", ""))
 
     def matches(one: Object) -> bool:
         has = one["metadata"].get("labels") or {}
-        return all(has.get(key) == value for key, value in labels) and all(
+        return all(has.get(key) in wanted for key, wanted in labels) and all(
             _FIELDS[key](one) == value for key, value in values
         )
 
     return matches
+
+
+def _labels(text: str) -> list[tuple[str, set[str]]]:
+    """Return the values that each label may have: `key=value` or `key in (value,value)`."""
+    sets = [(one["key"], set(one["values"].split(","))) for one in _IN.finditer(text)]
+    return [*sets, *((key, {value}) for key, value in _pairs(_IN.sub("", text)))]
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

@@ -1,0 +1,134 @@
+"""`headrace scaler FILE`: tells KEDA how much work the gateways have, before any engine knows.
+
+EndpointSlices say which gateways there are (`services.py`), each is asked (`asking.py`), the books
+add it up (`demand.py`), and KEDA is answered by the fleet file's scaling (`keda_service.py`).
+Nothing is kept: a scaler that starts anew knows as much within a second, and until then it says
+that it knows nothing, which holds all counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import httpx
+import prometheus_client
+from lightkube.config.kubeconfig import SingleConfig
+
+from headrace.kubernetes import names
+from headrace.kubernetes.asking import Asking
+from headrace.kubernetes.cluster import Cluster
+from headrace.kubernetes.config_files import ConfigFiles
+from headrace.kubernetes.demand import DemandBooks, Total
+from headrace.kubernetes.keda_service import KedaService, Signal
+from headrace.kubernetes.listening import ListenError, bound
+from headrace.kubernetes.scaler_pages import Pages, Standing
+from headrace.kubernetes.services import Found, Services, View
+
+ADMIN_PORT = "admin"
+"""Name of the port of the gateways' admin Service."""
+_WHO = "scaler"
+_GRACE = 5.0
+"""Seconds for KEDA to get its answers when the scaler is told to end."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a scaler listens; `namespace` None is the fleet's name, `keep` is in seconds."""
+
+    listen: str
+    admin: str
+    namespace: str | None
+    keep: float
+
+
+def serve(path: Path, place: Place, config: SingleConfig) -> None:
+    """Serve until SIGTERM; FleetError or ClusterError if it cannot begin."""
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # has no types
+    files = ConfigFiles(path, _WHO, keys=False)
+    asyncio.run(_Scaler(files, place).run(config))
+
+
+class _Scaler:
+    def __init__(self, files: ConfigFiles, place: Place) -> None:
+        self._files, self._place = files, place
+        self._books = DemandBooks(place.keep)
+        self._synced = False
+
+    async def run(self, config: SingleConfig) -> None:
+        self._news = Signal()
+        fleet = self._files.edition.file.fleet
+        self._service = KedaService(lambda: self._files.edition.file.fleet, self._total, self._news)
+        admin = names.gateway_admin(fleet.fleet)
+        view = View(self._place.namespace or fleet.fleet, frozenset((admin,)), ADMIN_PORT)
+        async with httpx.AsyncClient(trust_env=False) as client, Cluster(config) as cluster:
+            self._asking = Asking(client, self._books, self._news.send)
+            self._services = Services(cluster, view, lambda found: self._see(found, admin), _WHO)
+            try:
+                await self._serve()
+            finally:
+                self._asking.close()
+
+    async def _serve(self) -> None:
+        server = grpc.aio.server()
+        server.add_generic_rpc_handlers((self._service.handler(),))
+        port = _bound(server, self._place.listen)
+        pages = await Pages(self._standing).serve(bound(self._place.admin))
+        await server.start()
+        about = pages.sockets[0].getsockname()
+        sys.stderr.write(f"{_WHO}: serving KEDA on port {port}, health on port {about[1]}\n")
+        try:
+            await self._until_told()
+        finally:
+            await server.stop(_GRACE)
+            pages.close()
+
+    async def _until_told(self) -> None:
+        told = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+        tasks = [
+            asyncio.ensure_future(told.wait()),
+            asyncio.ensure_future(self._services.run()),
+            asyncio.ensure_future(self._files.follow(self._news.send)),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:  # but for the first they never end, except by a defect of ours
+                await task
+        finally:
+            for task in tasks:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    def _see(self, found: Found, admin: str) -> None:
+        self._synced = True
+        self._asking.see(found.get(admin, {}))
+
+    def _total(self, deployment: str) -> Total:
+        return self._books.total(deployment, time.monotonic())
+
+    def _standing(self) -> Standing:
+        return Standing(
+            synced=self._synced,
+            gateways=self._books.known,
+            silent=self._books.silent(time.monotonic()),
+            totals={name: self._total(name) for name in self._files.edition.served},
+            failures=self._asking.failures,
+            errors=self._service.errors,
+            pushes=self._service.pushes,
+            streams=self._service.streams,
+        )
+
+
+def _bound(server: grpc.aio.Server, address: str) -> int:
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError as error:  # grpc's word for an address that is taken
+        raise ListenError(address, error) from error
