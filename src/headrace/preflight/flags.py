@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from headrace.preflight.node import Node
+from headrace.preflight.node import Node, finite
 
 _REFERENCE = re.compile(r"\$[({]([A-Za-z_][A-Za-z0-9_]*)[)}]")
 _SHELLS = {"sh", "bash", "ash", "zsh", "dash"}
@@ -59,10 +59,7 @@ class Arguments:
 
     def number(self, *names: str) -> float | None:
         """Return it as a number, None if it is none (`auto`, `$(VAR)`)."""
-        try:
-            return float(self.value(*names) or "")
-        except ValueError:
-            return None
+        return finite(self.value(*names) or "")
 
     def node(self, *names: str) -> Node | None:
         """Return where the first of these flags that is given stands."""

@@ -10,7 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_ABSURD = 1e15
 Scalar = str | int | float | bool | None
+
+
+def finite(text: str) -> float | None:
+    """Return a number that anybody could mean; None for words, infinity and the like."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if abs(number) < _ABSURD else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,17 +73,11 @@ class Node:
     @property
     def number(self) -> float | None:
         """A number, also where it is quoted; None if it is none."""
-        if isinstance(self.value, bool):
-            return None
-        try:
-            return float(self.text)
-        except ValueError:
-            return None
+        return None if isinstance(self.value, bool) else finite(self.text)
 
     def whole(self, default: int) -> int:
         """Return a whole number, or what applies where none is written."""
-        number = self.number
-        return int(number) if number is not None and abs(number) < 1e15 else default  # noqa: PLR2004
+        return default if self.number is None else int(self.number)
 
     @property
     def true(self) -> bool:

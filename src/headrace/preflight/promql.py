@@ -14,7 +14,7 @@ _MATCHERS = re.compile(r"\{[^{}]*\}")
 _GROUPING = re.compile(
     r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)", re.IGNORECASE
 )
-_WORD = re.compile(r"[A-Za-z_:][\w:]*(?!\s*\()(?![\w:])")
+_WORD = re.compile(r"(?<![\w:.])[A-Za-z_:][\w:]*(?!\s*\()(?![\w:])")
 _CALL = re.compile(r"([a-z_]+)\s*(?:(?:by|without)\s*\([^()]*\)\s*)?\(", re.IGNORECASE)
 _WORDS = {"or", "and", "unless", "bool", "offset", "inf", "nan", "atan2", "start", "end"}
 _SUFFIX = re.compile(r"_(bucket|sum|count|total|created)$")

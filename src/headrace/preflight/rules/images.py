@@ -197,7 +197,7 @@ def _hosts(scene: Scene) -> Iterator[Hit]:
             continue
         host = engine.arguments.value("host")
         if host in (None, "127.0.0.1", "localhost", "::1"):
-            node = engine.arguments.node("host") or engine.container["args"] or engine.model_node
+            node = engine.arguments.node("host") or engine.model_node
             message = (
                 f"{engine.title} listens on localhost only: probes and Services cannot reach it"
             )
@@ -222,7 +222,7 @@ def _metrics(scene: Scene) -> Iterator[Hit]:
     for workload, engine in scene.served:
         if found := _dark(engine):
             flag, message = found
-            node = engine.arguments.node(flag) or engine.container["args"] or engine.model_node
+            node = engine.arguments.node(flag) or engine.model_node
             yield Hit(workload.resource, node, message)
 
 

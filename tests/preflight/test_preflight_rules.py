@@ -1,0 +1,258 @@
+"""Rules that need several objects, and those that must stay silent where little is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from preflight_kit import MANIFESTS, clean, ids, line_of, look
+
+from headrace.preflight.check import preflight
+
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}, all: llm}}}}
+    spec:
+      terminationGracePeriodSeconds: 200
+      containers:
+      - name: engine
+        image: {image}
+        {start}
+        ports: [{{containerPort: {port}, name: http}}]
+        lifecycle: {{preStop: {{sleep: {{seconds: 15}}}}}}
+        readinessProbe: {{httpGet: {{path: /health, port: http}}, timeoutSeconds: 25}}
+        {more}
+---
+"""
+SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: all}\nspec: {selector: {all: llm}, ports: [{port: 80, targetPort: http}]}\n---\n"
+SCALED = """
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {{name: {name}}}
+spec:
+  scaleTargetRef: {{name: {target}}}
+  minReplicaCount: {low}
+  maxReplicaCount: 4
+  triggers:
+  - type: prometheus
+    metadata: {{serverAddress: http://p, threshold: "1", ignoreNullValues: "false", query: '{query}'}}
+---
+"""
+QUEUE = 'sum(vllm:num_requests_waiting{pod=~"a-.*"})'
+
+
+def deployment(
+    name: str = "a",
+    image: str = "vllm/vllm-openai:v0.32.0",
+    start: str = "args: [--model=/m, --max-model-len=4096, --shutdown-timeout=60]",
+    port: int = 8000,
+    more: str = "",
+) -> str:
+    return DEPLOYMENT.format(name=name, image=image, start=start, port=port, more=more)
+
+
+def scaled(name: str = "s", target: str = "a", low: int = 1, query: str = QUEUE) -> str:
+    return SCALED.format(name=name, target=target, low=low, query=query)
+
+
+def test_the_bare_parts_are_silent() -> None:
+    text = deployment() + SERVICE + scaled()
+    assert [str(one) for one in look(text).findings] == []
+
+
+def test_two_scalers_on_one_target_and_one_in_two_overlays(tmp_path: Path) -> None:
+    assert ids(look(deployment() + scaled() + scaled("t")).open) == ["HR424"]
+    hpa = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h}\nspec: {scaleTargetRef: {kind: Deployment, name: a}, maxReplicas: 3, metrics: []}\n"
+    assert ids(look(deployment() + scaled() + hpa).open) == ["HR424"]
+    (tmp_path / "base.yaml").write_text(deployment())
+    for overlay in ("dev", "prod"):
+        (tmp_path / f"{overlay}.yaml").write_text(scaled())
+    assert ids(preflight([tmp_path]).open) == []
+
+
+def test_variants_behind_one_service_but_not_copies_of_one() -> None:
+    other = "args: [--model=/n, --max-model-len=4096, --shutdown-timeout=60]"
+    longer = "args: [--model=/m, --max-model-len=32768, --shutdown-timeout=60]"
+    assert ids(look(deployment() + deployment("b", start=other) + SERVICE).open) == ["HR505"]
+    assert ids(look(deployment() + deployment("b", start=longer) + SERVICE).open) == ["HR505"]
+    assert ids(look(deployment() + deployment("b") + SERVICE).open) == []
+
+
+def test_completions_as_the_only_signal() -> None:
+    query = 'sum(rate(vllm:request_success_total{pod=~"a-.*"}[5m]))'
+    assert ids(look(deployment() + scaled(query=query)).open) == ["HR402"]
+    assert ids(look(deployment() + scaled(query=query, low=0)).open) == [
+        "HR411",
+        "HR412",
+        "HR414",
+        "HR415",
+    ]
+
+
+def test_a_query_that_adds_up_a_neighbour() -> None:
+    everybody = "sum(vllm:num_requests_waiting)"
+    assert ids(look(deployment() + scaled(query=everybody)).open) == []
+    both = deployment() + deployment("b") + scaled(query=everybody)
+    assert ids(look(both).open) == ["HR405"]
+
+
+def test_metrics_follow_the_version_of_the_target() -> None:
+    query = 'sum(vllm:gpu_cache_usage_perc{pod=~"a-.*"})'
+    wait = "lifecycle: {preStop: {exec: {command: [sh, -c, 'while curl -s :8000/metrics | grep num_requests_running; do sleep 1; done']}}}"
+    old = deployment(
+        image="vllm/vllm-openai:v0.8.5", start="args: [--model=/m, --max-model-len=4096]"
+    )
+    old = old.replace("lifecycle: {preStop: {sleep: {seconds: 15}}}", wait)
+    assert ids(look(old + scaled(query=query)).open) == ["HR602"]
+    assert ids(look(deployment() + scaled(query=query)).open) == ["HR601"]
+    unknown = deployment(
+        image="mirror/my-vllm:7",
+        start="command: [vllm, serve, /m, --max-model-len=4096, --shutdown-timeout=60]",
+    )
+    assert ids(look(unknown + scaled(query=query)).open) == ["HR604"]
+    new = 'sum(vllm:kv_cache_usage_perc{pod=~"a-.*"})'
+    found = look(old + scaled(query=new)).open
+    assert ids(found) == ["HR601"]
+    assert "it came with 0.9.2" in found[0].message
+
+
+def test_old_switches_took_a_value() -> None:
+    text = deployment(
+        image="vllm/vllm-openai:v0.6.5",
+        start="args: [--model=/m, --max-model-len=4096, --enable-chunked-prefill=false]",
+    )
+    assert "HR103" not in ids(look(text).open)
+
+
+@pytest.mark.parametrize(
+    ("version", "flag", "there"),
+    [
+        ("0.17.1", "--swap-space=4", True),
+        ("0.18.1", "--swap-space=4", False),
+        ("0.10.0", "--num-scheduler-steps=8", True),
+        ("0.10.2", "--num-scheduler-steps=8", False),
+        ("0.16.0", "--disable-log-requests", True),
+        ("0.17.1", "--disable-log-requests", False),
+        ("0.12.0", "--task=generate", True),
+        ("0.13.0", "--task=generate", False),
+        ("0.17.1", "--shutdown-timeout=9", False),
+        ("0.18.1", "--shutdown-timeout=9", True),
+    ],
+)
+def test_flags_of_sampled_versions(version: str, flag: str, there: bool) -> None:
+    text = deployment(image=f"vllm/vllm-openai:v{version}", start=f"args: [--model=/m, {flag}]")
+    assert ("HR102" not in ids(look(text).open)) is there
+
+
+def test_tgi_flags_by_version() -> None:
+    start = "args: [--model-id, /data/m, --graceful-termination-timeout, '60']"
+    for tag, there in (("2.4.0", False), ("3.3.7", True)):
+        image = f"ghcr.io/huggingface/text-generation-inference:{tag}"
+        found = ids(look(deployment(image=image, start=start, port=80)).open)
+        assert ("HR102" not in found) is there
+
+
+def test_tensor_parallelism_needs_gpus_unless_nodes_share_it() -> None:
+    start = "args: [--model=/m, --max-model-len=4096, --shutdown-timeout=60, -tp, '4']"
+    shm = "volumeMounts: [{name: s, mountPath: /dev/shm}]\n        resources: {limits: {nvidia.com/gpu: 2}}"
+    text = deployment(start=start, more=shm)
+    assert ids(look(text).open) == ["HR206"]
+    over = text.replace("'4']", "'4', --nnodes=2]")
+    assert ids(look(over).open) == ["HR207"]
+
+
+def test_unknown_things_say_nothing() -> None:
+    unknown = deployment(image="mirror/our-engine:7", start="command: [/start.sh]")
+    assert ids(look(unknown).findings) == []
+    script = deployment(start="command: [/opt/serve.sh]", image="vllm/vllm-openai:v0.32.0")
+    assert ids(look(script).findings) == []
+    other = deployment(
+        image="lmcache/vllm-openai:v0.3.9",
+        start="command: [vllm, serve, /m, --max-model-len=1024, --shutdown-timeout=60]",
+    )
+    assert ids(look(other).findings) == []
+
+
+def test_a_quota_that_cannot_hold_the_surge() -> None:
+    quota = 'apiVersion: v1\nkind: ResourceQuota\nmetadata: {{name: q}}\nspec: {{hard: {{requests.nvidia.com/gpu: "{0}"}}}}\n---\n'
+    gpu = deployment(more="resources: {limits: {nvidia.com/gpu: 1}}")
+    gpu = gpu.replace(
+        "spec:\n  selector",
+        "spec:\n  strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}\n  selector",
+        1,
+    )
+    assert ids(look(gpu + scaled() + quota.format(4)).open) == ["HR309"]
+    assert ids(look(gpu + scaled() + quota.format(5)).open) == []
+
+
+def test_service_links_and_headless_services_are_no_trap() -> None:
+    named = SERVICE.replace("name: all", "name: vllm")
+    assert ids(look(deployment() + named).open) == ["HR105"]
+    assert ids(look(deployment() + named.replace("spec: {", "spec: {clusterIP: None, ")).open) == []
+    quiet = deployment().replace(
+        "      containers", "      enableServiceLinks: false\n      containers"
+    )
+    assert ids(look(quiet + named).open) == []
+    sglang = deployment(
+        image="lmsysorg/sglang:v0.5.23",
+        start="command: [python3, -m, sglang.launch_server, --model-path, /m, --host, 0.0.0.0, --enable-metrics, --context-length, '4096']",
+        port=30000,
+    )
+    assert ids(look(sglang + named).open) == []
+
+
+def test_a_percentage_of_few_replicas_takes_none_away() -> None:
+    # 25 % of 3 is 0.75, rounded down 0; of 4 it is 1 (Kubernetes rounds maxUnavailable down).
+    for replicas, rules in ((3, []), (4, ["HR308"])):
+        text = deployment().replace(
+            "spec:\n  selector", f"spec:\n  replicas: {replicas}\n  selector", 1
+        )
+        assert ids(look(text).open) == rules
+
+
+def test_the_course_manifests() -> None:
+    wrong = {file.stem: file.read_text("utf-8") for file in (MANIFESTS / "wrong").iterdir()}
+    assert sorted(ids(look(wrong["serving-8b"]).open)) == sorted(
+        [
+            *("HR103", "HR306", "HR426"),  # the Deployment
+            *("HR403", "HR421", "HR423"),  # the scaler on the queue
+            *("HR403", "HR421", "HR423", "HR424", "HR602"),  # the scaler on latency
+            *("HR411", "HR412", "HR415", "HR416", "HR421", "HR425"),  # the one that sleeps
+        ]
+    )
+    assert sorted(ids(look(wrong["tgi-8b"]).open)) == ["HR104", "HR201", "HR301", "HR307", "HR311"]
+    assert sorted(ids(look(wrong["serving-70b"]).open)) == ["HR201", "HR301", "HR306"]
+    assert sorted(ids(look(wrong["exercise"]).open)) == [
+        "HR306",
+        "HR403",
+        "HR421",
+        "HR423",
+        "HR426",
+        "HR503",
+    ]
+
+
+def test_the_tutorial_manifests() -> None:
+    text = (MANIFESTS / "wrong" / "tutorials.yaml").read_text("utf-8")
+    found = {(one.rule.id, one.line) for one in look(text).open}
+    start = line_of(text, "--swap-space")
+    for rule in ("HR102", "HR201", "HR202", "HR204", "HR205", "HR206"):
+        assert (rule, start) in found
+    assert ("HR401", line_of(text, "{name: cpu") - 1) in found
+    assert ("HR604", line_of(text, "vllm:gpu_cache_usage_perc")) in found
+    assert ("HR603", line_of(text, "vllm:num_request_waiting")) in found
+    assert ("HR105", line_of(text, "{name: vllm,")) in found
+
+
+def test_helm_output_and_lists_keep_their_lines() -> None:
+    text = "---\n# Source: chart/templates/a.yaml\n" + clean("engines").replace(
+        "--host 0.0.0.0", ""
+    )
+    found = look(text).open
+    assert ids(found) == ["HR106"]
+    assert "sglang.launch_server" in text.splitlines()[found[0].line - 2]
