@@ -86,12 +86,8 @@ def test_variants_behind_one_service_but_not_copies_of_one() -> None:
 def test_completions_as_the_only_signal() -> None:
     query = 'sum(rate(vllm:request_success_total{pod=~"a-.*"}[5m]))'
     assert ids(look(deployment() + scaled(query=query)).open) == ["HR402"]
-    assert ids(look(deployment() + scaled(query=query, low=0)).open) == [
-        "HR411",
-        "HR412",
-        "HR414",
-        "HR415",
-    ]
+    asleep = ids(look(deployment() + scaled(query=query, low=0)).open)
+    assert sorted(asleep) == ["HR411", "HR412", "HR414", "HR415"]
 
 
 def test_a_query_that_adds_up_a_neighbour() -> None:
@@ -256,3 +252,59 @@ def test_helm_output_and_lists_keep_their_lines() -> None:
     found = look(text).open
     assert ids(found) == ["HR106"]
     assert "sglang.launch_server" in text.splitlines()[found[0].line - 2]
+
+
+RAY = """
+apiVersion: leaderworkerset.x-k8s.io/v1
+kind: LeaderWorkerSet
+metadata: {name: big}
+spec:
+  leaderWorkerTemplate:
+    size: 2
+    leaderTemplate:
+      spec:
+        terminationGracePeriodSeconds: 200
+        containers:
+        - name: leader
+          image: vllm/vllm-openai:v0.32.0
+          command:
+          - sh
+          - -c
+          - "bash /opt/multi-node-serving.sh leader --ray_cluster_size=$(LWS_GROUP_SIZE);
+             vllm serve /models/m --port 8080 --tensor-parallel-size 8 --pipeline_parallel_size 2
+             --shutdown-timeout 120 && echo --unknown-flag"
+          resources: {limits: {nvidia.com/gpu: "8"}}
+          ports: [{containerPort: 8080}]
+          lifecycle: {preStop: {sleep: {seconds: 15}}}
+          readinessProbe: {tcpSocket: {port: 8080}}
+          volumeMounts: [{mountPath: /dev/shm, name: dshm}]
+        volumes: [{name: dshm, emptyDir: {medium: Memory}}]
+    workerTemplate:
+      spec:
+        containers:
+        - name: worker
+          image: vllm/vllm-openai:v0.32.0
+          command: [sh, -c, "bash /opt/multi-node-serving.sh worker --ray_address=$(LWS_LEADER_ADDRESS)"]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: big}
+spec:
+  selector: {leaderworkerset.sigs.k8s.io/name: big, leaderworkerset.sigs.k8s.io/worker-index: "0"}
+  ports: [{port: 8080}]
+"""
+
+
+def test_a_group_with_ray_and_a_script() -> None:
+    assert [str(one) for one in look(RAY).findings] == []
+    assert ids(look(RAY.replace("-size 8", "-size 16")).open) == ["HR207"]
+    assert ids(look(RAY.replace("big, leader", "huge, leader")).open) == ["HR501"]
+
+
+def test_workers_of_sglang_need_no_probe() -> None:
+    start = "command: [python3, -m, sglang.launch_server, --model-path, /m, --host, 0.0.0.0, --enable-metrics, --tp, '2', --nnodes, '2', --node-rank, $(LWS_WORKER_INDEX), --dist-init-addr, $(LWS_LEADER_ADDRESS)]"
+    pod = f"spec: {{containers: [{{name: s, image: 'lmsysorg/sglang:v0.5.23', {start}, volumeMounts: [{{name: s, mountPath: /dev/shm}}]}}], volumes: [{{name: s, emptyDir: {{medium: Memory}}}}]}}"
+    text = f"apiVersion: leaderworkerset.x-k8s.io/v1\nkind: LeaderWorkerSet\nmetadata: {{name: s}}\nspec:\n  leaderWorkerTemplate:\n    size: 2\n    leaderTemplate:\n      {pod}\n    workerTemplate:\n      {pod}\n"
+    found = look(text).open
+    assert ids(found) == ["HR307", "HR311"]
+    assert {one.line for one in found} == {8}

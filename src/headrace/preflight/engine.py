@@ -36,6 +36,7 @@ _IMAGES: Mapping[str, EngineName] = {
 }  # fmt: skip
 _STARTS_BY_ITSELF = {"vllm", "tgi"}
 """Engines whose image serves when only args are given."""
+_ENDS = {";", "&&", "||", "|", "&"}
 _OTHERS_BUILD = ("lmcache", "llm-d", "rocm")
 """Organisations whose tags are not the engine's version."""
 _PORTS: Mapping[EngineName, int] = {
@@ -60,6 +61,9 @@ class Engine:
     image: Image
     version: str | None
     arguments: Arguments
+    """Those of the engine's own command."""
+    words: tuple[Word, ...]
+    """All of the container's."""
     env: Mapping[str, str]
     opaque: bool
 
@@ -143,7 +147,8 @@ def recognise(container: Node) -> Engine | None:
     env = plain_env(container)
     image = parse_image(container["image"].text)
     words = words_of(container, env)
-    started, by_image = _by_command(words), _by_image(image)
+    started, own = _by_command(words)
+    by_image = _by_image(image)
     name = started or by_image
     if name is None:
         return None
@@ -152,7 +157,7 @@ def recognise(container: Node) -> Engine | None:
     opaque = started is None and bool(container["command"])
     trusted = by_image == name and not any(org in image.repository for org in _OTHERS_BUILD)
     version = image.version if trusted and name != "triton" else None
-    return Engine(name, container, image, version, arguments(words), env, opaque)
+    return Engine(name, container, image, version, arguments(own), words, env, opaque)
 
 
 def plain_env(container: Node) -> dict[str, str]:
@@ -160,15 +165,21 @@ def plain_env(container: Node) -> dict[str, str]:
     return {one["name"].text: one["value"].text for one in container["env"].each() if one["value"]}
 
 
-def _by_command(words: tuple[Word, ...]) -> EngineName | None:
+def _by_command(words: tuple[Word, ...]) -> tuple[EngineName | None, tuple[Word, ...]]:
+    """Return the engine that a command starts, and the words that are the engine's own."""
     texts = [word.text for word in words]
     for index, text in enumerate(texts):
         last = text.rpartition("/")[2]
-        if last in _SERVERS:
-            return _SERVERS[last]
-        if index and (texts[index - 1].rpartition("/")[2], text) in _VERBS:
-            return _VERBS[texts[index - 1].rpartition("/")[2], text]
-    return None
+        verb = _VERBS.get((texts[index - 1].rpartition("/")[2] if index else "", text))
+        if name := _SERVERS.get(last) or verb:
+            return name, _one_command(words[index:])
+    return None, words
+
+
+def _one_command(words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """Return the words up to where a shell begins another command."""
+    end = (n for n, word in enumerate(words) if word.text in _ENDS or word.text.endswith(";"))
+    return words[: next(end, len(words))]
 
 
 def _by_image(image: Image) -> EngineName | None:

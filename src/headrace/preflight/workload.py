@@ -16,6 +16,7 @@ from headrace.preflight.objects import Resource
 
 BATCH = {"Job", "CronJob", "Workflow", "PipelineRun", "TaskRun"}
 GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu", "habana.ai/gaudi")
+_LWS = "leaderworkerset.sigs.k8s.io"
 DEFAULT_GRACE = 30
 """Seconds that Kubernetes gives a Pod to stop."""
 
@@ -29,6 +30,8 @@ class Workload:
     """The part with `metadata` and `spec`."""
     pod: Node
     """The Pod's spec."""
+    worker: bool = False
+    """Whether it follows a leader that answers for it."""
 
     @cached_property
     def engines(self) -> tuple[Engine, ...]:
@@ -41,10 +44,19 @@ class Workload:
         """Whether it answers requests with an engine, for longer than one task."""
         return bool(self.engines) and self.resource.kind not in BATCH
 
+    def answers(self, engine: Engine) -> bool:
+        """Whether requests come to this Pod itself, and not to a leader of it."""
+        return not self.worker and not engine.arguments.has("headless")
+
     @property
     def labels(self) -> dict[str, str]:
-        """The labels of its Pods."""
-        return self.template.at("metadata", "labels").labels()
+        """The labels of its Pods, with those that a controller adds."""
+        own = self.template.at("metadata", "labels").labels()
+        name = self.resource.name
+        if self.resource.kind == "LeaderWorkerSet":
+            index = "1" if self.worker else "0"
+            return own | {f"{_LWS}/name": name, f"{_LWS}/worker-index": index}
+        return own
 
     @property
     def replicas(self) -> int:
@@ -103,10 +115,16 @@ def workloads_of(resource: Resource) -> Iterator[Workload]:
     yield from _templates(resource, resource.spec, resource.root)
 
 
-def _templates(resource: Resource, node: Node, parent: Node) -> Iterator[Workload]:
+def _templates(
+    resource: Resource, node: Node, parent: Node, *, worker: bool = False
+) -> Iterator[Workload]:
     """Walk down to what has containers; what is above it has the Pod's labels."""
     if any(one["image"] for one in node["containers"].each()):
-        yield Workload(resource, parent, node)
+        yield Workload(resource, parent, node, worker)
         return
-    for part in (*(part for _, part in node.items()), *node.each()):
-        yield from _templates(resource, part, node)
+    led = bool(node["leaderTemplate"])
+    for name, part in node.items():
+        follows = worker or (led and name == "workerTemplate")
+        yield from _templates(resource, part, node, worker=follows)
+    for part in node.each():
+        yield from _templates(resource, part, node, worker=worker)

@@ -33,13 +33,24 @@ def _downloads(scene: Scene) -> Iterator[Hit]:
             continue
         path = _cache_path(engine)
         volume = workload.mount(engine.container, path)
-        if volume is not None and any(volume[kind] for kind in _KEPT):
+        if _lasting(volume) or _elsewhere(workload, engine):
             continue
         if volume is not None and _filled_before(workload, volume):
             continue
         what = "no volume is mounted there" if volume is None else "the volume there is new too"
         message = f"{engine.model} is downloaded at every start into {path}: {what}"
         yield Hit(workload.resource, engine.model_node, message)
+
+
+def _lasting(volume: Node | None) -> bool:
+    return volume is not None and any(volume[kind] for kind in _KEPT)
+
+
+def _elsewhere(workload: Workload, engine: Engine) -> bool:
+    """Whether a volume is mounted where another user's home would have its cache."""
+    paths = [one["mountPath"].text for one in engine.container["volumeMounts"].each()]
+    caches = [path for path in paths if "/.cache" in path and not path.startswith("/root/")]
+    return any(_lasting(workload.mount(engine.container, path)) for path in caches)
 
 
 def _from_hub(engine: Engine) -> bool:
@@ -232,7 +243,7 @@ def _short_of_gpus(workload: Workload, engine: Engine) -> bool:
 
 def _over_nodes(workload: Workload, engine: Engine) -> bool:
     ray = engine.arguments.value("distributed-executor-backend") == "ray"
-    scripted = any("ray" in word.text for word in engine.arguments.words)
+    scripted = any("ray" in word.text for word in engine.words)
     kinds = ("LeaderWorkerSet", "RayService", "RayCluster", "MPIJob")
     return (
         workload.nodes > 1

@@ -30,8 +30,8 @@ def _missing(scene: Scene) -> Iterator[Hit]:
 
 def _fronts(workload: Workload, engine: Engine) -> bool:
     """Whether a Pod answers HTTP itself: no worker of a leader, and a container of its own."""
-    worker = engine.arguments.has("headless")
-    return not worker and workload.resource.kind not in ("RayService", "RayCluster", "MPIJob")
+    kind = workload.resource.kind
+    return workload.answers(engine) and kind not in ("RayService", "RayCluster", "MPIJob")
 
 
 MISSING = Rule(

@@ -70,7 +70,7 @@ def _cut(scene: Scene) -> Iterator[Hit]:
         stop = pre_stop(engine.container)
         if drains(engine) != 0 or stop.waits or stop.seconds >= _LONG_ANSWER:
             continue
-        if engine.arguments.has("headless"):
+        if not workload.answers(engine):
             continue
         node = engine.arguments.node("shutdown-timeout") or engine.container["image"]
         after = f" {stop.seconds:.0f} s after the order to stop" if stop.seconds else ""
@@ -120,7 +120,7 @@ CUT = Rule(
 def _grace(scene: Scene) -> Iterator[Hit]:
     for workload, engine in scene.served:
         drain, stop = drains(engine), pre_stop(engine.container)
-        if drain is None or engine.arguments.has("headless"):
+        if drain is None or not workload.answers(engine):
             continue
         endless = math.isinf(drain) or stop.waits
         needed = stop.seconds + (_LONG_ANSWER if endless else drain)
@@ -158,7 +158,7 @@ GRACE = Rule(
 def _unannounced(scene: Scene) -> Iterator[Hit]:
     for workload, engine in scene.served:
         hook = engine.container.at("lifecycle", "preStop")
-        if hook or drains(engine) in (None, 0.0) or engine.arguments.has("headless"):
+        if hook or drains(engine) in (None, 0.0) or not workload.answers(engine):
             continue
         if workload.resource.kind in ("Deployment", "StatefulSet", "LeaderWorkerSet"):
             message = (
