@@ -80,9 +80,9 @@ class FieldConflict:
 class ConflictError(ClusterError):
     """Fields belong to others: `conflicts`. Without any, the object changed meanwhile."""
 
-    def __init__(self, what: str, conflicts: Sequence[FieldConflict], message: str) -> None:
-        self.what, self.conflicts = what, tuple(conflicts)
-        super().__init__(_conflict_words(what, conflicts) if conflicts else f"{what}: {message}")
+    def __init__(self, message: str, conflicts: Sequence[FieldConflict] = ()) -> None:
+        self.conflicts = tuple(conflicts)
+        super().__init__(message)
 
 
 _MANAGER = re.compile(r'^conflict with "(?P<manager>[^"]*)"(?: with subresource "(?P<sub>[^"]*)")?')
@@ -108,7 +108,8 @@ def refusal(
         case HTTPStatus.FORBIDDEN:
             return ForbiddenError(f"may not {doing}: {message}")
         case HTTPStatus.CONFLICT:
-            return ConflictError(_object(doing), _conflicts(status), message)
+            conflicts = _conflicts(status)
+            return ConflictError(_owners(doing, conflicts) if conflicts else failed, conflicts)
     return ExpiredError(failed) if code == HTTPStatus.GONE else RejectedError(failed)
 
 
@@ -123,13 +124,9 @@ def _conflicts(status: Mapping[str, Any]) -> list[FieldConflict]:
     return found
 
 
-def _object(doing: str) -> str:
-    return doing.partition(" ")[2]
-
-
-def _conflict_words(what: str, conflicts: Sequence[FieldConflict]) -> str:
+def _owners(doing: str, conflicts: Sequence[FieldConflict]) -> str:
     by_manager: dict[str, list[str]] = {}
     for one in conflicts:
         by_manager.setdefault(one.manager, []).append(one.field)
     told = "; ".join(f"{', '.join(fields)}: set by {who}" for who, fields in by_manager.items())
-    return f"{what} has fields with another owner: {told}"
+    return f"could not {doing}: fields have another owner: {told}"
