@@ -87,7 +87,32 @@ def test_completions_as_the_only_signal() -> None:
     query = 'sum(rate(vllm:request_success_total{pod=~"a-.*"}[5m]))'
     assert ids(look(deployment() + scaled(query=query)).open) == ["HR402"]
     asleep = ids(look(deployment() + scaled(query=query, low=0)).open)
-    assert sorted(asleep) == ["HR411", "HR412", "HR414", "HR415"]
+    assert sorted(asleep) == ["HR411", "HR412", "HR414", "HR415", "HR417"]
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "{type: Resource, resource: {name: memory, target: {type: Utilization, averageUtilization: 80}}}",
+        "{type: ContainerResource, containerResource: {name: cpu, container: engine}}",
+        "{type: Pods, pods: {metric: {name: DCGM_FI_DEV_GPU_UTIL}, target: {type: AverageValue, averageValue: 80}}}",
+        "{type: External, external: {metric: {name: gpu_utilization}}}",
+    ],
+)
+def test_an_hpa_on_utilisation(metric: str) -> None:
+    hpa = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h}\nspec: {scaleTargetRef: {kind: Deployment, name: a}, maxReplicas: 3, metrics: [%s]}\n"
+    assert ids(look(deployment() + hpa % metric).open) == ["HR401"]
+    waiting = "{type: Pods, pods: {metric: {name: vllm_num_requests_waiting}}}"
+    assert ids(look(deployment() + hpa % waiting).open) == []
+
+
+def test_a_formula_is_left_alone() -> None:
+    text = scaled(query='avg(vllm:num_requests_waiting{pod=~"a-.*"})')
+    assert ids(look(deployment() + text).open) == ["HR403"]
+    formula = text.replace(
+        "  triggers", "  advanced: {scalingModifiers: {formula: x, target: '1'}}\n  triggers"
+    )
+    assert ids(look(deployment() + formula).open) == []
 
 
 def test_a_query_that_adds_up_a_neighbour() -> None:
@@ -218,7 +243,7 @@ def test_the_course_manifests() -> None:
             *("HR103", "HR306", "HR426"),  # the Deployment
             *("HR403", "HR421", "HR423"),  # the scaler on the queue
             *("HR403", "HR421", "HR423", "HR424", "HR602"),  # the scaler on latency
-            *("HR411", "HR412", "HR415", "HR416", "HR421", "HR425"),  # the one that sleeps
+            *("HR411", "HR412", "HR415", "HR416", "HR417", "HR421", "HR425"),  # the one that sleeps
         ]
     )
     assert sorted(ids(look(wrong["tgi-8b"]).open)) == ["HR104", "HR201", "HR301", "HR307", "HR311"]

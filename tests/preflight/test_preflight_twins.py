@@ -245,15 +245,15 @@ CASES = [
     Case(
         "HR414",
         "asleep",
-        "cooldownPeriod: 900\n  triggers",
-        "cooldownPeriod: 30\n  triggers",
+        "cooldownPeriod: 900\n  initial",
+        "cooldownPeriod: 30\n  initial",
         "cooldownPeriod: 30",
     ),
     Case(
         "HR414",
         "asleep",
-        "cooldownPeriod: 900\n  triggers",
-        "cooldownPeriod: 300\n  triggers",
+        "cooldownPeriod: 900\n  initial",
+        "cooldownPeriod: 300\n  initial",
         "cooldownPeriod: 300",
     ),
     Case(
@@ -269,6 +269,13 @@ CASES = [
         "maxReplicaCount: 2",
         "maxReplicaCount: 2\n  idleReplicaCount: 0",
         "idleReplicaCount",
+    ),
+    Case(
+        "HR417",
+        "asleep",
+        "  initialCooldownPeriod: 900\n  triggers",
+        "  triggers",
+        "minReplicaCount: 0",
     ),
     Case(
         "HR421",

@@ -100,6 +100,11 @@ class Scaler:
         number = behavior.at("scaleDown", "stabilizationWindowSeconds").number
         return WINDOW if number is None else number
 
+    @property
+    def formula(self) -> bool:
+        """Whether a formula of its own makes one value of all triggers."""
+        return bool(self.spec.at("advanced", "scalingModifiers", "formula"))
+
     @cached_property
     def signals(self) -> tuple[Signal, ...]:
         """Everything it looks at."""

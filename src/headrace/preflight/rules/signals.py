@@ -94,7 +94,7 @@ def _averages(scene: Scene) -> Iterator[Hit]:
         for signal in scaler.signals:
             why = averages(signal.query) if signal.kind == "prometheus" else None
             kind = signal.node["metricType"].text or "AverageValue"
-            if why is None or kind != "AverageValue" or scaler.high <= 1:
+            if why is None or kind != "AverageValue" or scaler.high <= 1 or scaler.formula:
                 continue
             if not any(engine_of(name) for name in signal.metrics):
                 continue

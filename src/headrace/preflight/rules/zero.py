@@ -108,7 +108,7 @@ BUSY = Rule(
 
 def _activation(scene: Scene) -> Iterator[Hit]:
     for scaler in scene.scalers:
-        for signal in scaler.signals if scaler.sleeps else ():
+        for signal in scaler.signals if scaler.sleeps and not scaler.formula else ():
             start = signal.metadata["activationThreshold"]
             target = signal.metadata["threshold"].number
             if start.number is not None and target is not None and start.number > target:
@@ -224,4 +224,26 @@ IDLE = Rule(
     ),
     check=_idle,
 )
-ZERO_RULES = (NEVER, BUSY, ACTIVATION, COOLDOWNS, UNGUARDED, IDLE)
+
+
+def _at_once(scene: Scene) -> Iterator[Hit]:
+    for scaler in _sleepers(scene):
+        if not scaler.spec["initialCooldownPeriod"]:
+            name = scaler.target["name"].text
+            message = f"applied beside a running {name}, it puts it to sleep at once if it is idle"
+            yield Hit(scaler.resource, scaler.spec["minReplicaCount"] or scaler.spec, message)
+
+
+AT_ONCE = Rule(
+    id="HR417",
+    severity="note",
+    title="asleep from the first moment",
+    what="The first replica goes before anybody has used it; cooldownPeriod does not protect it.",
+    fix="set initialCooldownPeriod above a cold start",
+    fact=Fact(
+        "A new ScaledObject with minReplicaCount 0 goes to 0 within 0.5 s, whatever the cooldown.",
+        "seen on Kubernetes 1.35 with KEDA 2.20.2; kedacore/keda#5008",
+    ),
+    check=_at_once,
+)
+ZERO_RULES = (NEVER, BUSY, ACTIVATION, COOLDOWNS, UNGUARDED, IDLE, AT_ONCE)
