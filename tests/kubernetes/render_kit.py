@@ -55,6 +55,17 @@ def files(
     return render(load_fleet(path), options or Options())
 
 
+def edited(folder: Path, *changes: tuple[str, str]) -> list[Rendered]:
+    """Render that fleet with parts of its text replaced."""
+    files(folder)
+    path = folder / "fleet.yaml"
+    text = path.read_text()
+    for old, new in changes:
+        text = text.replace(old, new)
+    path.write_text(text)
+    return render(load_fleet(path), Options())
+
+
 def example(name: str, options: Options | None = None) -> list[Rendered]:
     """Render an example."""
     return render(load_fleet(EXAMPLES / name), options or Options())

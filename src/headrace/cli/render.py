@@ -123,7 +123,7 @@ def _deliver(files: Sequence[Rendered], output: Path | None) -> None:
         typer.echo(f"headrace: warning: {head}", err=True)
     if output is None:
         pages = [one.text for one in files if one.objects[0]["kind"] != "Kustomization"]
-        typer.echo("---\n".join(pages), nl=False)
+        typer.echo("".join(pages), nl=False)
         return
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -78,7 +78,7 @@ def _floor(work: Workload, scaling: Scaling) -> Iterator[str]:
     if work.scene.options.scaler == "prometheus":
         wake = "the gateways hold its requests, and their metrics wake it"
     yield (
-        f"Scale to zero: it rests after {math.ceil(scaling.cooldown)} s without requests; {wake}."
+        f"Scale to zero: it rests after {cooldown_period(scaling)[0]} s without requests; {wake}."
         " The first answer then takes a cold start."
     )
 
