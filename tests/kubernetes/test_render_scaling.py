@@ -55,6 +55,12 @@ def test_a_fleet_that_rests_at_zero(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_what_keda_ignores_above_zero_is_left_out(tmp_path: Path) -> None:
+    spec = _spec(tmp_path, deployment="scaling: {min: 1, max: 3, cooldown: 10m}")
+    assert not {"pollingInterval", "cooldownPeriod", "initialCooldownPeriod"} & spec.keys()
+    assert spec["fallback"]["replicas"] == 1
+
+
 def test_an_older_keda_falls_back_to_the_maximum(tmp_path: Path) -> None:
     spec = _spec(tmp_path, Options(keda=Version("2.16")), deployment=ZERO)
     assert spec["fallback"] == {"failureThreshold": 3, "replicas": 3}

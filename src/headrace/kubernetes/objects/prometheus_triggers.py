@@ -97,9 +97,10 @@ def _trigger(
         "serverAddress": work.scene.options.prometheus,
         "query": scaled,
         "threshold": f"{target * scale:.10g}",
-        "activationThreshold": f"{activation * scale:.10g}",
         "ignoreNullValues": "false",
     }
+    if work.deployment.scaling.min == 0:  # above 0 there is nothing to activate
+        metadata["activationThreshold"] = f"{activation * scale:.10g}"
     notes = {
         "ignoreNullValues": "silence is an error and holds the count; by default it would be 0",
     }

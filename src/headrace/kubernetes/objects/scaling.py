@@ -97,15 +97,12 @@ def _lost(scaling: Scaling) -> Iterator[str]:
 
 def _spec(work: Workload) -> Noted:
     scaling = work.deployment.scaling
-    cooldown, why_cooldown = cooldown_period(scaling)
-    startup = math.ceil(work.deployment.lifecycle.startup)
+    rest = _rest(work, scaling)
     spec: dict[str, Any] = {
         "scaleTargetRef": work.target,
         "minReplicaCount": scaling.min,
         "maxReplicaCount": scaling.max,
-        "pollingInterval": math.ceil(scaling.polling_interval),
-        "cooldownPeriod": cooldown,
-        "initialCooldownPeriod": cooldown + startup,
+        **rest,
         "fallback": _fallback(work, scaling),
         "advanced": {
             "restoreToOriginalReplicaCount": False,
@@ -117,14 +114,35 @@ def _spec(work: Workload) -> Noted:
         "triggers": annotated(_triggers(work)),
     }
     notes = {
+        "minReplicaCount": _NO_REST if scaling.min else None,
         "maxReplicaCount": work.reasons.get("scaling.max"),
-        "cooldownPeriod": why_cooldown if scaling.min == 0 else "does nothing with a warm floor",
-        "initialCooldownPeriod": "a new ScaledObject would go to its minimum at once: here after"
-        f" lifecycle.startup ({startup} s), in which the first replica proves itself, and the"
-        " cooldown",
+        **rest.notes,
         "triggers": "; ".join(part for part in (_most(), missing(work)) if part),
     }
     return Noted(spec, notes)
+
+
+_NO_REST = "above 0, so pollingInterval and cooldownPeriod are left out: they would do nothing"
+
+
+def _rest(work: Workload, scaling: Scaling) -> Noted:
+    """Return how it wakes and rests; nothing where it never does."""
+    if scaling.min:
+        return Noted({})
+    cooldown, why = cooldown_period(scaling)
+    startup = math.ceil(work.deployment.lifecycle.startup)
+    first = (
+        "a new ScaledObject would go to its minimum at once: here after lifecycle.startup"
+        f" ({startup} s), in which the first replica proves itself, and the cooldown"
+    )
+    return Noted(
+        {
+            "pollingInterval": math.ceil(scaling.polling_interval),
+            "cooldownPeriod": cooldown,
+            "initialCooldownPeriod": cooldown + startup,
+        },
+        {"cooldownPeriod": why, "initialCooldownPeriod": first},
+    )
 
 
 def _most() -> str:
