@@ -12,6 +12,7 @@ from render_kit import example, files, kinds, objects, one
 from headrace.fleet.load import load_fleet
 from headrace.kubernetes.options import Expose, Options
 from headrace.kubernetes.render import Rendered
+from headrace.kubernetes.services import RIGHTS
 
 
 def _config(folder: Path, made: list[Rendered], name: str) -> Path:
@@ -78,16 +79,23 @@ def test_shared_parts_of_a_file_stay_shared(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_an_edited_file_replaces_the_gateways(tmp_path: Path) -> None:
-    def mark(made: list[Rendered], name: str) -> str:
-        meta = one(made, "Deployment", name)["spec"]["template"]["metadata"]
-        return str(meta["annotations"]["headrace.dev/config-sha256"])
-
+def test_an_edited_file_restarts_nothing(tmp_path: Path) -> None:
     before, after = files(tmp_path), files(tmp_path, route=", priority: high")
-    for name in ("f-gateway", "f-scaler"):
-        assert mark(before, name) != mark(after, name)
-    engines = [one(made, "Deployment", "f-d")["spec"]["template"] for made in (before, after)]
-    assert engines[0] == engines[1]
+    assert one(before, "ConfigMap", "f-config") != one(after, "ConfigMap", "f-config")
+    for name in ("f-gateway", "f-scaler", "f-d"):
+        assert one(before, "Deployment", name) == one(after, "Deployment", name)
+
+
+def test_rights_suffice_for_what_watches(tmp_path: Path) -> None:
+    assert one(files(tmp_path), "Role", "f-gateway")["rules"] == [dict(one_) for one_ in RIGHTS]
+
+
+def test_the_scaler_is_ready_once_it_knows_the_gateways(tmp_path: Path) -> None:
+    pod = one(files(tmp_path), "Deployment", "f-scaler")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"] == ["scaler", "/etc/headrace/fleet.yaml"]
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "admin"}
+    assert {"name": "admin", "containerPort": 9091} in container["ports"]
 
 
 def test_keys_come_from_a_secret(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def test_prometheus_reads_and_only_it(tmp_path: Path) -> None:
     assert _may(made, "Ingress", engine, "observability", 8000)
     assert _may(made, "Ingress", gateway, "observability", 8081)
     assert not _may(made, "Ingress", gateway, "monitoring", 8081)
+    assert _may(made, "Ingress", _pod(made, "scaler"), "observability", 9091)
 
 
 def test_prometheus_gets_the_metrics_port_where_an_engine_has_one() -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from render_kit import GPU, example, files, kinds, objects, one
 
 from headrace.engines.named import engine_named
 from headrace.gateway.control import Demand, ReplicaStats, Stats
 from headrace.gateway.metrics import LATENCY, PER_TOKEN, Metrics, health_gauges, lane_gauges
+from headrace.kubernetes.demand import Total
+from headrace.kubernetes.gateway_metrics import PodMetrics, Seen
 from headrace.kubernetes.options import Options
+from headrace.kubernetes.scaler_pages import Standing, _Figures
 
 
 def _rules(made: Any, name: str = "f-d") -> dict[str, dict[str, Any]]:
@@ -74,7 +78,13 @@ def _exported() -> str:
     stats = Stats(deployment="d", window=1.0, replicas={"p": ReplicaStats()})
     metrics = Metrics(lambda: [*lane_gauges([demand], 0, 0), *health_gauges([(stats, False)])])
     metrics.of("r", "d")
-    return generate_latest(metrics.registry).decode()
+    seen = Seen({"d": Counter(ready=1)}, {"d": 0}, 0, 0)
+    metrics.registry.register(PodMetrics(lambda: seen))
+    total = Total(demand)
+    standing = Standing(True, 1, 0, {"d": total}, 0, 0, 0, 0)
+    scaler = CollectorRegistry()
+    scaler.register(_Figures(lambda: standing))
+    return f"{generate_latest(metrics.registry).decode()}{generate_latest(scaler).decode()}"
 
 
 @pytest.mark.parametrize("scaler", ["external", "prometheus"])
@@ -89,9 +99,9 @@ def test_every_metric_of_ours_in_a_query_is_exported_with_its_labels(
     used = re.findall(r"(headrace_\w+)\{([^}]*)\}", text)
     assert len(used) > 10
     for name, labels in used:
-        series = re.findall(rf"^{name}\{{([^}}]*)\}} ", page, re.MULTILINE)
+        series = re.findall(rf"^{name}(?:\{{([^}}]*)\}})? ", page, re.MULTILINE)
         known = {label for found in series for label in re.findall(r"(\w+)=", found)}
-        asked = set(re.findall(r"(\w+)=", labels)) - {"namespace"}  # Prometheus adds that one
+        asked = set(re.findall(r"(\w+)=", labels)) - {"namespace", "container"}  # Prometheus' own
         if not series:  # a counter or histogram without a request yet
             kind = re.search(
                 rf"^# TYPE {re.sub('_(bucket|count|total)$', '', name)}", page, re.MULTILINE
@@ -134,6 +144,7 @@ def test_monitors_read_the_port_and_path_of_the_engine() -> None:
     }
     assert found == {
         "gateway": ("admin", "/metrics"),
+        "scaler": ("admin", "/metrics"),
         "vllm-a": ("http", "/metrics"),
         "tgi-a": ("metrics", "/metrics"),
         "sglang-a": ("http", "/metrics"),

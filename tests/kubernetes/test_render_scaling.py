@@ -103,8 +103,7 @@ def test_the_queue_of_the_engine(tmp_path: Path) -> None:
     assert queue["metricType"] == "AverageValue"
     assert metadata["query"] == (
         'sum(vllm:num_requests_waiting{namespace="f",headrace_dev_deployment="d"}) or'
-        ' (0 * sum(headrace_held{namespace="f",deployment="d"}) unless'
-        ' count(headrace_replica_running{namespace="f",deployment="d"}))'
+        ' (0 * (sum(headrace_pods{namespace="f",deployment="d",state="ready"}) == 0))'
     )
 
 

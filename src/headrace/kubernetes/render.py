@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from headrace.fleet.load import FleetFile, raise_problems
 from headrace.fleet.problems import Problem
-from headrace.kubernetes import yaml
+from headrace.kubernetes import names, yaml
 from headrace.kubernetes.notes import Noted
 from headrace.kubernetes.objects import (
     config,
     engine,
     exposure,
+    fleet_rules,
     gateway,
     monitoring,
     network,
@@ -93,7 +94,7 @@ def _files(scene: Scene, found: Sequence[Workload]) -> Iterator[Rendered]:
     for work in found:
         yield from _deployment(work)
     yield _file("30-gateway.yaml", "the gateways", _gateway(scene))
-    yield _file("40-scaler.yaml", "tells KEDA what there is to do", scaler_objects.objects(scene))
+    yield _file("40-scaler.yaml", "tells KEDA what there is to do", _scaler(scene))
     yield _file("50-network.yaml", "who may talk to whom", network.objects(scene, found))
 
 
@@ -102,8 +103,15 @@ def _file(path: str, title: str, objects: Sequence[Noted]) -> Rendered:
 
 
 def _gateway(scene: Scene) -> list[Noted]:
-    watched = [monitoring.gateway_monitor(scene)] if scene.watched else []
+    monitor = monitoring.own_monitor(scene, names.GATEWAY)
+    watched = [monitor, fleet_rules.gateway_rules(scene)] if scene.watched else []
     return [*gateway.objects(scene), *exposure.objects(scene), *watched]
+
+
+def _scaler(scene: Scene) -> list[Noted]:
+    made = scaler_objects.objects(scene)
+    watched = [monitoring.own_monitor(scene, names.SCALER)] if made and scene.watched else []
+    return [*made, *watched]
 
 
 def _deployment(work: Workload) -> Iterator[Rendered]:

@@ -1,12 +1,12 @@
 """The namespace, and the fleet file as Headrace's own Pods read it: settled, at cluster addresses.
 
 What the file leaves open is filled in before, so that every Pod means the same fleet, whatever it
-could find out about models; its comments stay.
+could find out about models; its comments stay. They read it again when it changes, so an edit of
+routes or limits restarts nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 from typing import Any
 
@@ -19,8 +19,6 @@ from headrace.kubernetes.objects.security import level
 from headrace.kubernetes.objects.storage import KEYS_FILE
 from headrace.planning.flags import Flag
 
-MARK = "headrace.dev/config-sha256"
-"""Annotation of Pods that read the ConfigMap: a changed file replaces them one by one."""
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a Pod, which a NetworkPolicy guards
 
 
@@ -47,12 +45,6 @@ def _gateway(*, has_keys: bool) -> dict[str, Any]:
     ports = {"port": names.API_PORT, "admin_port": names.ADMIN_PORT}
     found = {"host": _EVERYWHERE, "admin_host": _EVERYWHERE, **ports}
     return found | ({"keys": KEYS_FILE} if has_keys else {})
-
-
-def mark(scene: Scene) -> dict[str, str]:
-    """Return the annotation that changes with the file."""
-    digest = hashlib.sha256(f"{scene.text}\0{scene.lock}".encode()).hexdigest()
-    return {MARK: digest[:16]}
 
 
 def namespace(scene: Scene, *, roots: bool) -> Noted:

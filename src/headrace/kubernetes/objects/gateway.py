@@ -12,7 +12,7 @@ from typing import Any
 from headrace.gateway.control import Limits
 from headrace.kubernetes import names
 from headrace.kubernetes.notes import Noted
-from headrace.kubernetes.objects import config, security, storage
+from headrace.kubernetes.objects import security, storage
 from headrace.kubernetes.objects.lifecycle import EXIT, SPREAD
 from headrace.kubernetes.objects.placement import gateway_spread
 from headrace.kubernetes.objects.scene import Scene
@@ -77,7 +77,7 @@ def _deployment(scene: Scene) -> Noted:
                 "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
             },
             "template": {
-                "metadata": {"labels": labels, "annotations": config.mark(scene)},
+                "metadata": {"labels": labels},
                 "spec": _pod(scene, drain),
             },
         },

@@ -27,13 +27,11 @@ def objects(work: Workload) -> list[Noted]:
     return [_monitor(meta, selector, {"port": port, "path": path}, (names.DEPLOYMENT, target))]
 
 
-def gateway_monitor(scene: Scene) -> Noted:
-    """Return the PodMonitor of the gateways; their series exist at zero replicas."""
-    meta = scene.meta(names.gateway(scene.name), names.GATEWAY, names.GATEWAY)
-    selector = names.selector(scene.name, names.GATEWAY)
-    made = _monitor(meta, selector, {"port": "admin", "path": "/metrics"}, (names.PART_OF, ""))
-    made["spec"]["podMetricsEndpoints"][0]["honorLabels"] = False
-    return made
+def own_monitor(scene: Scene, component: str) -> Noted:
+    """Return the PodMonitor of gateways or scalers; their series exist at zero replicas."""
+    meta = scene.meta(f"{scene.name}-{component}", component, component)
+    selector = names.selector(scene.name, component)
+    return _monitor(meta, selector, {"port": "admin", "path": "/metrics"}, (names.PART_OF, ""))
 
 
 def _monitor(

@@ -167,7 +167,10 @@ def _traces(scene: Scene) -> Iterator[tuple[dict[str, Any], str]]:
 
 def _scaler(scene: Scene) -> Noted:
     keda = {"namespaceSelector": {"matchLabels": {_NAMESPACE: scene.options.keda_namespace}}}
-    ingress = [({"from": [keda], "ports": _ports([names.SCALER_PORT])}, "KEDA asks over gRPC")]
+    ingress = [
+        ({"from": [keda], "ports": _ports([names.SCALER_PORT])}, "KEDA asks over gRPC"),
+        ({"from": [_prometheus(scene)], "ports": _ports([names.SCALER_HEALTH_PORT])}, "metrics"),
+    ]
     egress = [
         (
             {"to": [_pods(scene, names.GATEWAY)], "ports": _ports([names.ADMIN_PORT])},

@@ -43,11 +43,17 @@ def gateway_labels(work: Workload, route: str | None = None) -> str:
     return found if route is None else f'{found},route="{route}"'
 
 
+def ready(work: Workload) -> str:
+    """Return a selector of the Pods that each gateway may send requests to."""
+    return select("headrace_pods", f'{gateway_labels(work)},state="ready"')
+
+
 def at_rest(work: Workload) -> str:
-    """Return 0 while the gateways say that there is no replica, else nothing."""
-    labels = gateway_labels(work)
-    held, there = select("headrace_held", labels), select("headrace_replica_running", labels)
-    return f"(0 * sum({held}) unless count({there}))"
+    """Return 0 while the gateways say that no Pod is ready, else nothing.
+
+    They send nothing then, so there is nothing inside engines: at zero, and during a cold start.
+    """
+    return f"(0 * (sum({ready(work)}) == 0))"
 
 
 def queue(work: Workload) -> str | None:

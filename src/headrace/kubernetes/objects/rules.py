@@ -63,6 +63,7 @@ def _failures(work: Workload) -> Iterator[Failure]:
     yield _held(work)
     yield _at_maximum(work)
     yield _untrusted(work)
+    yield _wrong(work)
     yield _breaking(work)
     yield from _silent(work)
     yield from _full(work)
@@ -90,7 +91,7 @@ def _held(work: Workload) -> Failure:
 
 def _at_maximum(work: Workload) -> Failure:
     most = work.deployment.scaling.max
-    there = f"count(count by (replica) ({_ours(work, 'headrace_replica_running')}))"
+    there = f"max({queries.ready(work)})"
     return Failure(
         "HeadraceQueueAtMaximum",
         f"sum({_ours(work, 'headrace_queued')}) > 0 and {there} >= {most}",
@@ -113,6 +114,17 @@ def _untrusted(work: Workload) -> Failure:
     )
 
 
+def _wrong(work: Workload) -> Failure:
+    return Failure(
+        "HeadraceWrongAnswers",
+        f"sum(increase({_ours(work, 'headrace_wrong_answers_total')}[15m])) > 0",
+        "0m",
+        "page",
+        "a Pod answers the known prompt wrongly and gets no requests; delete it, and find out why",
+        "its probes are content: weights, quantization or a GPU may be broken",
+    )
+
+
 def _breaking(work: Workload) -> Failure:
     return Failure(
         "HeadraceStreamsBreak",
@@ -131,7 +143,7 @@ def _silent(work: Workload) -> Iterator[Failure]:
     series = queries.select(metric, queries.engine_labels(work))
     yield Failure(
         "HeadraceEngineMetricsMissing",
-        f"count({_ours(work, 'headrace_replica_running')}) unless count({series})",
+        f"sum({queries.ready(work)}) > 0 unless count({series})",
         "5m",
         "page",
         f"the gateways have replicas, but Prometheus has no {metric.partition('{')[0]}, so scaling"

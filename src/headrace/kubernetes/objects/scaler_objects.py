@@ -10,7 +10,7 @@ from typing import Any
 
 from headrace.kubernetes import names
 from headrace.kubernetes.notes import Noted
-from headrace.kubernetes.objects import config, gateway, security, storage
+from headrace.kubernetes.objects import gateway, security, storage
 from headrace.kubernetes.objects.scene import Scene
 
 REPLICAS = 2
@@ -35,7 +35,7 @@ def _deployment(scene: Scene) -> Noted:
         "replicas": REPLICAS,
         "selector": {"matchLabels": names.selector(scene.name, names.SCALER)},
         "template": {
-            "metadata": {"labels": labels, "annotations": config.mark(scene)},
+            "metadata": {"labels": labels},
             "spec": _pod(scene),
         },
     }
@@ -46,23 +46,26 @@ def _deployment(scene: Scene) -> Noted:
 
 def _pod(scene: Scene) -> Noted:
     mounted = [storage.config_volume(scene), storage.temporary()]
-    probe = {"tcpSocket": {"port": "grpc"}, "periodSeconds": 5}
     container = Noted(
         {
             "name": names.SCALER,
             "image": scene.options.image,
             "args": ["scaler", names.CONFIG_FILE],
             "env": gateway.environment(_STATE),
-            "ports": [{"name": "grpc", "containerPort": names.SCALER_PORT}],
-            "readinessProbe": probe,
-            "livenessProbe": probe | {"periodSeconds": 10, "failureThreshold": 6},
+            "ports": [
+                {"name": "grpc", "containerPort": names.SCALER_PORT},
+                {"name": "admin", "containerPort": names.SCALER_HEALTH_PORT},
+            ],
+            "readinessProbe": _probe("/readyz", 2, 2),
+            "livenessProbe": _probe("/healthz", 10, 6),
             "resources": {
                 "requests": {"cpu": "100m", "memory": "192Mi"},
                 "limits": {"memory": "512Mi"},
             },
             "securityContext": security.container(security.HEADRACE_USER),
             "volumeMounts": storage.mounts(mounted),
-        }
+        },
+        {"readinessProbe": "503 until it knows the gateways: what it said before would be a guess"},
     )
     return Noted(
         {
@@ -76,6 +79,15 @@ def _pod(scene: Scene) -> Noted:
         },
         {"automountServiceAccountToken": "it finds the gateways by their EndpointSlices"},
     )
+
+
+def _probe(path: str, period: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "admin"},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
 
 
 def _service(scene: Scene) -> Noted:
