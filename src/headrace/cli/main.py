@@ -12,9 +12,12 @@ import sys
 import typer
 
 from headrace.cli import (
+    apply,
     calibrate,
     choose,
     compare,
+    delete,
+    diff,
     down,
     drill,
     emulate,
@@ -62,6 +65,9 @@ app.command()(rollout.rollout)
 app.command()(reload.reload)
 app.command()(down.down)
 app.command()(render.render)
+app.command()(diff.diff)
+app.command()(apply.apply)
+app.command()(delete.delete)
 app.command()(request.request)
 app.command()(requests.requests)
 app.command()(compare.compare)

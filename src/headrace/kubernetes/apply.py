@@ -6,7 +6,7 @@ reason, is completed by the next one. `follow.py` then watches it start.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from headrace.kubernetes.cluster import Cluster
@@ -14,10 +14,13 @@ from headrace.kubernetes.diff import Changes, Difference, by_manager
 from headrace.kubernetes.errors import ConflictError
 from headrace.kubernetes.handover import hand_over
 from headrace.kubernetes.order import stage_of
-from headrace.kubernetes.resource import kind_of
+from headrace.kubernetes.removing import remove
+from headrace.kubernetes.resource import Object, called, kind_of
 
 Tell = Callable[[str, str], None]
 """Takes a subject and what happened to it."""
+_MARGIN = 120.0
+"""Seconds beyond their Pods' grace for leftovers to go."""
 _DONE = {"new": "created", "changed": "changed", "same": "unchanged"}
 
 
@@ -47,10 +50,24 @@ async def apply(
         sent.done += 1
         if one.what != "same":
             tell(stage_of(one.object), f"{one.name} {_DONE[one.what]}")
-    for one in gone:
-        await cluster.delete(changes.kinds[kind_of(one.object)], one.object)
+
+    def told(one: Object) -> None:
         sent.done += 1
-        tell("removed", f"{one.name}: ours, and not in the file any more")
+        tell("removed", f"{called(one)}: ours, and not in the file any more")
+
+    leftovers = [one.object for one in gone]
+    await remove(cluster, changes.kinds, leftovers, told, limit=grace_of(leftovers) + _MARGIN)
+
+
+def grace_of(objects: Iterable[Object]) -> float:
+    """Return the longest time that Pods of these objects may take to end, in seconds."""
+    found = [0.0]
+    for one in objects:
+        spec = one.get("spec") or {}
+        group = spec.get("leaderWorkerTemplate") or {}
+        template = spec.get("template") or group.get("workerTemplate") or {}
+        found.append(float((template.get("spec") or {}).get("terminationGracePeriodSeconds") or 0))
+    return max(found)
 
 
 async def _send(cluster: Cluster, changes: Changes, one: Difference, *, force: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from headrace.kubernetes import yaml
 from headrace.kubernetes.cluster import Cluster
 from headrace.kubernetes.discovery import Kinds, discover, require
-from headrace.kubernetes.errors import ConflictError, FieldConflict, RejectedError
+from headrace.kubernetes.errors import ConflictError, FieldConflict, ForbiddenError, RejectedError
 from headrace.kubernetes.handover import KEEPER, kept_count
 from headrace.kubernetes.hidden import Hiding
 from headrace.kubernetes.names import FIELD_MANAGER
@@ -72,14 +72,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Changes:
-    """All differences in the order of sending, what goes last; `new_namespace`: it is not there.
-
-    What would be in a namespace that is not there has not been seen by the server yet.
-    """
+    """All differences in the order of sending, removals last; `notes` say what was not seen."""
 
     kinds: Kinds
     differences: tuple[Difference, ...]
-    new_namespace: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def any(self) -> bool:
@@ -110,31 +107,59 @@ async def find_changes(cluster: Cluster, wanted: Wanted) -> Changes:
     versions = {kind_of(one)[0] for one in wanted.objects} | {version for version, _ in MADE}
     kinds = await discover(cluster, versions)
     require(wanted.objects, kinds)
-    space = await cluster.get(NAMESPACES, wanted.namespace, "")
-    going = space is not None and "deletionTimestamp" in space["metadata"]
-    if going:
-        raise RejectedError(
-            f"namespace {wanted.namespace} is still being deleted; repeat this when it is gone"
-        )
+    space = await _namespace(cluster, wanted.namespace)
+    objects = ordered(wanted.objects)
+    if space.hidden:
+        objects = [one for one in objects if one["kind"] != NAMESPACES.kind]
+    found = await _all(cluster, kinds, objects, new=not space.there)
+    there = await find_ours(cluster, kinds, wanted.namespace, wanted.fleet) if space.there else []
+    gone = [Difference("removed", one, one, None) for one in leftovers(there, wanted.objects)]
+    return Changes(kinds, (*found, *gone), space.notes)
+
+
+@dataclass(frozen=True)
+class _Space:
+    """Whether the namespace is there; `hidden`: the caller may not look, so it has to be."""
+
+    there: bool
+    hidden: bool = False
+    notes: tuple[str, ...] = ()
+
+
+async def _namespace(cluster: Cluster, name: str) -> _Space:
+    try:
+        found = await cluster.get(NAMESPACES, name, "")
+    except ForbiddenError:
+        note = f"you may not look at namespaces, so namespace {name} is taken as it is"
+        return _Space(there=True, hidden=True, notes=(note,))
+    if found is None:
+        note = "the namespace is new, so the API server could not check what goes into it"
+        return _Space(there=False, notes=(note,))
+    if "deletionTimestamp" in found["metadata"]:
+        raise RejectedError(f"namespace {name} is still being deleted; repeat this when it is gone")
+    return _Space(there=True)
+
+
+async def _all(
+    cluster: Cluster, kinds: Kinds, objects: Iterable[Object], *, new: bool
+) -> list[Difference]:
+    """Return each object's difference; RejectedError with everything that the server refuses."""
     limit = asyncio.Semaphore(_AT_ONCE)
 
     async def one_of(one: Object) -> Difference | RejectedError:
+        if new:
+            return Difference("new", one, None, one)
         async with limit:
-            if space is None:
-                return Difference("new", one, None, one)
             try:
                 return await _difference(cluster, kinds, one)
             except RejectedError as error:
                 return error
 
-    found = await asyncio.gather(*(one_of(one) for one in ordered(wanted.objects)))
-    refused = [one for one in found if isinstance(one, RejectedError)]
+    found = await asyncio.gather(*(one_of(one) for one in objects))
+    refused = [str(one) for one in found if isinstance(one, RejectedError)]
     if refused:
-        raise RejectedError("\n  ".join(["nothing was changed:", *(str(one) for one in refused)]))
-    there = await find_ours(cluster, kinds, wanted.namespace, wanted.fleet) if space else []
-    gone = [Difference("removed", one, one, None) for one in leftovers(there, wanted.objects)]
-    kept = [one for one in found if isinstance(one, Difference)]
-    return Changes(kinds, (*kept, *gone), new_namespace=space is None)
+        raise RejectedError("\n  ".join(["nothing was changed:", *refused]))
+    return [one for one in found if isinstance(one, Difference)]
 
 
 async def _difference(cluster: Cluster, kinds: Kinds, one: Object) -> Difference:

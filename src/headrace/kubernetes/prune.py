@@ -48,6 +48,6 @@ async def find_ours(cluster: Cluster, kinds: Kinds, namespace: str, fleet: str) 
 
 
 def leftovers(there: Iterable[Object], wanted: Iterable[Object]) -> list[Object]:
-    """Return what is there and not wanted, in the order in which it should go."""
+    """Return what is there and not wanted; `removing.py` has the order in which it goes."""
     kept = {identity(one) for one in wanted}
-    return [one for one in reversed(list(there)) if identity(one) not in kept]
+    return [one for one in there if identity(one) not in kept]

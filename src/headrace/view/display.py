@@ -188,7 +188,7 @@ def _row(replica: ReplicaStatus) -> tuple[str | Text, ...]:
         Text(replica.state, style=_COLOURS.get(replica.state, "cyan")),
         f"{replica.age:.0f} s",
         phases(replica),
-        f"{replica.in_flight}/{replica.room}",
+        "" if replica.in_flight is None else f"{replica.in_flight}/{replica.room}",
         "",
     )
 

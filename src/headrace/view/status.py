@@ -21,7 +21,10 @@ class Phase(msgspec.Struct, frozen=True):
 
 
 class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One replica; `phase` and `in_phase` say what a starting one does now and for how long."""
+    """One replica; `phase` and `in_phase` say what a starting one does now and for how long.
+
+    `in_flight` is None where nobody could say; a `room` of 0 has no bound that is known.
+    """
 
     id: str
     state: State
@@ -31,7 +34,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     phases: tuple[Phase, ...]
     pid: int | None
     port: int | None
-    in_flight: int
+    in_flight: int | None
     room: int
     restarts: int
     log: str
@@ -85,7 +88,9 @@ class RolloutStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole fleet; `gateway_pid` is None while the gateway is being restarted.
+    """The whole fleet; `pid` is its supervisor's, 0 in a cluster.
+
+    `gateway_pid` is None while the gateway is being restarted, and in a cluster.
 
     `admin` is where /metrics is; `finishing` counts replaced gateways that still finish streams;
     `note` is something that happened before this start. `plain` is a model that a request without

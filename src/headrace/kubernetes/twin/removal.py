@@ -7,6 +7,7 @@ how fast: with `slow` nothing that has a grace or a finalizer goes before `finis
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from headrace.kubernetes.resource import NAMESPACES, PODS, Object, Resource
@@ -24,7 +25,6 @@ class Removal:
         self.slow = False
         """Whether deleted objects wait for `finish`."""
         self._store = store
-        self._finishing = False
 
     def delete(self, resource: Resource, namespace: str, name: str, options: Object) -> Object:
         """Begin to delete an object; return it as it is then."""
@@ -49,26 +49,17 @@ class Removal:
 
     def finish(self) -> None:
         """Let everything go that waits to, until nothing more can."""
-        self._finishing = True
-        while any(self._step(key) for key in self._store.places()):
-            pass
-        self._finishing = False
-
-    def sweep(self) -> None:
-        """Let go what nothing holds: what a real cluster does within a moment even when slow."""
         while any(self._step(key) for key in self._store.places()):
             pass
 
     def _step(self, key: Key) -> bool:
-        resource, namespace, name = key
-        one = self._store.get(resource, namespace, name)
-        if one is None:
+        meta = self._store.meta(key)
+        if meta is None:
             return False
-        if "deletionTimestamp" not in one["metadata"]:
-            return self._orphaned(key, one)
-        if self.slow and not self._finishing:
-            return False
-        return self._released(key, one)
+        if "deletionTimestamp" not in meta:
+            return self._orphaned(key, meta)
+        one = self._store.get(*key)
+        return one is not None and self._released(key, one)
 
     def _released(self, key: Key, one: dict[str, Any]) -> bool:
         resource, namespace, name = key
@@ -86,11 +77,10 @@ class Removal:
         self._store.remove(resource, namespace, name)
         return True
 
-    def _orphaned(self, key: Key, one: Object) -> bool:
+    def _orphaned(self, key: Key, meta: Mapping[str, Any]) -> bool:
         """Mark an object whose owners are all gone."""
-        owners = one["metadata"].get("ownerReferences") or []
-        there = {other["metadata"]["uid"] for other in self._store.all()}
-        if not owners or any(owner["uid"] in there for owner in owners):
+        owners = meta.get("ownerReferences") or []
+        if not owners or self._store.uids() & {owner["uid"] for owner in owners}:
             return False
         return self._mark(key)
 
@@ -108,13 +98,14 @@ class Removal:
         return [key for key in self._store.places() if key[1] == namespace]
 
     def _dependants(self, uid: str) -> list[Key]:
-        found = []
-        for key in self._store.places():
-            one = self._store.get(*key)
-            owners = (one or {}).get("metadata", {}).get("ownerReferences") or []
-            if any(owner["uid"] == uid for owner in owners):
-                found.append(key)
-        return found
+        return [
+            key
+            for key in self._store.places()
+            if any(
+                owner["uid"] == uid
+                for owner in (self._store.meta(key) or {}).get("ownerReferences") or []
+            )
+        ]
 
 
 def _grace(resource: Resource, one: Object) -> int:

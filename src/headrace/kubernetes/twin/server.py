@@ -91,7 +91,7 @@ class Twin:
         try:
             while (asked := await _read(reader)) is not None:
                 self.asked.append(asked)
-                await self._answer(asked, writer)
+                await self._answer(asked, reader, writer)
                 await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             writer.transport.abort()
@@ -99,7 +99,9 @@ class Twin:
             self._clients.pop(writer, None)
             writer.close()
 
-    async def _answer(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
+    async def _answer(
+        self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         try:
             if self.before is not None:
                 await self.before(asked)
@@ -114,11 +116,13 @@ class Twin:
             return
         self._watches.add(writer)
         try:
-            await self._serve(found, writer)
+            await self._serve(found, reader, writer)
         finally:
             self._watches.discard(writer)
 
-    async def _serve(self, watched: Watched, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self, watched: Watched, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """Stream events until the watch's time is over or its client leaves."""
         writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -126,7 +130,7 @@ class Twin:
         )
         version = watched.version
         end = asyncio.get_running_loop().time() + watched.seconds
-        while asyncio.get_running_loop().time() < end and not writer.is_closing():
+        while asyncio.get_running_loop().time() < end and not _left(reader, writer):
             written = self.store.written
             if version < self.store.oldest:
                 told = f"too old resource version: {version} ({self.store.oldest})"
@@ -142,7 +146,12 @@ class Twin:
                     await written.wait()
             except TimeoutError:
                 _bookmark(writer, watched, version)
-        writer.write(b"0\r\n\r\n")
+        if not _left(reader, writer):
+            writer.write(b"0\r\n\r\n")
+
+
+def _left(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    return reader.at_eof() or writer.is_closing()
 
 
 def _bookmark(writer: asyncio.StreamWriter, watched: Watched, version: int) -> None:

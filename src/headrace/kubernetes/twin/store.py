@@ -70,6 +70,15 @@ class Store:
         """Return where all objects are."""
         return list(self._objects)
 
+    def meta(self, place: Key) -> Mapping[str, Any] | None:
+        """Return an object's metadata to look at, None if it is not there."""
+        found = self._objects.get(place)
+        return None if found is None else found["metadata"]
+
+    def uids(self) -> set[str]:
+        """Return which objects there are."""
+        return {one["metadata"]["uid"] for one in self._objects.values()}
+
     def since(self, version: int, resource: Resource) -> Iterator[Event]:
         """Yield writes of a kind after a version."""
         yield from (
