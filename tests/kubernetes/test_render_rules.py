@@ -174,3 +174,9 @@ def test_without_prometheus_nothing_of_it_is_there(tmp_path: Path) -> None:
     assert not {"PodMonitor", "PrometheusRule"} & kinds(made)
     triggers = one(made, "ScaledObject", "f-d")["spec"]["triggers"]
     assert [one_["type"] for one_ in triggers] == ["external-push"]
+
+
+def test_alerts_of_two_fleets_are_told_apart(tmp_path: Path) -> None:
+    for name in ("f-d", "f-gateway"):
+        for rule in _rules(files(tmp_path, route=", slo: {ttft: 1s}"), name).values():
+            assert rule["labels"]["fleet"] == "f"

@@ -75,7 +75,7 @@ def _alert(work: Workload, route: str, promise: _Promise, burn: Burn) -> tuple[N
     rule: dict[str, Any] = {
         "alert": alert,
         "expr": expr,
-        "labels": {"severity": burn.severity, "route": route},
+        "labels": {"severity": burn.severity, "fleet": work.scene.name, "route": route},
         "annotations": {"summary": summary},
     }
     return Noted(rule), _bucket_note(promise)

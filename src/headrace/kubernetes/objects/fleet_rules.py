@@ -32,6 +32,7 @@ def _rules(scene: Scene) -> Iterator[tuple[dict[str, Any], str]]:
     gateways = f'{labels},container="{names.GATEWAY}"'
     yield (
         _alert(
+            scene,
             "HeadraceGatewaysMissing",
             f"absent(headrace_connections{{{gateways}}})",
             "5m",
@@ -41,6 +42,7 @@ def _rules(scene: Scene) -> Iterator[tuple[dict[str, Any], str]]:
     )
     yield (
         _alert(
+            scene,
             "HeadraceEndpointsRefused",
             f"sum(increase(headrace_endpoint_failures_total{{{gateways}}}[10m])) > 5",
             "0m",
@@ -51,6 +53,7 @@ def _rules(scene: Scene) -> Iterator[tuple[dict[str, Any], str]]:
     )
     yield (
         _alert(
+            scene,
             "HeadraceFileRefused",
             f"sum(increase(headrace_file_refusals_total{{{gateways}}}[1h])) > 0",
             "0m",
@@ -63,6 +66,7 @@ def _rules(scene: Scene) -> Iterator[tuple[dict[str, Any], str]]:
         unknown = f'headrace_scaler_unknown{{{labels},container="{names.SCALER}"}}'
         yield (
             _alert(
+                scene,
                 "HeadraceDemandUnknown",
                 f"min by (deployment) (max_over_time({unknown}[2m])) > 0",
                 "2m",
@@ -72,11 +76,11 @@ def _rules(scene: Scene) -> Iterator[tuple[dict[str, Any], str]]:
         )
 
 
-def _alert(name: str, expr: str, wait: str, summary: str) -> dict[str, Any]:
+def _alert(scene: Scene, name: str, expr: str, wait: str, summary: str) -> dict[str, Any]:
     return {
         "alert": name,
         "expr": expr,
         "for": wait,
-        "labels": {"severity": "page"},
+        "labels": {"severity": "page", "fleet": scene.name},
         "annotations": {"summary": summary},
     }

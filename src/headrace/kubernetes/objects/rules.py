@@ -54,7 +54,11 @@ def _alert(work: Workload, failure: Failure) -> dict[str, Any]:
         "alert": failure.name,
         "expr": failure.expr,
         "for": failure.wait,
-        "labels": {"severity": failure.severity, "deployment": work.deployment_name},
+        "labels": {
+            "severity": failure.severity,
+            "fleet": work.scene.name,
+            "deployment": work.deployment_name,
+        },
         "annotations": {"summary": f"{work.deployment_name}: {failure.summary}"},
     }
 
