@@ -8,8 +8,9 @@ or lists anew and tells what vanished meanwhile as deleted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
@@ -55,7 +56,7 @@ class Watch:
         self._cluster, self._scope, self._pauses = cluster, scope, pauses
         self._version = ""
 
-    async def __aiter__(self) -> AsyncIterator[Change]:
+    async def __aiter__(self) -> AsyncGenerator[Change, None]:
         """Yield changes until the listener has enough.
 
         ForbiddenError and CredentialsError end it: no patience mends these.
@@ -66,9 +67,10 @@ class Watch:
                 if not self._version:
                     for change in await self._listed():
                         yield change
-                async for change in self._follow():
-                    fruitless = 0
-                    yield change
+                async with contextlib.aclosing(self._follow()) as changes:
+                    async for change in changes:
+                        fruitless = 0
+                        yield change
             except ExpiredError:
                 self._version = ""
             except (UnreachableError, UnavailableError):
@@ -87,7 +89,7 @@ class Watch:
         self.known, self._version = now, found.version
         return [*changes, Change("listed", {})]
 
-    async def _follow(self) -> AsyncIterator[Change]:
+    async def _follow(self) -> AsyncGenerator[Change, None]:
         scope = self._scope
         params = {
             "watch": "true",

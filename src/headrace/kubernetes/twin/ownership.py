@@ -56,7 +56,7 @@ def applied(
         raise conflict([(_whom(who, live), fields.words(path)) for who, path in taken])
     lost = {path for _, path in taken}
     others = {who: frozenset(own - lost) for who, own in others.items()}
-    for path in sorted(before.get(me, frozenset()) - claimed, key=len, reverse=True):
+    for path in sorted(before.get(me, frozenset()) - claimed, key=len):  # items before their fields
         if not any(path in own for own in others.values()):
             _remove(result, path)
     merged = _merged(result, wanted, custom=custom)

@@ -119,8 +119,9 @@ class Store:
         space, name = one["metadata"].get("namespace", ""), one["metadata"]["name"]
         live = self._objects.get((resource, space, name))
         new = with_defaults(resource, copy.deepcopy(dict(one)))
-        new["metadata"].setdefault("uid", str(uuid.uuid4()))
-        new["metadata"].setdefault("creationTimestamp", now())
+        old = live["metadata"] if live else {}
+        new["metadata"].setdefault("uid", old.get("uid") or str(uuid.uuid4()))
+        new["metadata"].setdefault("creationTimestamp", old.get("creationTimestamp") or now())
         before = live or {"metadata": {}}
         owners = updated(before, new, manager, subresource)
         return self._kept(resource, live, new, owners)
