@@ -38,6 +38,8 @@ PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 _TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 _PAGE = 500
 _LONGEST_ADVICE = 10.0
+_NO_TOKEN = (ConfigError, OSError, ValueError, KeyError, TypeError)
+"""What a credential plug-in ends in that cannot be run, fails, or answers with no token."""
 Propagation = Literal["Foreground", "Background", "Orphan"]
 Params = Mapping[str, str]
 
@@ -178,7 +180,7 @@ class Cluster:
                 yield answer.aiter_lines()
         except httpx2.TransportError as error:
             raise self._unreachable(error) from error
-        except (ConfigError, FileNotFoundError) as error:
+        except _NO_TOKEN as error:
             raise self._no_credentials(error) from error
 
     async def _ask(
@@ -212,7 +214,7 @@ class Cluster:
             answer = await self._http.send(request)
         except httpx2.TransportError as error:
             raise self._unreachable(error) from error
-        except (ConfigError, FileNotFoundError) as error:
+        except _NO_TOKEN as error:
             raise self._no_credentials(error) from error
         if answer.status_code == HTTPStatus.NOT_FOUND:
             return None
@@ -237,7 +239,8 @@ class Cluster:
         )
 
     def _no_credentials(self, error: Exception) -> ContextError:
-        return ContextError(f"no credentials for {self.context}: {error}")
+        said = "its credential plug-in gave no token" if isinstance(error, KeyError) else error
+        return ContextError(f"no credentials for {self.context}: {said}")
 
 
 def _advised(error: ClusterError, pause: float) -> float:
