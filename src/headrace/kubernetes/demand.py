@@ -66,20 +66,20 @@ class DemandBooks:
 
     def total(self, deployment: str, now: float) -> Total:
         """Return the sum over all gateways."""
-        counted = [one for one in self._gateways.values() if not self._has_no_clients(one, now)]
-        told = [one.demands[deployment] for one in counted if deployment in one.demands]
+        fresh = [one.demands for one in self._gateways.values() if self._is_fresh(one, now)]
+        told = [demands[deployment] for demands in fresh if deployment in demands]
         silent = [
-            f"gateway {name} {self._silence(one, now)}"
-            for name, one in sorted(self._gateways.items())
-            if one in counted and not self._is_fresh(one, now)
+            f"gateway {name} {self._silence(self._gateways[name], now)}"
+            for name in self.silent(now)
         ]
         return Total(added(deployment, told), _unknown(deployment, silent, told))
 
-    def silent(self, now: float) -> int:
-        """Return how many gateways are counted without a fresh answer."""
-        return sum(
-            not self._is_fresh(one, now) and not self._has_no_clients(one, now)
-            for one in self._gateways.values()
+    def silent(self, now: float) -> list[str]:
+        """Return the gateways that may have clients and whose last word is too old."""
+        return sorted(
+            name
+            for name, one in self._gateways.items()
+            if not self._is_fresh(one, now) and not self._has_no_clients(one, now)
         )
 
     @property

@@ -118,7 +118,7 @@ class _Scaler:
         return Standing(
             synced=self._synced,
             gateways=self._books.known,
-            silent=self._books.silent(time.monotonic()),
+            silent=len(self._books.silent(time.monotonic())),
             totals={name: self._total(name) for name in self._files.edition.served},
             failures=self._asking.failures,
             errors=self._service.errors,
