@@ -199,6 +199,20 @@ def test_token_counts_are_written_together_and_places_at_once(file: Path) -> Non
     two.close()
 
 
+def test_places_are_written_with_the_token_counts_while_most_are_free(file: Path) -> None:
+    waiting: list[object] = []
+    one = Ledger(str(file), clock=Clock(), later=lambda _, call: waiting.append(call))
+    two = Ledger(str(file), clock=Clock())
+    key = subject(concurrency=10)
+    for grant in [granted(one.admit([key], 0, None)) for _ in range(4)]:
+        grant.settle(0, 0)
+    assert admitted(two, key, times=8) == 6  # the other's 4 are not written back yet
+    waiting.pop()()  # type: ignore[operator]  # it is what `later` was given
+    assert admitted(two, key, times=8) == 4  # and now they are
+    one.close()
+    two.close()
+
+
 def test_absurd_counts_of_an_engine_do_no_harm(file: Path) -> None:
     ledger = Ledger(str(file), clock=Clock())
     key = subject(tokens_per_minute=600)

@@ -1,8 +1,8 @@
 """The accounts of all subjects, in memory and, where there is one, in the file of all gateways.
 
-What is charged is owed to the file until a transaction has written it. Each transaction reads anew
-what it needs, adds what is owed and writes it; between transactions the accounts are what this
-gateway knew last. So a file that cannot be used for a while costs exactness, never a charge.
+What is charged is owed to the file until a transaction has written it. Each transaction reads what
+others may have changed, adds what is owed and writes it; between transactions the accounts are what
+this gateway knew last. So a file that cannot be used for a while costs exactness, never a charge.
 `ledger.py` judges requests by the accounts; `file.py` is the file.
 """
 
@@ -45,6 +45,8 @@ class Books:
         self._running: Counter[str] = Counter()
         self._owed: dict[str, tuple[Limits, float, float]] = {}
         self._read: tuple[str, ...] = ()
+        self._current: set[tuple[str, bool]] = set()
+        """Rows, with places or without, whose accounts are the file's and what is owed to it."""
         self._moved: set[str] = set()
         self._try_again = -math.inf
         self._sweep_at = -math.inf
@@ -88,6 +90,11 @@ class Books:
                     self._owed.setdefault(row, (limits, 0, 0))
         return begun
 
+    def is_tight(self, subject: Subject) -> bool:
+        """Whether half of the places were taken before one was left: somebody may wait for it."""
+        most = subject.limits.concurrency if subject.limits else None
+        return most is not None and 2 * (self.account(subject.row).running + 1) >= most
+
     def write_places(self, now: float) -> None:
         """Write how many requests are in this gateway."""
         if self._begin({}, now):
@@ -117,12 +124,18 @@ class Books:
         return True
 
     def _recall(self, file: LedgerFile, rows: Mapping[str, Limits], now: float) -> None:
+        if file.changed():
+            self._current.clear()
         for row, limits in rows.items():
-            account = file.account(row, shared=limits.concurrency is not None)
+            shared = limits.concurrency is not None
+            if (row, shared) in self._current:
+                continue
+            account = file.account(row, shared=shared)
             owed = self._owed.get(row)
             if owed is not None:
                 account = account.charged(limits, owed[1], owed[2], now)
             self._accounts[row] = account
+            self._current.add((row, shared))
         self._read = tuple(rows)
 
     def commit(self, now: float) -> bool:
@@ -132,10 +145,8 @@ class Books:
             return False
         try:
             written = [row for row in self._read if row in self._owed]
-            for row in written:
-                file.keep(row, self._owed[row][0], self._accounts[row])
-            for row in self._moved:
-                file.hold(row, self._running[row], now)
+            file.keep([(row, self._owed[row][0], self._accounts[row]) for row in written])
+            file.hold([(row, self._running[row]) for row in self._moved], now)
             file.commit()
         except _FAILURES as error:
             self._lost(file, error)
@@ -151,6 +162,7 @@ class Books:
     def _lost(self, file: LedgerFile, error: Exception) -> None:
         """Go on without the file for a while."""
         self.missed += 1
+        self._current.clear()
         with contextlib.suppress(sqlite3.Error):
             file.rollback()
         if is_busy(error):
@@ -196,6 +208,7 @@ class Books:
             return True
         if not self._begin_owed(now):
             return False
+        self._current.clear()  # it may be ourselves who change what others hold
         file.release_dead(now)
         file.add(sums.items(), now)
         written = self.commit(now)
@@ -212,6 +225,7 @@ class Books:
                 if max(ours.at, theirs.at) < old and row not in self._running:
                     del self._accounts[row]
             return
+        self._current.clear()
         for row in self._accounts.keys() - self._owed.keys():
             del self._accounts[row]
         if self._begin_owed(now):

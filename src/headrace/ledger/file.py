@@ -17,7 +17,8 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -55,19 +56,28 @@ CREATE TABLE IF NOT EXISTS totals (
 ) WITHOUT ROWID;
 PRAGMA user_version = {_VERSION};
 """
-_READ = "SELECT requests, requests_at, tokens, tokens_at FROM used WHERE row = ?"
+_READ = "SELECT requests, requests_at, tokens, tokens_at, 0 FROM used WHERE row = ?"
+_READ_SHARED = """
+SELECT coalesce(requests, 0.0), coalesce(requests_at, 0.0), coalesce(tokens, 0.0),
+    coalesce(tokens_at, 0.0),
+    (SELECT coalesce(sum(running), 0) FROM held WHERE held.row = asked.row AND gateway != ?)
+FROM (SELECT ? AS row) AS asked LEFT JOIN used USING (row)
+"""
 _KEEP = """
 INSERT INTO used VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     requests = excluded.requests, requests_at = excluded.requests_at, tokens = excluded.tokens,
     tokens_at = excluded.tokens_at, limits = excluded.limits
 """
-_OTHERS = "SELECT coalesce(sum(running), 0) FROM held WHERE row = ? AND gateway != ?"
 _ADD = """
 INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     requests = requests + excluded.requests, prompt = prompt + excluded.prompt,
     completion = completion + excluded.completion, beyond = beyond + excluded.beyond
 """
-_encode = msgspec.json.Encoder().encode
+
+
+@lru_cache(maxsize=4096)
+def _text(limits: Limits) -> str:
+    return msgspec.json.encode(limits).decode()
 
 
 class Sums(msgspec.Struct):
@@ -90,6 +100,7 @@ class LedgerFile:
         self._gateway = gateway
         self._patience = patience
         self._inode = 0
+        self._version = 0
         self._connection: sqlite3.Connection | None = None
 
     def open(self) -> sqlite3.Connection:
@@ -104,7 +115,7 @@ class LedgerFile:
         except sqlite3.Error:
             made.close()
             raise
-        self._connection = made
+        self._connection, self._version = made, 0
         return made
 
     def close(self) -> None:
@@ -138,25 +149,36 @@ class LedgerFile:
         if self._connection is not None and self._connection.in_transaction:
             self._run("ROLLBACK")
 
+    def changed(self) -> bool:
+        """Whether others have written since the last time that this was asked, or the file is new.
+
+        Within a transaction, so that they do not write after the question.
+        """
+        before = self._version
+        self._version = self._run("PRAGMA data_version").fetchone()[0]
+        return self._version != before
+
     def account(self, row: str, *, shared: bool) -> Account:
         """Return what a subject has used; `running`, of other gateways, only if it is `shared`."""
-        found = self._run(_READ, row).fetchone() or (0.0, 0.0, 0.0, 0.0)
-        requests, requests_at, tokens, tokens_at = found
-        others = self._run(_OTHERS, row, self._gateway).fetchone()[0] if shared else 0
+        rows = self._run(_READ_SHARED, self._gateway, row) if shared else self._run(_READ, row)
+        found = rows.fetchone() or (0.0, 0.0, 0.0, 0.0, 0)
+        requests, requests_at, tokens, tokens_at, others = found
         return Account(Bucket(requests, requests_at), Bucket(tokens, tokens_at), others)
 
-    def keep(self, row: str, limits: Limits, account: Account) -> None:
-        """Replace what a subject has used."""
-        values = (row, *account.requests, *account.tokens, _encode(limits).decode())
-        self._run(_KEEP, *values)
+    def keep(self, used: Iterable[tuple[str, Limits, Account]]) -> None:
+        """Replace what subjects have used."""
+        values = [
+            (row, *account.requests, *account.tokens, _text(limits))
+            for row, limits, account in used
+        ]
+        self._run_all(_KEEP, values)
 
-    def hold(self, row: str, running: int, now: float) -> None:
-        """Replace how many of a subject's requests this gateway has."""
-        if running:
-            values = (row, self._gateway, running, now)
-            self._run("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?)", *values)
-        else:
-            self._run("DELETE FROM held WHERE row = ? AND gateway = ?", row, self._gateway)
+    def hold(self, running: Sequence[tuple[str, int]], now: float) -> None:
+        """Replace how many of the subjects' requests this gateway has."""
+        held = [(row, self._gateway, count, now) for row, count in running if count]
+        left = [(row, self._gateway) for row, count in running if not count]
+        self._run_all("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?)", held)
+        self._run_all("DELETE FROM held WHERE row = ? AND gateway = ?", left)
 
     def add(self, sums: Iterable[tuple[str, Sums]], now: float) -> None:
         """Add to the totals of the present slot and day; forget old slots."""
@@ -193,6 +215,10 @@ class LedgerFile:
             return self._connection is not None and self._path.stat().st_ino != self._inode
         except FileNotFoundError:
             return True
+
+    def _run_all(self, statement: str, values: Sequence[Sequence[object]]) -> None:
+        if values:
+            (self._connection or self.open()).executemany(statement, values)
 
     def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
         return (self._connection or self.open()).execute(statement, values)

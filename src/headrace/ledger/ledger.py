@@ -25,7 +25,8 @@ from headrace.routing.allowance import Ask, Excess, Left, Subject, excess, least
 
 Later = Callable[[float, Callable[[], None]], object]
 WRITE_AFTER = 0.02
-"""Seconds until other gateways know what the answers of this one had in tokens."""
+"""Seconds until other gateways know what the answers of this one had in tokens, and which places
+they left while at least half of the places were free."""
 _MOST = 10**9
 """Tokens that one request can have; an engine that says more is not believed."""
 
@@ -125,11 +126,11 @@ class Ledger:
             self._write_soon(concerned, now)
 
     def _write_soon(self, concerned: Iterable[Subject], now: float) -> None:
-        """Write a place at once, since somebody may wait for it elsewhere; tokens together."""
+        """Write a place at once where somebody may wait for it elsewhere; all else together."""
         if self._later is None:
             self._books.flush(now)
             return
-        if any(_has_places(subject) for subject in concerned):
+        if any(map(self._books.is_tight, concerned)):
             self._books.write_places(now)
         if not self._scheduled:
             self._scheduled = True
