@@ -352,6 +352,28 @@ async def test_white_space_that_a_template_strips_is_not_said_twice() -> None:
         assert await rest(wire) == [token("Two"), token("", "stop"), DONE]
 
 
+async def test_a_text_does_not_go_on_from_white_space_that_reads_otherwise_before_a_word() -> None:
+    """Real tokenizers write two line ends as one token at the end of a text, as two before a word.
+
+    Seen with SmolLM2: from the one token the model went on with a text that it would not write.
+    """
+    async with engine() as one, engine() as two, rig() as it:
+        it.replicas(one, two)
+        body = COMPLETION | {"max_tokens": 9}
+        told = [text_event(" begins:"), text_event("\n"), text_event("\n")]
+        wire, asked = await begin(it, one, told, body, "/v1/completions")
+        asked.writer.close()
+        again = await two.next()
+        seen = json.loads(again.body)
+        assert (seen["prompt"], seen["max_tokens"]) == ("Once begins:", 8)
+        again.start_stream()
+        for text in ("\n", "\n", "The"):
+            again.send_chunk(other(text_event(text)))
+        again.send_chunk(other(text_event("", "length")))
+        again.end_stream()
+        assert await rest(wire) == [text_event("The"), text_event("", "length"), DONE]
+
+
 async def test_only_the_end_was_missing() -> None:
     """All tokens came, but not the finish: the last is asked for again, and not told again."""
     async with engine() as one, engine() as two, rig() as it:

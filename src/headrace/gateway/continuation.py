@@ -5,8 +5,9 @@ gave token ids, both go on as a completion from exactly those ids, and `continue
 answer as what the client began with. What replay would corrupt is refused, with the reason.
 
 Two losses of text are avoided here. Empty pieces at the end are tokens of an unfinished character:
-the next replica says them again. White space at the end of a partial message may be stripped by a
-chat template: it is left out of the request, and `overlap` tells what will come again.
+the next replica says them again. White space at the end is left out of the request, and `overlap`
+tells what will come again: a chat template may strip it, and tokenizers write it as other tokens
+before a word than at the end of a text, after which a model says something else.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def resume(path: str, body: bytes, told: Told, engine: Resume) -> Resumption | s
     if path == CHAT:
         text = _from_message(asked, told.pieces[: told.whole], count, engine)
     else:
-        text = _from_text(asked, told.pieces[:count])
+        text = _from_text(asked, told.pieces[: told.whole], count)
     return replace(text, mute=mute) if isinstance(text, Resumption) else text
 
 
@@ -140,7 +141,7 @@ def _from_message(
 
 
 def _without_space(pieces: list[str]) -> tuple[str, ...]:
-    """Return the pieces without white space at the end, which a chat template may strip."""
+    """Return the pieces without white space at the end."""
     given = list(pieces)
     while given and not given[-1].rstrip():
         given.pop()
@@ -149,13 +150,15 @@ def _without_space(pieces: list[str]) -> tuple[str, ...]:
     return tuple(given)
 
 
-def _from_text(asked: dict[str, Any], pieces: list[str]) -> Resumption | str:
-    """Continue the prompt with the text."""
+def _from_text(asked: dict[str, Any], pieces: list[str], count: int) -> Resumption | str:
+    """Continue the prompt with the text, up to its last `count` pieces or white space."""
     prompt = asked.get("prompt") or ""
     if not isinstance(prompt, str):
         return "a prompt of token ids needs an answer with token ids"
-    body = _shortened(COMPLETIONS, asked, len(pieces)) | {"prompt": prompt + "".join(pieces)}
-    return Resumption(COMPLETIONS, _encode(body), len(pieces))
+    given = _without_space(pieces[:count])
+    text = "".join(given)
+    body = _shortened(COMPLETIONS, asked, len(given)) | {"prompt": prompt + text}
+    return Resumption(COMPLETIONS, _encode(body), len(given), "".join(pieces)[len(text) :])
 
 
 def _from_ids(
