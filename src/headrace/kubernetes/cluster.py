@@ -159,9 +159,16 @@ class Cluster:
             return answer.text.splitlines() if answer else []
         return []
 
-    async def text(self, path: str, doing: str) -> str | None:
-        """Return what is at a path as text, None where there is nothing."""
-        answer = await self._ask("GET", path, doing)
+    async def page(self, path: str, doing: str, patience: float) -> str | None:
+        """Return a page of a Pod, through the API server; None where nobody answers it in time.
+
+        Asked once: a policy of the cluster may well keep the API server away from Pods.
+        """
+        request = self._http.build_request("GET", path, timeout=patience)
+        try:
+            answer = await self._once(request, doing)
+        except (UnavailableError, UnreachableError):
+            return None
         return None if answer is None else answer.text
 
     @contextlib.asynccontextmanager

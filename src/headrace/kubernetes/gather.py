@@ -21,22 +21,32 @@ from headrace.gateway.control import Demand
 from headrace.kubernetes import pods
 from headrace.kubernetes.cluster import Cluster
 from headrace.kubernetes.discovery import discover
-from headrace.kubernetes.errors import ForbiddenError, UnavailableError
+from headrace.kubernetes.errors import ForbiddenError
 from headrace.kubernetes.names import ADMIN_PORT, GATEWAY
 from headrace.kubernetes.phases import logged_phases
-from headrace.kubernetes.picture import LEADER_WORKER_SETS, PARTS, Picture, labels_for
+from headrace.kubernetes.picture import (
+    LEADER_WORKER_SETS,
+    LOGS,
+    PARTS,
+    Picture,
+    Verdicts,
+    labels_for,
+)
 from headrace.kubernetes.resource import PODS, Object, Resource
 from headrace.kubernetes.times import iso
 
 _START_BYTES = 2**20
 """Of an engine's log: its start is at the beginning."""
 _LAST_LINES = "200"
+_VERDICT_LINES = "2000"
 _AT_ONCE = 8
+_PATIENCE = 3.0
+"""Seconds for a gateway to say what is in flight."""
 _WRONG = re.compile(
     r"Pod (?P<pod>[a-z0-9.-]+) at \S+: WRONG ANSWER[^:]*: (?P<why>.*?)(?:; asking.*|; it gets.*)?$"
 )
-"""As `candidate.py` writes it."""
-_RIGHT = re.compile(r"Pod (?P<pod>[a-z0-9.-]+) at \S+: answers rightly again")
+_RIGHT = re.compile(r"Pod (?P<pod>[a-z0-9.-]+) at \S+: answers rightly")
+"""Both as `candidate.py` writes them; its log is read because a policy may bar the admin port."""
 _demands = msgspec.json.Decoder(list[Demand]).decode
 
 
@@ -145,12 +155,19 @@ class Looking:
         self.picture.words[pods.uid_of(pod)] = read(lines)
 
     async def _verdicts(self, pod: Object) -> None:
-        """Read which Pods this gateway found to answer wrongly, and which it forgave."""
-        for line in await self._log(pod, {"tailLines": _LAST_LINES}):
+        """Read which Pods this gateway found to answer the known prompt rightly, and wrongly."""
+        right: set[str] = set()
+        wrong: dict[str, str] = {}
+        lines = await self._log(pod, {"tailLines": _VERDICT_LINES})
+        for line in lines:
             if found := _WRONG.search(line):
-                self.picture.wrong[found["pod"]] = found["why"]
+                wrong[found["pod"]] = found["why"]
+                right.discard(found["pod"])
             elif found := _RIGHT.search(line):
-                self.picture.wrong.pop(found["pod"], None)
+                right.add(found["pod"])
+                wrong.pop(found["pod"], None)
+        if lines:
+            self.picture.verdicts[pods.name_of(pod)] = Verdicts(frozenset(right), wrong)
 
     async def _ask_gateways(self) -> None:
         running = [
@@ -165,16 +182,18 @@ class Looking:
     async def _demand(self, pod: Object) -> list[Demand] | None:
         """Return what a gateway has to do, None if it cannot be asked through the API server."""
         path = PODS.path(self._namespace, f"{pods.name_of(pod)}:{ADMIN_PORT}")
-        what = "ask gateways for their demand"
-        with noting(self.picture, what), contextlib.suppress(UnavailableError):
-            page = await self._cluster.text(f"{path}/proxy/demand", what)
-            return None if page is None else _demands(page)
+        what = "ask gateways what is in flight"
+        with noting(self.picture, what):
+            page = await self._cluster.page(f"{path}/proxy/demand", what, _PATIENCE)
+            if page is not None:
+                return _demands(page)
+            self.picture.blind[what] = f"cannot {what}: the API server does not reach them"
         return None
 
     async def _log(self, pod: Object, params: dict[str, str]) -> list[str]:
         asked = {"container": pods.main_container(pod), **params}
         async with self._limit:
-            with noting(self.picture, "read logs of Pods"):
+            with noting(self.picture, LOGS):
                 return await self._cluster.log(self._namespace, pods.name_of(pod), asked)
         return []
 

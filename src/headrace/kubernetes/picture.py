@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from headrace.gateway.control import Demand
 from headrace.kubernetes import pods
-from headrace.kubernetes.names import FIELD_MANAGER, MANAGED_BY, PART_OF
+from headrace.kubernetes.names import FIELD_MANAGER, GATEWAY, MANAGED_BY, PART_OF
 from headrace.kubernetes.phases import Mark
 from headrace.kubernetes.resource import CLAIMS, DEPLOYMENTS, EVENTS, JOBS, PODS, Object, Resource
 from headrace.kubernetes.waiting import Evidence, event_time
@@ -18,9 +18,19 @@ from headrace.kubernetes.waiting import Evidence, event_time
 LEADER_WORKER_SETS = Resource(
     "leaderworkerset.x-k8s.io", "v1", "LeaderWorkerSet", "leaderworkersets"
 )
+LOGS = "read logs of Pods"
+"""What a picture is blind to where the caller may not read logs."""
 WORKLOADS = ("Deployment", "LeaderWorkerSet")
 PARTS = (PODS, DEPLOYMENTS, JOBS, CLAIMS, EVENTS)
 """What is read of every cluster; LeaderWorkerSets where there are any."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What one gateway found out with the known prompt: Pods that answer rightly, or why not."""
+
+    right: frozenset[str] = frozenset()
+    wrong: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -28,14 +38,15 @@ class Picture:
     """Objects by kind and uid, and what logs and gateways told.
 
     `marks` and `words` are by a Pod's uid: the phases that its engine's log began, its last words.
-    `wrong` is by a Pod's name. `demands` are those of each gateway that answered, None while none
-    did. `blind` are sentences about what could not be read.
+    `verdicts` are by the name of the gateway's Pod, of those that have said anything. `demands` are
+    those of each gateway that answered, None while none did. `blind` are sentences about what could
+    not be read.
     """
 
     objects: dict[str, Mapping[str, Object]] = field(default_factory=dict)
     marks: dict[str, list[Mark]] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
-    wrong: dict[str, str] = field(default_factory=dict)
+    verdicts: dict[str, Verdicts] = field(default_factory=dict)
     demands: Sequence[Sequence[Demand]] | None = None
     blind: dict[str, str] = field(default_factory=dict)
 
@@ -65,8 +76,26 @@ class Picture:
             claims={one["metadata"]["name"]: one for one in self.of("PersistentVolumeClaim")},
             claim_events=self._claim_events(),
             words=self.words.get(uid, ""),
-            wrong=self.wrong.get(pods.name_of(pod), ""),
+            wrong=self.wrong(pod),
         )
+
+    def gateways(self) -> list[Object]:
+        """Return the Pods of gateways that run and stay."""
+        return [
+            pod for pod in self.pods(GATEWAY) if pods.is_running(pod) and not pods.terminating(pod)
+        ]
+
+    def wrong(self, pod: Object) -> str:
+        """Return what a Pod answered wrongly, by any gateway's word; empty if it did not."""
+        name = pods.name_of(pod)
+        told = (self.verdicts.get(pods.name_of(one), Verdicts()) for one in self.gateways())
+        return next((one.wrong[name] for one in told if name in one.wrong), "")
+
+    def proven(self, pod: Object) -> bool:
+        """Whether every gateway had the right answer from a Pod."""
+        name = pods.name_of(pod)
+        told = [self.verdicts.get(pods.name_of(one), Verdicts()) for one in self.gateways()]
+        return bool(told) and all(name in one.right for one in told)
 
     def _events(self, kind: str, uid: str) -> list[Object]:
         found = [

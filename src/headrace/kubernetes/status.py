@@ -137,7 +137,7 @@ def state_of(pod: Object, picture: Picture) -> State:
     """Return where a Pod stands, as a process of one machine would."""
     if pods.terminating(pod):
         return State.DRAINING
-    if pods.name_of(pod) in picture.wrong:
+    if picture.wrong(pod):
         return State.WRONG
     if pods.holds(pod, "Ready"):
         return State.READY

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from headrace.fleet.types import Fleet
 from headrace.kubernetes import pods
 from headrace.kubernetes.names import GATEWAY
-from headrace.kubernetes.picture import Picture
+from headrace.kubernetes.objects.pod import ROLE
+from headrace.kubernetes.picture import LOGS, Picture
 from headrace.kubernetes.resource import Object
 from headrace.kubernetes.status import count, reasons, trouble
 from headrace.kubernetes.waiting import is_hopeless, waits_for
@@ -46,6 +47,14 @@ def _waits(picture: Picture, fleet: Fleet) -> Iterator[str]:
     for pod in picture.pods():
         if pods.terminating(pod):
             yield f"{pods.name_of(pod)}: finishes what it has and ends"
+        elif _is_asked(pod) and LOGS not in picture.blind and not picture.proven(pod):
+            yield f"{pods.name_of(pod)}: has not answered every gateway's known prompt yet"
+
+
+def _is_asked(pod: Object) -> bool:
+    """Whether gateways send it requests: an engine, and the leader where there are several."""
+    worker = pod["metadata"]["labels"].get(ROLE) == "worker"
+    return pods.component_of(pod) == pods.ENGINE and pods.holds(pod, "Ready") and not worker
 
 
 def _settled(work: Object) -> bool:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from headrace.kubernetes.names import COMPONENT, DEPLOYMENT, GATEWAY
 from headrace.kubernetes.resource import CLAIMS, DEPLOYMENTS, JOBS, PODS, Object, Resource
 from headrace.kubernetes.twin.server import Twin
 from headrace.kubernetes.twin.store import now
@@ -25,6 +26,8 @@ class Controllers:
 
     def __init__(self, twin: Twin) -> None:
         self.treat: dict[str, Treat] = {}
+        self.wrong: dict[str, str] = {}
+        """What the engines of a deployment answer instead of the known answer."""
         self._twin = twin
 
     async def run(self) -> None:
@@ -42,6 +45,23 @@ class Controllers:
             self._settle(JOBS, job, {"conditions": [_true("Complete")]})
         for claim in self._twin.store.all(CLAIMS):
             self._settle(CLAIMS, claim, {"phase": "Bound"})
+        pods = self._twin.store.all(PODS)
+        for pod in pods:
+            if _component(pod) == GATEWAY:
+                self._gateway(pod, [one for one in pods if _component(one) == "engine"])
+
+    def _gateway(self, gateway: Object, engines: list[dict[str, Any]]) -> None:
+        """Log what a gateway finds out by the known prompt, in its own words."""
+        meta = gateway["metadata"]
+        log = self._twin.requests.logs.setdefault((meta["namespace"], meta["name"], GATEWAY), [])
+        for pod in engines:
+            if is_ready(pod):
+                name = str(pod["metadata"]["labels"][DEPLOYMENT])
+                wrong = self.wrong.get(name)
+                said = f"WRONG ANSWER, it gets no work: {wrong}; asking again in 5 s"
+                text = said if wrong else "answers rightly, so it gets work"
+                line = f"gateway: {name}: Pod {pod['metadata']['name']} at 10.0.0.1:8000: {text}"
+                log += [] if line in log else [line]
 
     def pods_of(self, work: Object) -> list[dict[str, Any]]:
         """Return a Deployment's Pods."""
@@ -104,7 +124,7 @@ class Controllers:
             },
             "spec": json.loads(json.dumps(template["spec"])),
         }
-        name = labels.get("headrace.dev/deployment") or labels.get("app.kubernetes.io/component")
+        name = labels.get(DEPLOYMENT) or labels.get(COMPONENT)
         self.treat.get(str(name), make_ready)(pod)
         return store.change(PODS, pod)
 
@@ -112,6 +132,10 @@ class Controllers:
         if one.get("status") != status:
             one["status"] = status
             self._twin.store.change(resource, one, subresource="status")
+
+
+def _component(pod: Object) -> str:
+    return str((pod["metadata"].get("labels") or {}).get(COMPONENT, ""))
 
 
 def _mark(template: Object) -> str:
