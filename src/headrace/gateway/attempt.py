@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headrace.gateway.dispatch import Lane
     from headrace.gateway.exchange import Exchange
     from headrace.gateway.heads import AnswerHead
-    from headrace.gateway.upstream import Call, Relay
+    from headrace.gateway.upstream import Call, Pool, Relay
     from headrace.routing.choose import Place
     from headrace.routing.ticket import Ticket
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 class Attempt:
     """A request on a replica. `call` is None once it is over, `relay` before the answer's head."""
 
-    __slots__ = ("_heard_first", "_silence", "address", "answer", "call", "first_at", "lane",
+    __slots__ = ("_heard_first", "_pool", "_silence", "answer", "call", "first_at", "lane",
                  "outcome", "place", "relay", "sent_at", "ticket")  # fmt: skip
 
-    def __init__(self, lane: Lane, ticket: Ticket[Exchange], place: Place, address: bytes) -> None:
+    def __init__(self, lane: Lane, ticket: Ticket[Exchange], place: Place, pool: Pool) -> None:
         self.lane, self.ticket, self.place = lane, ticket, place
-        self.address = address
+        self._pool = pool
         self.outcome = "ok"
         self.sent_at = monotonic()
         self.first_at: float | None = None
@@ -74,11 +74,11 @@ class Attempt:
 
     def told(self, arrived: float) -> records.Attempt:
         """Return it for the record of a request that arrived then."""
-        host, _, port = self.address.decode().rpartition(":")
         start = self.sent_at - arrived
         taken = monotonic() - self.sent_at
+        host, port = self._pool.host, self._pool.port
         return records.Attempt(
-            self.place.id, round(start, 6), round(taken, 6), self.outcome, host, int(port or 0)
+            self.place.id, round(start, 6), round(taken, 6), self.outcome, host, port
         )
 
     def verdict(self, now: float, limit: float, *, paused: bool) -> tuple[Verdict, float]:

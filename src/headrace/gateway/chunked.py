@@ -14,6 +14,8 @@ LAST_CHUNK = b"0\r\n\r\n"
 MAX_LINE = 4096
 """Longest chunk-size or trailer line accepted, in bytes."""
 
+_PLAIN_LINE = 10
+"""Bytes of a size line of at most eight digits."""
 _SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
 
 
@@ -47,6 +49,22 @@ def frame(payload: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(payload), payload) if payload else b""
 
 
+def _take_whole(data: bytes, parts: list[bytes]) -> int:
+    """Append the payloads of the chunks that `data` begins with and has whole; return their end.
+
+    Only plain ones: what is unusual in any way, or the last, is left to the exact reader.
+    """
+    position = 0
+    while (line_end := data.find(b"\r\n", position, position + _PLAIN_LINE)) > 0:
+        begin = line_end + 2
+        end = begin + chunk_size(data[position:line_end])
+        if end <= begin or not data.startswith(b"\r\n", end):
+            break
+        parts.append(data[begin:end])
+        position = end + 2
+    return position
+
+
 class Dechunker:
     """Takes a chunked body in any pieces and gives its payload.
 
@@ -70,8 +88,8 @@ class Dechunker:
     def feed(self, data: bytes) -> bytes:
         """Return the payload in `data`; raises FramingError."""
         parts: list[bytes] = []
+        position = _take_whole(data, parts) if self.between_chunks else 0
         data, self._partial = self._partial + data, b""
-        position = 0
         while position < len(data) and not self.done:
             if self._left:
                 part = data[position : position + self._left]

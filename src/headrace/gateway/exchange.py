@@ -147,7 +147,7 @@ class Exchange:
         if self._lane is None or ticket is None:
             return
         self._stop_timer()
-        attempt = self._attempt = Attempt(self._lane, ticket, place, pool.address)
+        attempt = self._attempt = Attempt(self._lane, ticket, place, pool)
         self.account.began(place.id)
         parts = self._answer.question(self._lane, place, pool.address)
         attempt.call = pool.start(self, parts)

@@ -50,6 +50,8 @@ _LESSONS = 16
 class Body:
     """Finds the end of an engine's body, whichever of the three ways it is delimited."""
 
+    __slots__ = ("_dechunker", "_left", "done")
+
     def __init__(self, head: AnswerHead) -> None:
         self._dechunker = Dechunker() if head.chunked else None
         self._left = head.length

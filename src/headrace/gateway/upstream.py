@@ -83,6 +83,9 @@ class Call:
 class Connection(asyncio.Protocol):
     """One connection to a replica; carries one call at a time."""
 
+    __slots__ = ("_call", "_caller", "_head", "_keep_alive", "_pool", "_relay", "_transport",
+                 "_used_before", "idle_since")  # fmt: skip
+
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._call: Call | None = None
@@ -224,8 +227,8 @@ class Pool:
 
     def __init__(self, host: str, port: int) -> None:
         self.address = f"{host}:{port}".encode()
-        self._host = host
-        self._port = port
+        self.host = host
+        self.port = port
         self._idle: list[Connection] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -269,7 +272,7 @@ class Pool:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self), self._host, self._port
+                    lambda: Connection(self), self.host, self.port
                 )
         except OSError as error:  # TimeoutError is one
             what = f"does not accept connections ({error or 'timeout'})"

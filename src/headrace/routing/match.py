@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from headrace.routing.route import Route, Rule
+from headrace.routing.route import Range, Route, Rule
 
 
 class Asked(NamedTuple):
@@ -109,12 +109,20 @@ def _conditions(rule: Rule) -> Iterator[tuple[str, _Test, _Words]]:
     if rule.tenants:
         test = lambda a: a.tenant in rule.tenants  # noqa: E731  as short as its neighbours
         yield "tenant", test, lambda r, a: _other("tenant", a.tenant, r.tenants)
-    if (prompt := rule.prompt) is not None:
-        yield "prompt_tokens", lambda a: prompt.holds(a.prompt_tokens), _prompt_words
-    if (output := rule.output) is not None:
-        yield "max_tokens", lambda a: output.holds(_bound(a)), _output_words
+    if rule.prompt is not None:
+        least, most = _ends(rule.prompt)
+        yield "prompt_tokens", lambda a: least <= a.prompt_tokens <= most, _prompt_words
+    if rule.output is not None:
+        low, high = _ends(rule.output)
+        yield "max_tokens", lambda a: low <= _bound(a) <= high, _output_words
     if rule.stream is not None:
         yield "stream", lambda a: a.stream is rule.stream, _stream_words
+
+
+def _ends(bounds: Range) -> tuple[float, float]:
+    """Return the least and the most, infinite where there is no bound."""
+    least, most = bounds.least, bounds.most
+    return -math.inf if least is None else least, math.inf if most is None else most
 
 
 def _bound(asked: Asked) -> float:

@@ -25,12 +25,6 @@ class Range(msgspec.Struct, frozen=True):
     least: int | None = None
     most: int | None = None
 
-    def holds(self, value: float) -> bool:
-        """Whether the value is within; `inf` stands for no bound."""
-        return (self.least is None or value >= self.least) and (
-            self.most is None or value <= self.most
-        )
-
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """What a request must look like; an empty tuple or None asks for nothing.
