@@ -23,6 +23,7 @@ from headrace.preflight.yaml_nodes import parse
         ('{__name__="vllm:z"}', ["vllm:z"]),
         ("max_over_time(a[5m:1m] offset 5m) unless b", ["a", "b"]),
         ("sum(rate(a[5m])) > 1e3", ["a"]),
+        ("sum(rate(a[$__rate_interval]))", ["a"]),
     ],
 )
 def test_metric_names(query: str, names: list[str]) -> None:

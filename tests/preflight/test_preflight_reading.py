@@ -37,6 +37,13 @@ def test_templates_are_named_as_such() -> None:
     assert [(one.rule.id, one.line) for one in found] == [("HR002", 3)]
 
 
+def test_definitions_of_kinds_are_passed_over() -> None:
+    definition = (
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nspec: {}\n---\n"
+    )
+    assert look(definition + clean("chat")).objects == look(clean("chat")).objects == 8
+
+
 def test_a_key_written_twice_is_an_error() -> None:
     found = look("kind: Service\nspec: {}\nkind: Pod\n").open
     assert [(one.rule.id, one.line) for one in found] == [("HR001", 3)]

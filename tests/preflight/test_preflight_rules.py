@@ -106,6 +106,38 @@ def test_an_hpa_on_utilisation(metric: str) -> None:
     assert ids(look(deployment() + hpa % waiting).open) == []
 
 
+def test_what_wakes_and_what_keeps_awake() -> None:
+    asleep = clean("asleep")
+    external = '  - type: external-push\n    metadata: {scalerAddress: "scaler.llm:9090", deployment: dev}\n'
+    engine = """  - type: prometheus
+    metadata: {serverAddress: "http://p", threshold: "4", ignoreNullValues: "false",
+      query: 'sum(vllm:num_requests_waiting{pod=~"dev-.*"})'}
+"""
+    assert external in asleep
+    assert ids(look(asleep.replace(external, external + engine)).open) == []
+    both = engine.replace("})'", "}) + sum(vllm:num_requests_running)'")
+    assert ids(look(asleep.replace(external, both)).open) == ["HR415", "HR411"]
+    equal = asleep.replace('threshold: "4"', 'threshold: "4"\n      activationThreshold: "4"')
+    assert ids(look(equal).open) == []
+
+
+def test_a_fallback_to_all_there_may_be_lowers_nothing() -> None:
+    fallback = "fallback: {{failureThreshold: 3, replicas: {0}}}\n  triggers"
+    for replicas, rules in ((3, ["HR422"]), (4, [])):
+        text = deployment() + scaled().replace("triggers", fallback.format(replicas))
+        assert ids(look(text).open) == rules
+
+
+def test_a_dashboard_over_two_versions_may_use_the_names_of_either() -> None:
+    board = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: d}\ndata:\n  d.json: |\n    {"expr": "vllm:kv_cache_usage_perc or vllm:gpu_cache_usage_perc"}\n---\n'
+    old = deployment("b", image="vllm/vllm-openai:v0.8.5").replace(
+        "    spec:\n", "    spec:\n      # headrace\n"
+    )
+    found = {one.rule.id for one in look(deployment() + old + board).open}
+    assert not found & {"HR601", "HR602", "HR604"}
+    assert "HR601" in ids(look(deployment() + board).open)
+
+
 def test_a_formula_is_left_alone() -> None:
     text = scaled(query='avg(vllm:num_requests_waiting{pod=~"a-.*"})')
     assert ids(look(deployment() + text).open) == ["HR403"]
@@ -120,6 +152,8 @@ def test_a_query_that_adds_up_a_neighbour() -> None:
     assert ids(look(deployment() + scaled(query=everybody)).open) == []
     both = deployment() + deployment("b") + scaled(query=everybody)
     assert ids(look(both).open) == ["HR405"]
+    named = both.replace("num_requests_waiting)", 'num_requests_waiting{model_name="m"})')
+    assert ids(look(named).open) == []
 
 
 def test_metrics_follow_the_version_of_the_target() -> None:
@@ -333,3 +367,10 @@ def test_workers_of_sglang_need_no_probe() -> None:
     found = look(text).open
     assert ids(found) == ["HR307", "HR311"]
     assert {one.line for one in found} == {8}
+
+
+def test_a_key_from_a_secret_is_no_plain_key() -> None:
+    env = "env: [{name: KEY, valueFrom: {secretKeyRef: {name: s, key: k}}}]"
+    start = "args: [--model=/m, --max-model-len=4096, --shutdown-timeout=60, --api-key, {0}]"
+    assert ids(look(deployment(start=start.format("$(KEY)"), more=env)).open) == []
+    assert ids(look(deployment(start=start.format("KEY"), more=env)).open) == ["HR701"]
