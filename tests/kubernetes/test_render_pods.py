@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from render_kit import (
+    EXAMPLES,
     GPU,
     LOCK,
     edited,
@@ -19,9 +20,12 @@ from render_kit import (
     one,
 )
 
+from headrace.fleet.load import load_fleet
 from headrace.fleet.problems import FleetError
 from headrace.kubernetes.objects.placement import product_labels
 from headrace.kubernetes.options import Options, Storage
+from headrace.kubernetes.render import render
+from headrace.planning.settled import settled
 
 TWO = "tensor_parallel: 2"
 OVER_NODES = "tensor_parallel: 8\n    pipeline_parallel: 2"
@@ -306,3 +310,15 @@ def test_a_name_that_kubernetes_has_no_room_for_is_refused(tmp_path: Path) -> No
     edited(tmp_path, *_rename("a" * 46))
     with pytest.raises(FleetError, match="longer than the 48 letters"):
         edited(tmp_path, *_rename("a" * 47))
+
+
+def test_reasons_of_the_plan_stand_above_its_flags() -> None:
+    file = load_fleet(EXAMPLES / "kubernetes" / "chat-8b.yaml")
+    (chosen,) = (one_ for one_ in settled(file).chosen["chat"] if one_.name == "max_num_seqs")
+    (text,) = (one_.text for one_ in render(file, Options()) if "engine" in one_.path)
+    above, flag, _ = text.partition("- --max-num-seqs\n")
+    comment = above.rsplit("\n        - ", 1)[1]
+    assert flag
+    assert f"max_num_seqs: {chosen.brief}" in " ".join(
+        line.strip(" #") for line in comment.splitlines()
+    )
