@@ -10,11 +10,13 @@ from cluster_kit import (
     PATIENCE,
     SIGKILL,
     SIGTERM,
+    Gateway,
     cluster,
     engine,
     gateway,
     text_of,
     until,
+    until_so,
     write_fleet,
 )
 
@@ -123,6 +125,30 @@ async def test_what_a_drain_did_not_finish_moves_to_another_pod(
             it.pod("d-new", new.port)
             assert text_of((await stream).text).startswith(COUNTED)
             assert await serving.figure("headrace_continuations_total") == 1
+
+
+async def test_a_pod_that_fails_is_asked_at_once_and_again_until_it_works(
+    tmp_path: Path, fleet: Path
+) -> None:
+    async with cluster(tmp_path) as it, engine() as one, engine() as two:
+        it.pod("d-1", one.port)
+        it.pod("d-2", two.port)
+        async with gateway(it, fleet) as serving:
+            await serving.shows('headrace_pods{deployment="d",state="ready"}', 2)
+            await one.faults(fail=True)
+            # Within less than the minute between two known prompts, as requests fail.
+            await until_so(lambda: _found_out(serving))
+            await serving.child.said("Pod d-1 .*WRONG ANSWER: the known prompt got HTTP 500")
+            answers = [await serving.ask() for _ in range(4)]
+            assert {answer.headers["x-headrace-replica"] for answer in answers} == {"d-2"}
+            await one.faults(fail=False)
+            await serving.child.said("Pod d-1 .*answers rightly again")
+            await serving.shows('headrace_pods{deployment="d",state="ready"}', 2)
+
+
+async def _found_out(serving: Gateway) -> bool:
+    await asyncio.gather(*(serving.ask(prompt=f"{n}, {n + 1},") for n in range(4)))
+    return await serving.figure('headrace_pods{deployment="d",state="wrong"}') == 1
 
 
 async def test_what_was_missed_while_the_api_server_was_away_is_made_up_for(

@@ -26,6 +26,7 @@ from cluster_kit import (
     until_so,
     write_fleet,
 )
+from grpc_tools import protoc
 
 from headrace.kubernetes import externalscaler_pb2 as pb
 
@@ -283,3 +284,41 @@ async def test_sigterm_ends_it(tmp_path: Path, fleet: Path) -> None:
     async with cluster(tmp_path) as it, scaler(it, fleet) as scaling:
         scaling.child.tell(SIGTERM)
         assert await scaling.child.ended() == 0
+
+
+async def test_an_address_that_is_taken_is_a_sentence(tmp_path: Path, fleet: Path) -> None:
+    async with cluster(tmp_path) as it, scaler(it, fleet) as scaling:
+        for flag, port in (("--listen", scaling.port), ("--admin", scaling.health)):
+            command = ("headrace", "scaler", str(fleet), flag, f"127.0.0.1:{port}")
+            other = "--admin" if flag == "--listen" else "--listen"
+            places = (*command, other, "127.0.0.1:0")
+            async with child(*places, KUBECONFIG=str(it.config)) as second:
+                assert await second.ended() == 1
+                await second.said(f"headrace: cannot listen on 127.0.0.1:{port}: .*HOST:PORT")
+
+
+def test_the_generated_messages_are_those_of_the_contract(tmp_path: Path) -> None:
+    source = Path(pb.__file__).with_name("externalscaler.proto")
+    places = [f"-I{source.parents[2]}", f"--python_out={tmp_path}", f"--pyi_out={tmp_path}"]
+    assert protoc.main(["protoc", *places, str(source)]) == 0
+    for suffix in (".py", ".pyi"):
+        made = tmp_path / "headrace" / "kubernetes" / f"externalscaler_pb2{suffix}"
+        assert made.read_text() == source.with_name(made.name).read_text()
+
+
+def test_the_contract_is_kedas() -> None:
+    # Field numbers and types as KEDA publishes them: what is on the wire, written out by hand.
+    ref = pb.ScaledObjectRef(name="n", namespace="s", scalerMetadata={"k": "v"})
+    assert ref.SerializeToString() == b"\x0a\x01n\x12\x01s\x1a\x06\x0a\x01k\x12\x01v"
+    assert pb.IsActiveResponse(result=True).SerializeToString() == b"\x08\x01"
+    spec = pb.GetMetricSpecResponse(
+        metricSpecs=[pb.MetricSpec(metricName="m", targetSize=2, targetSizeFloat=2.0)]
+    )
+    two = b"\x00\x00\x00\x00\x00\x00\x00\x40"  # 2.0, little-endian
+    assert spec.SerializeToString() == b"\x0a\x0e\x0a\x01m\x10\x02\x19" + two
+    request = pb.GetMetricsRequest(scaledObjectRef=pb.ScaledObjectRef(name="n"), metricName="m")
+    assert request.SerializeToString() == b"\x0a\x03\x0a\x01n\x12\x01m"
+    answer = pb.GetMetricsResponse(
+        metricValues=[pb.MetricValue(metricName="m", metricValue=2, metricValueFloat=2.0)]
+    )
+    assert answer.SerializeToString() == b"\x0a\x0e\x0a\x01m\x10\x02\x19" + two

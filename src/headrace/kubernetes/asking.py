@@ -14,7 +14,7 @@ import httpx
 import msgspec
 
 from headrace.gateway.control import Demand
-from headrace.kubernetes.demand import DemandBooks
+from headrace.kubernetes.demand import FleetDemand
 from headrace.kubernetes.slices import Endpoint
 
 EVERY = 0.5
@@ -28,7 +28,7 @@ class Asking:
     """One task for each gateway; `told` is called after each answer, and each failure."""
 
     def __init__(
-        self, client: httpx.AsyncClient, books: DemandBooks, told: Callable[[], None]
+        self, client: httpx.AsyncClient, books: FleetDemand, told: Callable[[], None]
     ) -> None:
         self.failures = 0
         self._client, self._books, self._told = client, books, told

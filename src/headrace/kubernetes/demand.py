@@ -38,7 +38,7 @@ class _Gateway:
     why: str = "it was not asked yet"
 
 
-class DemandBooks:
+class FleetDemand:
     """What gateways said, by their Pods; `keep` is in seconds."""
 
     def __init__(self, keep: float = KEEP) -> None:

@@ -25,7 +25,7 @@ from headrace.kubernetes import names
 from headrace.kubernetes.asking import Asking
 from headrace.kubernetes.cluster import Cluster
 from headrace.kubernetes.config_files import ConfigFiles
-from headrace.kubernetes.demand import DemandBooks, Total
+from headrace.kubernetes.demand import FleetDemand, Total
 from headrace.kubernetes.keda_service import KedaService, Signal
 from headrace.kubernetes.listening import ListenError, bound
 from headrace.kubernetes.scaler_pages import Pages, Standing
@@ -58,7 +58,7 @@ def serve(path: Path, place: Place, config: SingleConfig) -> None:
 class _Scaler:
     def __init__(self, files: ConfigFiles, place: Place) -> None:
         self._files, self._place = files, place
-        self._books = DemandBooks(place.keep)
+        self._books = FleetDemand(place.keep)
         self._synced = False
 
     async def run(self, config: SingleConfig) -> None:
@@ -76,7 +76,8 @@ class _Scaler:
                 self._asking.close()
 
     async def _serve(self) -> None:
-        server = grpc.aio.server()
+        # Two servers on one address would share KEDA's calls without anybody's noticing.
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         server.add_generic_rpc_handlers((self._service.handler(),))
         port = _bound(server, self._place.listen)
         pages = await Pages(self._standing).serve(bound(self._place.admin))

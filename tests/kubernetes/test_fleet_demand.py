@@ -13,7 +13,7 @@ from headrace.kubernetes.answers import (
     values,
     wakes,
 )
-from headrace.kubernetes.demand import FORGET, DemandBooks, Total
+from headrace.kubernetes.demand import FORGET, FleetDemand, Total
 from headrace.scaling.policy import Trigger
 
 
@@ -25,22 +25,22 @@ def demand(held: int = 0, running: int = 0) -> Demand:
 
 
 @pytest.fixture
-def books() -> DemandBooks:
-    made = DemandBooks(keep=10)
+def books() -> FleetDemand:
+    made = FleetDemand(keep=10)
     made.see({"a": True, "b": True})
     made.heard("a", [demand(2, 3)], now=100)
     made.heard("b", [demand(1, 0)], now=100)
     return made
 
 
-def test_all_gateways_are_added(books: DemandBooks) -> None:
+def test_all_gateways_are_added(books: FleetDemand) -> None:
     total = books.total("d", now=101)
     assert (total.demand.held, total.demand.running, total.unknown) == (3, 3, "")
     assert total.demand.routes == {"r": (3, 3)}
 
 
 def test_a_silent_gateway_keeps_its_clients_for_a_while_and_then_nobody_knows(
-    books: DemandBooks,
+    books: FleetDemand,
 ) -> None:
     books.failed("a", "ConnectError")
     books.heard("b", [demand(1, 0)], now=110)
@@ -52,14 +52,14 @@ def test_a_silent_gateway_keeps_its_clients_for_a_while_and_then_nobody_knows(
     assert books.total("d", now=110.5).unknown == ""
 
 
-def test_one_that_is_not_ready_and_was_never_heard_has_no_clients_yet(books: DemandBooks) -> None:
+def test_one_that_is_not_ready_and_was_never_heard_has_no_clients_yet(books: FleetDemand) -> None:
     books.see({"a": True, "b": True, "new": False})
     assert books.total("d", now=101).unknown == ""
     books.see({"a": True, "b": True, "new": True})
     assert books.total("d", now=101).unknown == "gateway new never answered (it was not asked yet)"
 
 
-def test_one_whose_node_is_gone_does_not_stop_all_scaling_for_ever(books: DemandBooks) -> None:
+def test_one_whose_node_is_gone_does_not_stop_all_scaling_for_ever(books: FleetDemand) -> None:
     books.see({"a": False, "b": True})
     then = 100 + FORGET
     books.heard("b", [demand(1, 0)], now=then)
@@ -70,7 +70,7 @@ def test_one_whose_node_is_gone_does_not_stop_all_scaling_for_ever(books: Demand
     assert "gateway a is silent" in books.total("d", now=then + 0.1).unknown
 
 
-def test_no_gateway_and_an_unknown_deployment_are_not_zero(books: DemandBooks) -> None:
+def test_no_gateway_and_an_unknown_deployment_are_not_zero(books: FleetDemand) -> None:
     assert books.total("x", now=101).unknown == "no gateway that answers serves x"
     books.see({})
     assert books.total("d", now=101).unknown == "no gateway that answers serves d"
