@@ -101,6 +101,17 @@ def test_fleet_files_bring_their_own_problems(tmp_path: Path) -> None:
     assert {one.line for one in found} >= {2, 5}
 
 
+def test_flags_of_a_fleet_are_checked_by_its_engine(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "examples" / "laptop.yaml").read_text("utf-8")
+    assert "flags: {" in text
+    wrong = tmp_path / "fleet.yaml"
+    wrong.write_text(text.replace("flags: {", "flags: {swap-space: 4, ", 1))
+    found = preflight([wrong]).open
+    assert ids(found) == ["HR004"]
+    assert "swap-space" in found[0].message
+    assert "swap-space" in wrong.read_text().splitlines()[found[0].line - 1]
+
+
 _TEXTS = [file.read_text("utf-8") for file in sorted(MANIFESTS.rglob("*.yaml"))]
 _WORDS = ["", "null", "[]", "{}", "-1", "1e999", "nan", "[[x]]", "{a: {b: [1]}}", '"$(X)"', "'%'"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from headrace.engines.named import engine_named
 from headrace.fleet.checks import warnings
 from headrace.fleet.load import FleetFile, load_fleet
 from headrace.fleet.problems import FleetError, Problem
@@ -22,6 +23,10 @@ def check_fleet(path: Path) -> Iterator[Finding]:
         yield from (_finding(FLEET_PROBLEM, problem) for problem in error.problems)
         return
     yield from _unwise(file)
+    problems = list(_of_engines(file))
+    yield from problems
+    if problems:
+        return
     try:
         settled(file)
     except FleetError as error:
@@ -33,6 +38,15 @@ def check_fleet(path: Path) -> Iterator[Finding]:
 def _unwise(file: FleetFile) -> Iterator[Finding]:
     for field, message in warnings(file.fleet):
         yield _finding(FLEET_WARNING, file.problem(field, message))
+
+
+def _of_engines(file: FleetFile) -> Iterator[Finding]:
+    """Yield what the engines cannot do in their versions, as `headrace validate` does."""
+    for name, deployment in file.fleet.deployments.items():
+        hardware = file.fleet.hardware[deployment.hardware]
+        engine = engine_named(deployment.engine.name, deployment.engine.version)
+        for path, message in engine.problems(deployment, hardware):
+            yield _finding(FLEET_PROBLEM, file.problem(("deployments", name, *path), message))
 
 
 def _finding(rule: Rule, problem: Problem) -> Finding:
