@@ -36,8 +36,3 @@ def annotated(items: Iterable[tuple[Any, str | None]]) -> Listed:
     """Return a list from (item, comment) pairs."""
     pairs = list(items)
     return Listed((item for item, _ in pairs), {i: note for i, (_, note) in enumerate(pairs)})
-
-
-def sentence(text: str) -> str:
-    """Write a comment: it ends as it is, without a full stop, like a line of a list."""
-    return text.strip().removesuffix(".")
