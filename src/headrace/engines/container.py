@@ -159,6 +159,10 @@ class ContainerEngine(Protocol):
         """Return one replica; ValueError if the deployment still has a field that says `auto`."""
         ...
 
+    def adapter_room(self, deployment: Deployment) -> int | None:
+        """Return of how many LoRA adapters requests can run at once; None: of all it has."""
+        ...
+
     def answers_to(self, served_names: Sequence[str]) -> tuple[str, ...]:
         """Return those of the names that requests may use, the best first; at least one."""
         ...

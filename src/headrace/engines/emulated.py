@@ -17,7 +17,6 @@ from headrace.engines import pod, vllm_log
 from headrace.engines.base import Launch, LoraAdapter, Placement, Resume
 from headrace.engines.container import Container, ContainerEngine, Features, Spot
 from headrace.engines.twin_flags import own_flags, pace_flags, port_flags
-from headrace.engines.vllm_adapters import adapter_room
 from headrace.fleet.document import Path_
 from headrace.fleet.types import Deployment, Hardware
 
@@ -133,7 +132,7 @@ class Emulated:
 
     def adapter_room(self, deployment: Deployment) -> int | None:
         """As the real engine."""
-        return adapter_room(deployment)
+        return self.real.adapter_room(deployment)
 
     def phase(self, line: str) -> str | None:
         """Return the start-up phase that this log line begins, or None."""

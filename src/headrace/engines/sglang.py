@@ -158,6 +158,10 @@ class Sglang:
     def _since(self, version: str) -> bool:
         return Version(self.version) >= Version(version)
 
+    def adapter_room(self, deployment: Deployment) -> None:
+        """Return None: the gateway asks it for no adapter."""
+        del deployment
+
     def answers_to(self, served_names: Sequence[str]) -> tuple[str, ...]:
         """Return all: SGLang does not check the model of a request."""
         return tuple(served_names)

@@ -187,6 +187,10 @@ class Tgi:
     def _since(self, version: str) -> bool:
         return Version(self.version) >= Version(version)
 
+    def adapter_room(self, deployment: Deployment) -> None:
+        """Return None: all adapters are loaded, and requests of any run together."""
+        del deployment
+
     def answers_to(self, served_names: Sequence[str]) -> tuple[str, ...]:
         """Return all: TGI takes any model name that is no adapter's for its model."""
         return tuple(served_names)

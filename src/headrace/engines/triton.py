@@ -91,6 +91,10 @@ class Triton:
             reasons=_REASONS | pod.why(given) | pod.why(env),
         )
 
+    def adapter_room(self, deployment: Deployment) -> None:
+        """Return None: the gateway asks it for no adapter."""
+        del deployment
+
     def answers_to(self, served_names: Sequence[str]) -> tuple[str, ...]:
         """Return the one name under which the model is loaded, the first that can be a folder."""
         return (*triton_repository.folder_names(served_names), "model")[:1]

@@ -91,6 +91,10 @@ class Trtllm:
             reasons=_REASONS | pod.why(given) | pod.why(env),
         )
 
+    def adapter_room(self, deployment: Deployment) -> None:
+        """Return None: the gateway asks it for no adapter."""
+        del deployment
+
     def answers_to(self, served_names: Sequence[str]) -> tuple[str, ...]:
         """Return all: trtllm-serve does not check the model of a request."""
         return tuple(served_names)

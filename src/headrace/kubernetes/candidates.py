@@ -103,6 +103,7 @@ def _replica(pod: Candidate, state: control.ReplicaState) -> control.Replica:
         room=deployment.max_num_seqs,
         state=state,
         names=(*pod.names, *deployment.adapters),
+        adapter_room=pod.served.engine.adapter_room(deployment),
     )
 
 
