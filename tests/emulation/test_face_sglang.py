@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from twin_kit import CHAT, COUNT, Twin, names, open_twin, parsed, said, streamed, text_of
+from engine_twin_kit import CHAT, COUNT, Twin, names, open_twin, parsed, said, streamed, text_of
 
 from headrace.emulation.behaviour import Faults
 

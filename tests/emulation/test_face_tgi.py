@@ -4,7 +4,7 @@ import asyncio
 import socket
 from typing import Any
 
-from twin_kit import CHAT, COUNT, Twin, events, names, open_twin, parsed, text_of
+from engine_twin_kit import CHAT, COUNT, Twin, events, names, open_twin, parsed, text_of
 
 from headrace.emulation.behaviour import Faults
 

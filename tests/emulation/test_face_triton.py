@@ -1,7 +1,7 @@
 """Triton's face: KServe paths, generate, metrics on their own port, and the OpenAI front end."""
 
 import httpx
-from twin_kit import CHAT, COUNT, Twin, events, names, open_twin, parsed, text_of
+from engine_twin_kit import CHAT, COUNT, Twin, events, names, open_twin, parsed, text_of
 
 from headrace.emulation.behaviour import Faults
 from headrace.emulation.faces.triton import TritonFace

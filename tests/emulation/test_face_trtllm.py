@@ -1,7 +1,7 @@
 """trtllm-serve's face: a strict schema, ids without text, metrics in two places, a slow start."""
 
 import pytest
-from twin_kit import CHAT, COUNT, names, open_twin, said, samples, streamed
+from engine_twin_kit import CHAT, COUNT, names, open_twin, said, samples, streamed
 
 from headrace.emulation.behaviour import Faults
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from twin_kit import CHAT, names, open_twin, said, streamed, text_of
+from engine_twin_kit import CHAT, names, open_twin, said, streamed, text_of
 
 from headrace.emulation.behaviour import Faults
 

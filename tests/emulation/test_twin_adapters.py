@@ -3,8 +3,8 @@
 import asyncio
 import re
 
-from twin_kit import Twin, open_twin, text_of
-from twin_kit import streamed as stream
+from engine_twin_kit import Twin, open_twin, text_of
+from engine_twin_kit import streamed as stream
 
 PATH = "/v1/completions"
 ADAPTERS = ("law", "tax")

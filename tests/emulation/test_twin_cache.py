@@ -5,9 +5,9 @@ import itertools
 from typing import Any
 
 import pytest
+from engine_twin_kit import Twin, open_twin, samples, streamed
 from hypothesis import given
 from hypothesis import strategies as st
-from twin_kit import Twin, open_twin, samples, streamed
 
 from headrace.emulation.cache import PrefixCache
 

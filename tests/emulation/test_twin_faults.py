@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from twin_kit import COUNT, Twin, events, open_twin, said, samples, streamed, text_of
+from engine_twin_kit import COUNT, Twin, events, open_twin, said, samples, streamed, text_of
 
 from headrace.emulation.behaviour import Faults, change
 from headrace.engines.known_prompt import judge, probe_request

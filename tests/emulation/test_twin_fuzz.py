@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from engine_twin_kit import open_twin
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from twin_kit import open_twin
 
 from headrace.emulation.faces import FACES
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twin_kit import Twin, events, open_twin
+from engine_twin_kit import Twin, events, open_twin
 
 RECORDED: dict[str, Any] = json.loads((Path(__file__).parent / "recorded_0_32_0.json").read_text())
 WHOLE = [

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from twin_kit import COUNT, open_twin, streamed
+from engine_twin_kit import COUNT, open_twin, streamed
 
 PATH = "/v1/completions"
 
