@@ -122,6 +122,7 @@ class Candidate:
     async def _live(self) -> None:
         while True:
             await self._get_right()
+            self._say("answers rightly, so it gets work")  # `gather.py` reads it
             self._set(right=True)
             why = await self._stay_right()
             self._set(right=False)
@@ -160,8 +161,6 @@ class Candidate:
         self._changed()
 
     def _is_right(self) -> None:
-        if self.wrong:
-            self._say("answers rightly again")
         self.wrong = ""
         self._suspected.clear()
 
