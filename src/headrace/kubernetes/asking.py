@@ -15,6 +15,7 @@ import msgspec
 
 from headrace.gateway.control import Demand
 from headrace.kubernetes.demand import FleetDemand
+from headrace.kubernetes.loud import started
 from headrace.kubernetes.slices import Endpoint
 
 EVERY = 0.5
@@ -43,7 +44,7 @@ class Asking:
             self._tasks.pop(asked[place]).cancel()
         for place in wanted.keys() - asked.keys():
             one = wanted[place]
-            self._tasks[one] = asyncio.ensure_future(self._ask_for_ever(one))
+            self._tasks[one] = started(self._ask_for_ever(one))
         self._told()
 
     def close(self) -> None:

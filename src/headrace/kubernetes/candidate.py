@@ -21,6 +21,7 @@ from headrace.gateway.control import ReplicaState
 from headrace.gateway.look import Found, look
 from headrace.gateway.proof import WrongAnswerError
 from headrace.kubernetes.edition import Served
+from headrace.kubernetes.loud import started
 from headrace.kubernetes.slices import Endpoint
 
 _MODELS_TIMEOUT = 5.0
@@ -78,7 +79,7 @@ class Candidate:
         self.endpoint = endpoint
         wanted = endpoint.ready and not endpoint.terminating
         if wanted and self._task is None:
-            self._task = asyncio.ensure_future(self._live())
+            self._task = started(self._live())
         elif not wanted:
             self._forget()
         if endpoint.terminating and self._drain is None:
