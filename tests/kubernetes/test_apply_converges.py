@@ -94,7 +94,7 @@ interruptions = st.lists(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(before=members, after=members, ends=interruptions, counted=st.booleans())
 def test_an_apply_that_ended_anywhere_is_completed_by_the_next(
     before: dict[str, int], after: dict[str, int], ends: Sequence[tuple[int, End]], *, counted: bool
@@ -110,6 +110,16 @@ def test_an_apply_that_ended_anywhere_is_completed_by_the_next(
                 await interrupted(twin, cluster, fleet(after, counted=False), at, how)
             await run(cluster, fleet(after, counted=False))
             assert state(twin) == expected
+            there = {(one["kind"], one["metadata"]["name"]) for one in expected}
+            assert there == {("Namespace", SPACE)} | {
+                pair
+                for name in after
+                for pair in (
+                    ("ConfigMap", f"{name}-files"),
+                    ("Deployment", name),
+                    ("ScaledObject", name),
+                )
+            }
             version = twin.store.version
             again = await run(cluster, fleet(after, counted=False))
             assert not again.any

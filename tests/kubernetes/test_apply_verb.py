@@ -84,9 +84,12 @@ def test_what_is_no_longer_in_the_file_goes_and_nothing_else(room: Room, tmp_pat
 
     def others() -> None:
         meta = {"name": "copied", "namespace": "shop", "labels": ours}
-        room.twin.put(MAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
-        owned = {**meta, "name": "owned", "ownerReferences": [{"uid": "x", "kind": "Pod"}]}
-        room.twin.put(MAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": owned})
+        plain = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+        copied = room.twin.put(MAPS, plain)
+        owner = {"uid": copied["metadata"]["uid"], "kind": "ConfigMap", "name": "copied"}
+        owned = {**meta, "name": "owned", "ownerReferences": [owner]}
+        one = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": owned}
+        room.twin.store.apply(MAPS, one, "headrace", force=False, dry_run=False)
 
     room.do(others)
     write(tmp_path, FLEET)
@@ -94,7 +97,7 @@ def test_what_is_no_longer_in_the_file_goes_and_nothing_else(room: Room, tmp_pat
     assert done.code == 0, done.err
     left = room.objects()
     assert not [key for key in left if key[1].startswith("shop-code")]
-    assert ("ConfigMap", "copied") in left
+    assert {("ConfigMap", "copied"), ("ConfigMap", "owned")} <= set(left)
     assert ("Deployment", "shop-chat") in left
     assert "removed: Deployment shop-code: ours, and not in the file any more" in done.out
 
