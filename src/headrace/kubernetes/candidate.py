@@ -123,7 +123,8 @@ class Candidate:
     async def _live(self) -> None:
         while True:
             await self._get_right()
-            self._say("answers rightly, so it gets work")  # `gather.py` reads it
+            again = " again" if self.was_ready else ""
+            self._say(f"answers rightly{again}, so it gets work")  # `gather.py` reads it
             self._set(right=True)
             why = await self._stay_right()
             self._set(right=False)
