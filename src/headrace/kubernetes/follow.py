@@ -8,7 +8,6 @@ is the end (`verdict.py`).
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from headrace.kubernetes.cluster import Cluster
 from headrace.kubernetes.errors import ClusterError, ForbiddenError, NotReadyError
 from headrace.kubernetes.gather import Looking, parts_of, readers
 from headrace.kubernetes.picture import Picture, labels_for
-from headrace.kubernetes.resource import Resource
+from headrace.kubernetes.resource import DEPLOYMENTS, PODS, Resource
 from headrace.kubernetes.status import Subject, fleet_status
 from headrace.kubernetes.telling import Telling
 from headrace.kubernetes.verdict import judge
@@ -99,11 +98,12 @@ class Following:
                 if change.kind == "listed":
                     self._listed.add(resource.kind)
                 self._news.set()
-        except ForbiddenError as error:
-            self._picture.blind[resource.kind] = str(error)
-            self._listed.add(resource.kind)
         except ClusterError as error:
-            self._failure = error
+            if isinstance(error, ForbiddenError) and resource not in (PODS, DEPLOYMENTS):
+                self._picture.blind[resource.kind] = str(error)
+                self._listed.add(resource.kind)
+            else:
+                self._failure = error
         self._news.set()
 
     async def _look(self, parts: int) -> None:
@@ -117,8 +117,3 @@ class Following:
             except ClusterError as error:
                 self._failure = error
             self._news.set()
-
-
-def now() -> float:
-    """Return the time; Pods' times are the cluster's, which may differ by a little."""
-    return time.time()
