@@ -86,9 +86,8 @@ def test_by_hand() -> None:
         assert taken
     assert bucket.wait(60, 1, START) == pytest.approx(1.0)
     assert bucket.wait(60, 10, START) == pytest.approx(10.0)
-    assert bucket.left(60, START) == 0
-    assert bucket.left(60, START + 2.5) == 2
-    assert bucket.reset(60, START) == pytest.approx(60.0)
+    assert bucket.left(60, START) == (0, pytest.approx(60.0))
+    assert bucket.left(60, START + 2.5) == (2, pytest.approx(57.5))
 
 
 def test_debt_is_waited_for() -> None:
@@ -97,7 +96,7 @@ def test_debt_is_waited_for() -> None:
     assert bucket.wait(1000, 0, START) == pytest.approx(120.0)
     assert bucket.wait(1000, 500, START) == pytest.approx(150.0)
     assert bucket.wait(1000, 500, START + 150.001) == 0.0
-    assert bucket.left(1000, START) == 0
+    assert bucket.left(1000, START)[0] == 0
 
 
 def test_what_flowed_back_is_not_given_back_again() -> None:
@@ -109,7 +108,7 @@ def test_a_raised_limit_counts_at_once() -> None:
     bucket = Bucket(60.0, START)
     assert bucket.wait(60, 1, START) > 0
     assert bucket.wait(600, 1, START) == 0.0
-    assert bucket.left(600, START) == 540
+    assert bucket.left(600, START)[0] == 540
 
 
 def test_a_clock_that_is_set_back_gives_and_takes_nothing() -> None:

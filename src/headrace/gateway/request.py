@@ -33,7 +33,7 @@ _USAGE = b'"stream_options":{"include_usage":true},'
 _IDS = b'"return_token_ids":true,'
 _PIECE = 64 * 1024
 _FLAT = 512
-"""Opening brackets that cannot nest too deeply, however they stand."""
+"""Bytes in which nothing can be nested too deeply."""
 _SPARE = 40
 """Frames of the stack that reading a body leaves free: what reads it again does so from deeper."""
 NULL = msgspec.Raw(b"null")
@@ -153,8 +153,7 @@ def _decode(body: bytes) -> _Body | str:
     if not _is_utf8(body):
         return "The body is not UTF-8, which JSON has to be."
     try:
-        deep = len(body) > _FLAT and body.count(b"[") + body.count(b"{") > _FLAT
-        return _decode_from(_SPARE if deep else 0, body)
+        return _decode_from(_SPARE if len(body) > _FLAT else 0, body)
     except RecursionError:
         return "The body nests too deeply: objects in objects, lists in lists."
     except msgspec.ValidationError as error:

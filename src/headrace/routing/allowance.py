@@ -62,10 +62,11 @@ class Account(NamedTuple):
     def charged(self, limits: Limits, requests: float, tokens: float, now: float) -> Account:
         """Return the account with requests and tokens taken out, where they are limited."""
         ours, theirs = self.requests, self.tokens
-        if limits.requests_per_minute is not None:
-            ours = ours.charged(limits.requests_per_minute, requests, now)
-        if limits.tokens_per_minute is not None:
-            theirs = theirs.charged(limits.tokens_per_minute, tokens, now)
+        most, much = limits.requests_per_minute, limits.tokens_per_minute
+        if most is not None and (requests or ours.ahead(now)):
+            ours = ours.charged(most, requests, now)
+        if much is not None and (tokens or theirs.ahead(now)):
+            theirs = theirs.charged(much, tokens, now)
         return Account(ours, theirs, self.running)
 
 
@@ -128,13 +129,12 @@ def _too_large(name: str, limits: Limits, ask: Ask) -> Excess | None:
 def _too_soon(name: str, limits: Limits, account: Account, ask: Ask) -> Excess | None:
     prompt, _, now = ask
     waits: list[tuple[float, What, int, int]] = []
-    if (most := limits.requests_per_minute) is not None:
-        waits.append((account.requests.wait(most, 1, now), "requests per minute", most, 1))
-    if (most := limits.tokens_per_minute) is not None:
-        waits.append((account.tokens.wait(most, prompt, now), "tokens per minute", most, prompt))
+    if (most := limits.requests_per_minute) and (wait := account.requests.wait(most, 1, now)):
+        waits.append((wait, "requests per minute", most, 1))
+    if (most := limits.tokens_per_minute) and (wait := account.tokens.wait(most, prompt, now)):
+        waits.append((wait, "tokens per minute", most, prompt))
     if (most := limits.concurrency) is not None and account.running >= most:
         waits.append((SOON, "requests at once", most, 1))
-    waits = [one for one in waits if one[0]]
     if not waits:
         return None
     wait, what, limit, asked = max(waits)
@@ -163,7 +163,7 @@ def least_left(
 
 
 def _left(bucket: Bucket, limit: int, now: float) -> Left:
-    return Left(limit, bucket.left(limit, now), bucket.reset(limit, now))
+    return Left(limit, *bucket.left(limit, now))
 
 
 def _least(found: list[Left]) -> Left | None:

@@ -53,10 +53,7 @@ class Bucket(NamedTuple):
         at = self.at if now < self.at and not self.ahead(now) else now
         return Bucket(max(0.0, used), at)
 
-    def left(self, limit: float, now: float) -> int:
-        """Return how much is there, in whole units; 0 in debt."""
-        return max(0, int(limit - self.in_use(limit, now) + limit / MINUTE * _INSTANT))
-
-    def reset(self, limit: float, now: float) -> float:
-        """Return the seconds until the bucket is full again."""
-        return self.in_use(limit, now) * MINUTE / limit
+    def left(self, limit: float, now: float) -> tuple[int, float]:
+        """Return how much is there, in whole units (0 in debt), and in how many seconds all is."""
+        used = self.in_use(limit, now)
+        return max(0, int(limit - used + limit / MINUTE * _INSTANT)), used * MINUTE / limit
