@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -62,9 +63,10 @@ class Ran:
 
 
 def headrace(*arguments: str | Path) -> Ran:
-    """Run the command line in this process."""
+    """Run the command line in this process, with Ctrl-C as a new process has it."""
     out, err = io.StringIO(), io.StringIO()
     code = 0
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with (
         patch.object(sys, "argv", ["headrace", *map(str, arguments)]),
         contextlib.redirect_stdout(out),
@@ -74,6 +76,8 @@ def headrace(*arguments: str | Path) -> Ran:
             main()
         except SystemExit as ended:
             code = int(ended.code or 0)
+        finally:
+            signal.signal(signal.SIGINT, before or signal.default_int_handler)
     return Ran(code, out.getvalue(), err.getvalue())
 
 
