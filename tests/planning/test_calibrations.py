@@ -46,7 +46,7 @@ def test_what_is_written_is_read_and_used_by_plans(tmp_path: Path) -> None:
     kept.write()
     assert kept.path == tmp_path / "fleet.calibration.json"
     assert Calibrations.beside(tmp_path / "fleet.yaml").known == (one, two)
-    assert about(tmp_path).efficiency == FITTED
+    assert about(tmp_path).efficiency.bandwidth == FITTED.bandwidth
     assert kept.path.read_text().count("\n") > 20  # for a review: a field a line
 
 
@@ -97,13 +97,14 @@ def test_another_accelerator_says_nothing(tmp_path: Path) -> None:
     assert found(tmp_path, made(accelerator="H200")) is UNCALIBRATED
 
 
-def test_the_same_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_the_same_is_preferred_and_a_run_says_less_of_others_than_of_itself(tmp_path: Path) -> None:
     others = (
         named("model", model="other", parameters=1),
         named("version", engine="0.19.0"),
         named("layout", tensor=2),
     )
-    assert found(tmp_path, *others, named("same", fitted="2020-01-01")).label == "same"
+    same = found(tmp_path, *others, named("same", fitted="2020-01-01"))
+    assert (same.error, same.label) == (0.2, "same on that run, ±20% on others")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_fewer_differences_are_nearer_and_the_newest_of_equals_counts(tmp_path: 
 
 def test_the_layout_that_is_planned_counts(tmp_path: Path) -> None:
     both = (named("one"), named("two", tensor=2))
-    assert found(tmp_path, *both, deployment="tensor_parallel: 2").label == "two"
+    assert found(tmp_path, *both, deployment="tensor_parallel: 2").label.startswith("two on that")
     setup = about(tmp_path).setup
     known = Calibrations(tmp_path / "x", both)
     four = known.find(replace(setup, layout=Layout(4)), "0.32.0")
@@ -159,6 +160,6 @@ def test_a_choice_gets_the_nearest_of_each_accelerator(tmp_path: Path) -> None:
     )
     everywhere = known.everywhere(subject.architecture, "0.32.0")
     assert {name: one.label for name, one in everywhere.items()} == {
-        "H100": "h",
+        "H100": "h on that run, ±20% on others",
         "L4": "l, but of vLLM 0.19.0: ±25%",
     }

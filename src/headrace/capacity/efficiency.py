@@ -37,3 +37,14 @@ UNCALIBRATED = Efficiency(
     per_sequence=20e-6,
 )
 """Between what published runs reached; such figures were off by 16 to 37 % from GPU to GPU."""
+
+UNCALIBRATED_CPU = Efficiency(
+    bandwidth=0.33,
+    compute=1.0,
+    overhead=0.005,
+    link=0.4,
+    error=0.5,
+    label="uncalibrated CPU, ±50 %",
+    per_sequence=20e-6,
+)
+"""What vLLM 0.32 reached on one CPU of two cores, of its measured bandwidth and matrix product."""

@@ -17,6 +17,8 @@ from headrace.capacity.setup import Setup
 from headrace.models.architecture import Architecture
 from headrace.planning.errors import PlanError
 
+UNSEEN = 0.2
+"""Error for another run of the same: 19 % and 14 % on one machine (decision 11)."""
 ELSEWHERE = 0.25
 """Error of a calibration for another model, layout or version: 22 % on the one run that was known
 by its figures only (decision 11)."""
@@ -59,7 +61,9 @@ class _Wanted(NamedTuple):
         """Return its efficiency; with a wider error where it was measured on something else."""
         others = self.others(one)
         if not others:
-            return one.efficiency
+            error = max(one.efficiency.error, UNSEEN)
+            label = f"{one.efficiency.label} on that run, ±{error:.0%} on others"
+            return replace(one.efficiency, error=error, label=label)
         error = max(one.efficiency.error, ELSEWHERE)
         label = f"{one.efficiency.label}, but of {' and '.join(others)}: ±{error:.0%}"
         return replace(one.efficiency, error=error, label=label)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from headrace.capacity.efficiency import UNCALIBRATED, Efficiency
+from headrace.capacity.efficiency import UNCALIBRATED, UNCALIBRATED_CPU, Efficiency
 from headrace.capacity.fits import Fit, fit
 from headrace.capacity.setup import Layout, Setup
 from headrace.capacity.slo import Slo
@@ -144,7 +144,8 @@ class Subject:
     def efficiency(self) -> Efficiency:
         """How much of the data sheet its engine reaches there, measured or assumed."""
         found = self.calibrations.find(self.setup, self.engine)
-        return found or UNCALIBRATED
+        guess = UNCALIBRATED_CPU if self.place.accelerator.kind == "cpu" else UNCALIBRATED
+        return found or guess
 
     def filled(self, values: dict[str, int | float]) -> Subject:
         """Return it with fields of the deployment filled in."""
