@@ -129,11 +129,7 @@ def report(plan: Plan) -> Report:
 def notes(plan: Plan) -> tuple[str, ...]:
     """Return what was assumed, left out or not known, a sentence each."""
     subject = plan.subject
-    assumed = [
-        f"route {one.route} declares {one.assumed}"
-        for one in subject.loads
-        if one.assumed
-    ]
+    assumed = [f"route {one.route} declares {one.assumed}" for one in subject.loads if one.assumed]
     unknown = [
         f"route {one.route} {one.unknown}, so no replicas and no cost"
         for one in subject.loads
