@@ -202,6 +202,8 @@ class Vllm:
             "HF_HUB_OFFLINE": ("1", "weights are verified and local; nothing is fetched at start"),
             "VLLM_NO_USAGE_STATS": ("1", "no reports to anyone"),
             "VLLM_HOST_IP": ("127.0.0.1", "ranks talk on this machine only"),
+            # Else a folder `triton` where `headrace up` was started is taken for the package.
+            "PYTHONSAFEPATH": ("1", "modules come from the engine's environment alone"),
         }
         if hardware.kind == "cpu" and placement.cores:
             bind = bind_threads(placement.cores, deployment.tensor_parallel)
