@@ -12,13 +12,10 @@ from dataclasses import replace
 
 from headrace.capacity.fits import Fit
 from headrace.capacity.kv import kv_layout
-from headrace.capacity.kv_pool import Pool
 from headrace.capacity.layouts import layouts, refusal
-from headrace.capacity.lengths import Lengths
 from headrace.capacity.memory import budgets
-from headrace.capacity.recommend import Choice, Recommendation, recommend
+from headrace.capacity.recommend import Choice, Recommendation
 from headrace.capacity.setup import Layout, Setup
-from headrace.capacity.steady import Steady
 from headrace.capacity.waste import observed_concurrency, resident_blocks
 from headrace.capacity.words import gigabytes
 from headrace.planning.errors import PlanError
@@ -103,29 +100,28 @@ def _cheapest(subject: Subject) -> tuple[Layout, str]:
     if not fitting:
         why = f"will do: the largest {tried[-1].fit.why}" if tried else "is possible"
         raise PlanError(f"deployments.{subject.name}: no layout on {subject.place.name} {why}")
-    best = min(fitting, key=lambda one: _accelerators(one, _capacity(one)))
-    layout, capacity = best.setup.layout, _capacity(best)
-    if not capacity:
+    best = min(fitting, key=_accelerators)
+    layout = best.setup.layout
+    if not best.capacity:
         return layout, f"none keeps {subject.slo}; the smallest that starts {best.fit.why}"
     others = ", ".join(_bid(one) for one in fitting if one is not best) or "nothing"
     return layout, f"{_bid(best)} within {subject.slo}, against {others}"
 
 
-def _accelerators(subject: Subject, capacity: float) -> float:
+def _accelerators(subject: Subject) -> float:
     """Return how many accelerators serve the rate, or one request a second if none is known."""
-    each = subject.setup.layout.accelerators
+    each, capacity = subject.setup.layout.accelerators, subject.capacity
     if not capacity:
         return math.inf
     return each / capacity if subject.rate is None else each * math.ceil(subject.rate / capacity)
 
 
 def _bid(subject: Subject) -> str:
-    capacity = _capacity(subject)
-    if not capacity:
+    if not subject.capacity:
         return f"{subject.setup.layout} cannot"
     if subject.rate is None:
-        return f"{subject.setup.layout} takes {capacity:.3g} requests/s"
-    count, what = _accelerators(subject, capacity), subject.place.accelerator.name
+        return f"{subject.setup.layout} takes {subject.capacity:.3g} requests/s"
+    count, what = _accelerators(subject), subject.place.accelerator.name
     return f"{subject.setup.layout} serves {subject.rate:g} requests/s with {count:.0f} {what}"
 
 
@@ -145,15 +141,8 @@ def _try(subject: Subject, layout: Layout) -> Subject:
     """Return the subject in this layout, with lengths that its requests need."""
     made = subject.filled({"tensor_parallel": layout.tensor, "pipeline_parallel": layout.pipeline})
     if "max_model_len" in subject.deployment.open:
-        made = made.filled({"max_model_len": _recommended(made).setup.max_model_len})
+        made = made.filled({"max_model_len": made.recommended.setup.max_model_len})
     return made
-
-
-def _capacity(subject: Subject) -> float:
-    """Return the requests a second that a replica takes within the promise."""
-    pool, lengths = Pool.of(subject.fit.cache), Lengths.of(subject.traffic)
-    steady = Steady(subject.setup, subject.efficiency, pool, lengths)
-    return steady.max_rate(subject.slo.ttft, subject.slo.tpot)
 
 
 def _utilization(subject: Subject) -> Iterator[Flag]:
@@ -171,7 +160,7 @@ def _lengths(subject: Subject) -> Iterator[Flag]:
     wanted = subject.deployment.open & set(_LENGTHS)
     if not wanted:
         return
-    found = _recommended(subject)
+    found = subject.recommended
     setup = _with_fixed(subject, found)
     cpu = setup.accelerator.kind == "cpu"
     for choice in _on_cpu(subject, found) if cpu else found.choices:
@@ -209,16 +198,6 @@ def _bounded(subject: Subject, setup: Setup, choice: Choice) -> Flag:
     if value != choice.value:
         why = f"{value:,} for what the file fixes, else {choice.value:,}: {why}"
     return Flag(choice.flag, value, "auto", why)
-
-
-def _recommended(subject: Subject) -> Recommendation:
-    """Recommend for what its routes ask; a step may take as long as a token is promised in."""
-    return recommend(
-        subject.setup,
-        subject.traffic,
-        longest_step=4 * subject.slo.tpot,
-        engine=subject.engine,
-    )
 
 
 def _kv_cache(subject: Subject) -> Iterator[Flag]:

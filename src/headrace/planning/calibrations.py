@@ -15,6 +15,7 @@ import msgspec
 from headrace.capacity.efficiency import Efficiency
 from headrace.capacity.setup import Setup
 from headrace.models.architecture import Architecture
+from headrace.models.lock import replace_file
 from headrace.planning.errors import PlanError
 
 UNSEEN = 0.2
@@ -118,10 +119,8 @@ class Calibrations:
     def write(self) -> None:
         """Write the file, one calibration after the other, for a review to read."""
         text = msgspec.json.format(msgspec.json.encode(list(self.known)), indent=2)
-        whole = self.path.with_suffix(".tmp")
         try:
-            whole.write_bytes(text + b"\n")
-            whole.replace(self.path)
+            replace_file(self.path, text + b"\n")
         except OSError as error:
             raise PlanError(f"{self.path}: {error.strerror or error}") from error
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from headrace.capacity.recommend import Recommendation, recommend
 from headrace.capacity.waste import contexts
 from headrace.capacity.words import gigabytes, span
 from headrace.planning.flags import Flag, Origin
@@ -124,15 +123,8 @@ def _kv_cache(plan: Plan) -> Flag | None:
     return Flag("kv_cache", size, _origin(plan, "kv_cache"), why)
 
 
-def _recommended(plan: Plan) -> Recommendation:
-    subject = plan.subject
-    return recommend(
-        subject.setup, subject.traffic, longest_step=4 * subject.slo.tpot, engine=subject.engine
-    )
-
-
 def _length(plan: Plan) -> Flag:
-    subject, found = plan.subject, _recommended(plan).max_model_len
+    subject, found = plan.subject, plan.subject.recommended.max_model_len
     mine = subject.setup.max_model_len
     here = contexts(plan.fit.cache, subject.traffic, mine, (mine,))[0]
     why = (
@@ -145,7 +137,7 @@ def _length(plan: Plan) -> Flag:
 
 
 def _seqs(plan: Plan) -> Flag:
-    found, mine = _recommended(plan).max_num_seqs, plan.subject.setup.max_num_seqs
+    found, mine = plan.subject.recommended.max_num_seqs, plan.subject.setup.max_num_seqs
     crowd = plan.state.crowd if plan.state else 0.0
     when = "at the planned rate" if plan.replicas else "at half of the most that keeps the SLO"
     runs = f"{when} {crowd:.1f} run at once (p95)" if plan.capacity else no_replicas(plan)
@@ -154,7 +146,7 @@ def _seqs(plan: Plan) -> Flag:
 
 
 def _step(plan: Plan) -> Flag:
-    found = _recommended(plan).max_num_batched_tokens
+    found = plan.subject.recommended.max_num_batched_tokens
     mine = plan.subject.setup.max_num_batched_tokens
     why = (
         found.reason

@@ -20,6 +20,7 @@ from headrace.hardware.catalogue import UnknownAcceleratorError, example_price, 
 from headrace.hardware.machine import read_machine
 from headrace.hardware.measure_cpu import cpu_model, measure_cpu
 from headrace.models.cache import cache_root
+from headrace.models.lock import replace_file
 from headrace.planning.errors import PlanError
 
 DAY = 86_400.0
@@ -109,9 +110,7 @@ def _kept(path: Path, made: _Remembered) -> Accelerator:
     """Return what was measured, written where the next plan finds it, if that is possible."""
     with suppress(OSError):  # a plan from a read-only home measures each time
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = path.with_suffix(".tmp")
-        whole.write_bytes(msgspec.json.encode(made))
-        whole.replace(path)
+        replace_file(path, msgspec.json.encode(made))
     return made.accelerator
 
 

@@ -15,7 +15,6 @@ from headrace.capacity.cost import Cost, RouteLoad, Seconds, by_route, cost
 from headrace.capacity.cost_curve import alone, one_at_a_time
 from headrace.capacity.efficiency import Efficiency
 from headrace.capacity.fits import Fit
-from headrace.capacity.kv_pool import Pool
 from headrace.capacity.lengths import Lengths
 from headrace.capacity.options import ASSUMED_REACTION
 from headrace.capacity.replicas import (
@@ -65,10 +64,10 @@ class Plan:
         """What all times rest on; its label goes wherever one is shown."""
         return self.subject.efficiency
 
-    @cached_property
+    @property
     def lengths(self) -> Lengths:
         """Of the requests of all routes."""
-        return Lengths.of(self.subject.traffic)
+        return self.subject.lengths
 
     @cached_property
     def waste(self) -> Waste:
@@ -82,16 +81,15 @@ class Plan:
         longest = self.subject.architecture.context
         return contexts(self.fit.cache, self.subject.traffic, longest)
 
-    @cached_property
+    @property
     def steady(self) -> Steady:
         """One replica at any rate."""
-        pool = Pool.of(self.fit.cache)
-        return Steady(self.subject.setup, self.efficiency, pool, self.lengths)
+        return self.subject.steady
 
-    @cached_property
+    @property
     def capacity(self) -> float:
         """Requests a second that one replica takes within the SLO; 0 if it keeps it at no rate."""
-        return self.steady.max_rate(self.subject.slo.ttft, self.subject.slo.tpot)
+        return self.subject.capacity
 
     @cached_property
     def lone(self) -> State | None:

@@ -12,8 +12,12 @@ from pathlib import Path
 
 from headrace.capacity.efficiency import UNCALIBRATED, UNCALIBRATED_CPU, Efficiency
 from headrace.capacity.fits import Fit, fit
+from headrace.capacity.kv_pool import Pool
+from headrace.capacity.lengths import Lengths
+from headrace.capacity.recommend import Recommendation, recommend
 from headrace.capacity.setup import Layout, Setup
 from headrace.capacity.slo import Slo
+from headrace.capacity.steady import Steady
 from headrace.engines.vllm_defaults import Defaults, defaults
 from headrace.engines.vllm_flags import canonical
 from headrace.fleet.load import FleetFile
@@ -146,6 +150,28 @@ class Subject:
         found = self.calibrations.find(self.setup, self.engine)
         guess = UNCALIBRATED_CPU if self.place.accelerator.kind == "cpu" else UNCALIBRATED
         return found or guess
+
+    @cached_property
+    def lengths(self) -> Lengths:
+        """Of the requests of all routes."""
+        return Lengths.of(self.traffic)
+
+    @cached_property
+    def steady(self) -> Steady:
+        """One replica at any rate."""
+        return Steady(self.setup, self.efficiency, Pool.of(self.fit.cache), self.lengths)
+
+    @cached_property
+    def capacity(self) -> float:
+        """Requests a second that one replica takes within the SLO; 0 if it keeps it at no rate."""
+        return self.steady.max_rate(self.slo.ttft, self.slo.tpot)
+
+    @cached_property
+    def recommended(self) -> Recommendation:
+        """Flags for what its routes ask; a step may take four times as long as a token may."""
+        return recommend(
+            self.setup, self.traffic, longest_step=4 * self.slo.tpot, engine=self.engine
+        )
 
     def filled(self, values: dict[str, int | float]) -> Subject:
         """Return it with fields of the deployment filled in."""
