@@ -11,10 +11,12 @@ import pytest
 from safetensors.numpy import save
 from weights_kit import COMMIT, EAGER, Page, Site, tiny_model, write_folder
 
+from headrace.fleet.load import load_fleet
 from headrace.fleet.source import HttpSource, HubSource, parse_source
 from headrace.models.errors import FormatError, SourceError, TransferError, UnknownError
 from headrace.models.fetch_facts import fetch_facts
 from headrace.models.look_up import ModelFacts, look_up
+from headrace.planning.subject import subject
 
 
 def test_the_folder_wins_when_it_is_there(tmp_path: Path) -> None:
@@ -144,3 +146,16 @@ def test_pickles_are_counted_but_not_fetched(hub: Site, client: httpx.Client) ->
     )
     assert not _fetch(client).weights.exact
     assert not hub.asked(_place("pytorch_model.bin"))
+
+
+def test_a_plan_asks_the_hub_only_when_it_is_told_to(hub: Site, tmp_path: Path) -> None:
+    hub.put_repo("o/n", _shards())
+    example = Path(__file__).parents[2] / "examples" / "seventy.yaml"
+    file = tmp_path / "fleet.yaml"
+    file.write_text(example.read_text().replace("meta-llama/Llama-3.1-70B-Instruct", "o/n"))
+    fleet = load_fleet(file)
+    with pytest.raises(UnknownError, match="catalogue"):
+        subject(fleet, "chat")
+    facts = subject(fleet, "chat", hub=True).facts
+    stored_in_fp32 = 500_000 + 16
+    assert (facts.weights.total, facts.weights.exact) == (2 * stored_in_fp32, True)  # as bf16

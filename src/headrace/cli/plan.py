@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headrace.planning.plan import Plan
 
 
-def plan(
+def plan(  # noqa: PLR0917 - typer passes them by name
     file: Annotated[Path, typer.Argument(help="The fleet file.")],
     deployment: Annotated[
         str | None, typer.Option("--deployment", "-d", help="Only this one.")
@@ -31,15 +31,18 @@ def plan(
         str | None,
         typer.Option(metavar="LOG", help="Compare with an engine's log, or `running`."),
     ] = None,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Ask the hub what models are that are not pulled.")
+    ] = False,
 ) -> None:
     """Plan each deployment from its model, hardware and the traffic that its routes declare.
 
     Memory is exact up to what is said to be assumed; times are ranges with the name of what they
-    rest on. Nothing is started and nothing is fetched.
+    rest on. Nothing is started, and nothing is fetched without --hub.
     """
     failed: list[str] = []
     made: list[Plan] = []
-    for one in _plans(file, deployment, failed):
+    for one in _plans(file, deployment, failed, hub=hub):
         if check is None:
             _show(one, first=not made, as_json=as_json)
         made.append(one)
@@ -75,7 +78,7 @@ def write_page(path: Path, text: str) -> None:
     typer.echo(f"headrace: {path} written, {len(text) / 1024:,.0f} KiB", err=True)
 
 
-def _plans(file: Path, deployment: str | None, failed: list[str]) -> Iterator[Plan]:
+def _plans(file: Path, deployment: str | None, failed: list[str], *, hub: bool) -> Iterator[Plan]:
     """Yield the plans of a checked file; sentences about what has none go to `failed`."""
     from headrace.planning.plan import plan as make  # noqa: PLC0415 - spares the other verbs numpy
     from headrace.planning.subject import subject  # noqa: PLC0415 - as above
@@ -84,6 +87,6 @@ def _plans(file: Path, deployment: str | None, failed: list[str]) -> Iterator[Pl
     names = checked.fleet.deployments if deployment is None else [deployment]
     for name in names:
         try:
-            yield make(subject(checked, name))
+            yield make(subject(checked, name, hub=hub))
         except (PlanError, WeightsError) as error:
             failed.append(str(error))

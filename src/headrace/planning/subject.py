@@ -22,7 +22,7 @@ from headrace.engines.vllm_defaults import Defaults, defaults
 from headrace.engines.vllm_flags import canonical
 from headrace.fleet.load import FleetFile
 from headrace.fleet.problems import nearest
-from headrace.fleet.source import parse_source
+from headrace.fleet.source import HubSource, parse_source
 from headrace.fleet.types import Deployment, Scalar
 from headrace.models.architecture import Architecture
 from headrace.models.cache import weights_root
@@ -178,7 +178,7 @@ class Subject:
         return replace(self, deployment=self.deployment.filled(values))
 
 
-def subject(file: FleetFile, name: str) -> Subject:
+def subject(file: FleetFile, name: str, *, hub: bool = False) -> Subject:
     """Return one deployment of a file; PlanError, WeightsError where too little is known."""
     known = file.fleet.deployments
     if name not in known:
@@ -187,7 +187,7 @@ def subject(file: FleetFile, name: str) -> Subject:
     return Subject(
         name,
         deployment,
-        _facts(file, deployment),
+        _facts(file, deployment, hub=hub),
         place_of(deployment.hardware, file.fleet.hardware[deployment.hardware]),
         loads_of(file, name) or _unused(name),
         Calibrations.beside(file.path),
@@ -198,9 +198,21 @@ def _unused(name: str) -> tuple[Load, ...]:
     raise PlanError(f"no route leads to deployment {name}, so nothing is asked of it")
 
 
-def _facts(file: FleetFile, deployment: Deployment) -> ModelFacts:
+def _facts(file: FleetFile, deployment: Deployment, *, hub: bool) -> ModelFacts:
     source = parse_source(file.fleet.models[deployment.model].weights)
-    return look_up(source, _folder(file, deployment.model))
+    folder = _folder(file, deployment.model)
+    if hub and folder is None and isinstance(source, HubSource):
+        return _asked(source)
+    return look_up(source, folder)
+
+
+def _asked(source: HubSource) -> ModelFacts:
+    """Ask the hub for the configuration and the headers of the weights, not for the weights."""
+    from headrace.models.fetch_facts import fetch_facts  # noqa: PLC0415 - plans need no HTTP
+    from headrace.models.web import open_client  # noqa: PLC0415 - as above
+
+    with open_client() as client:
+        return fetch_facts(source, client)
 
 
 def _folder(file: FleetFile, model: str) -> Path | None:
