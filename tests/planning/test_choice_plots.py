@@ -18,9 +18,9 @@ from headrace.capacity.slo import Slo, slo_for
 from headrace.capacity.steady import State
 from headrace.hardware.catalogue import find_accelerator
 from headrace.models.catalogue import need_known_model
+from headrace.pages.html import page
 from headrace.planning import sections
 from headrace.planning.choice_plots import Latency, best, cost_latency, cost_rate, digits
-from headrace.planning.html import page
 from headrace.planning.labels import Label, place
 
 SLO = slo_for("interactive")

@@ -11,9 +11,9 @@ from headrace.capacity.memory import Budget, Part
 from headrace.capacity.slo import slo_for
 from headrace.capacity.steady import State
 from headrace.capacity.waste import Context, Slots, Waste
+from headrace.pages.html import Section, Table, page
+from headrace.pages.theme import DARK, LIGHT
 from headrace.planning import sections, tables
-from headrace.planning.html import Section, Table, page
-from headrace.planning.theme import DARK, LIGHT
 
 VOID = {"meta"}
 

@@ -17,9 +17,9 @@ from headrace.capacity.options import Option
 from headrace.capacity.slo import Slo
 from headrace.capacity.steady import State
 from headrace.capacity.words import span
-from headrace.planning.canvas import DASHED, NUMBERS, painted, plain, spread
+from headrace.pages.canvas import DASHED, NUMBERS, painted, plain, spread
+from headrace.pages.theme import BAD, HALO, INK, MUTED, SERIES
 from headrace.planning.labels import Label, place
-from headrace.planning.theme import BAD, HALO, INK, MUTED, SERIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
-from headrace.planning.canvas import settle
-from headrace.planning.theme import HALO, INK
+from headrace.pages.canvas import settle
+from headrace.pages.theme import HALO, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

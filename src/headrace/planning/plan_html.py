@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from headrace.capacity.choose import Choice
 from headrace.capacity.cost_curve import curve
 from headrace.capacity.options import Ask
+from headrace.pages.html import Section, Table, page
 from headrace.planning import sections
 from headrace.planning.explain import flags
-from headrace.planning.html import Section, Table, page
 from headrace.planning.plan import Plan
 from headrace.planning.report import notes
 

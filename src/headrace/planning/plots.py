@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from headrace.capacity.memory import Budget
 from headrace.capacity.waste import Context, Slots, Waste
 from headrace.capacity.words import gigabytes
-from headrace.planning.canvas import DASHED, painted, spread
-from headrace.planning.theme import BAD, GRID, INK, SERIES
+from headrace.pages.canvas import DASHED, painted, spread
+from headrace.pages.theme import BAD, GRID, INK, SERIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,8 +14,8 @@ from headrace.capacity.efficiency import Efficiency
 from headrace.capacity.memory import Budget
 from headrace.capacity.slo import Slo
 from headrace.capacity.waste import Context, Waste
+from headrace.pages.html import Section
 from headrace.planning import choice_plots, plots, tables
-from headrace.planning.html import Section
 
 
 def memory(budget: Budget, name: str = "", level: int = 3) -> Section:

@@ -13,8 +13,8 @@ from headrace.capacity.cost_curve import Point
 from headrace.capacity.memory import Budget
 from headrace.capacity.waste import Context, Waste
 from headrace.capacity.words import span
+from headrace.pages.html import Table
 from headrace.planning.choice_plots import digits
-from headrace.planning.html import Table
 from headrace.planning.plots import bars, size_of
 
 

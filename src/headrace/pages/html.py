@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from html import escape
 from importlib import resources
 
-from headrace.planning.canvas import plain
-from headrace.planning.theme import DARK, LIGHT, variables
+from headrace.pages.canvas import plain
+from headrace.pages.theme import DARK, LIGHT, variables
 
 _HEAD = """<!doctype html>
 <html lang="en">
@@ -54,7 +54,7 @@ class Section:
 
 def page(title: str, sections: Sequence[Section], lead: str = "") -> str:
     """Return a whole HTML document; `lead` says under the title what it is about."""
-    style = resources.files("headrace.planning").joinpath("page.css").read_text("utf-8")
+    style = resources.files("headrace.pages").joinpath("page.css").read_text("utf-8")
     colours = (
         f":root{{color-scheme:light dark;{variables(LIGHT)}}}"
         f"@media screen and (prefers-color-scheme:dark){{:root{{{variables(DARK)}}}}}"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
-from headrace.planning.theme import GRID, INK, LIGHT, MUTED
+from headrace.pages.theme import GRID, INK, LIGHT, MUTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

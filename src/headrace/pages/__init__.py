@@ -1,0 +1,1 @@
+"""Pages that explain themselves: self-contained HTML with plots as SVG, light and dark."""
