@@ -1,0 +1,70 @@
+"""Whether two variants differ by more than repeats of the same do.
+
+Each variant is measured several times, in turns (A B A B), so that a machine that warms up or gets
+busy is no difference between them. Means of repeats are compared by Welch's t test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, variance
+
+_T95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
+"""Student's t, two-sided 95 %, for 1, 2, … degrees of freedom."""
+_T95_MANY = 2.09
+"""For 16 to 20; it falls to 1.96, so larger samples are judged a little too strictly."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """From `before` to `after`, both means of repeats; `noise` is the half width at 95 %.
+
+    `noise` is in the unit of the values and infinite where a variant was measured only once.
+    """
+
+    before: float
+    after: float
+    noise: float
+
+    @property
+    def change(self) -> float:
+        """`after` - `before`."""
+        return self.after - self.before
+
+    @property
+    def share(self) -> float:
+        """The change as a share of `before`; infinite from 0."""
+        if self.before == 0:
+            return math.copysign(math.inf, self.change) if self.change else 0.0
+        return self.change / self.before
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is larger than the noise."""
+        return abs(self.change) > self.noise
+
+    @property
+    def noise_share(self) -> float:
+        """The noise as a share of `before`."""
+        return self.noise / abs(self.before) if self.before else math.inf
+
+
+def difference(before: Sequence[float], after: Sequence[float]) -> Difference:
+    """Return how two variants differ; ValueError without a value of each."""
+    if not before or not after:
+        raise ValueError("a difference needs a value of each variant")
+    if min(len(before), len(after)) < 2:  # noqa: PLR2004 - one value has no spread
+        return Difference(fmean(before), fmean(after), math.inf)
+    a, b = variance(before) / len(before), variance(after) / len(after)
+    if a + b == 0:
+        return Difference(fmean(before), fmean(after), 0.0)
+    freedom = (a + b) ** 2 / (a**2 / (len(before) - 1) + b**2 / (len(after) - 1))
+    return Difference(fmean(before), fmean(after), _t95(freedom) * math.sqrt(a + b))
+
+
+def _t95(freedom: float) -> float:
+    """Return the quantile for the whole number below: wider rather than narrower."""
+    whole = max(1, int(freedom))
+    return _T95[whole - 1] if whole <= len(_T95) else _T95_MANY
