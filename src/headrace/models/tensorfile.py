@@ -91,9 +91,14 @@ def parse_header(name: str, raw: bytes, size: int) -> tuple[Tensor, ...]:
 
 def layout(tensors: Iterable[tuple[str, tuple[int, ...]]], dtype: str) -> tuple[Tensor, ...]:
     """Place tensors of one dtype one after the other."""
+    return place((name, dtype, shape) for name, shape in tensors)
+
+
+def place(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> tuple[Tensor, ...]:
+    """Place tensors, given as name, dtype and shape, one after the other."""
     placed: list[Tensor] = []
     begin = 0
-    for name, shape in tensors:
+    for name, dtype, shape in tensors:
         end = begin + math.prod(shape) * _BITS[dtype] // 8
         placed.append(Tensor(name, dtype, shape, begin, end))
         begin = end
