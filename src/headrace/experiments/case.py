@@ -11,8 +11,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was experimented on.
 
     `ttft` and `tpot` are promised seconds, `hourly` what one replica costs an hour in the file's
-    own currency (None: nobody said), `settings` the experiment's knobs. `planned` are figures of
-    `headrace plan` by name, where there is a plan. `emulated`: an engine twin answered.
+    own currency (None: nobody said), `settings` the experiment's knobs. `emulated`: an engine twin
+    answered.
     """
 
     deployment: str
@@ -25,7 +25,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hourly: float | None = None
     max_num_seqs: int | None = None
     max_model_len: int | None = None
-    planned: dict[str, float] = {}
     settings: dict[str, Any] = {}
     emulated: bool = False
     interrupted: bool = False
+
+    @property
+    def slo(self) -> dict[str, float]:
+        """The promises by name, as a run has them."""
+        given = {"ttft": self.ttft, "tpot": self.tpot}
+        return {name: value for name, value in given.items() if value is not None}

@@ -1,7 +1,7 @@
 """What is different in a copy of a deployment, and the fleet file that says so.
 
-The copy has the user's deployment, model and hardware as the file writes them, one route that
-leads to it, and addresses that the system chooses; `copies.py` starts it.
+The copy has the user's deployment, model and hardware as the file writes them, without LoRA
+adapters; one route that leads to it, and addresses that the system chooses. `copies.py` starts it.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def copied(file: FleetFile, deployment: str, change: Change) -> dict[str, Any]:
     for name in own:
         if own[name] == "auto":
             own[name] = _written(name, getattr(typed, name))
+    own.pop("adapters", None)
     own["scaling"] = {"min": change.replicas, "max": change.replicas, "initial": change.replicas}
     own["queue"] = dict(_QUEUE)
     own["lifecycle"] = {**own.get("lifecycle", {}), **_LIFECYCLE}

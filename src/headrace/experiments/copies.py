@@ -7,27 +7,57 @@ engine.
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import psutil
+from ruamel.yaml import YAML
+
+from headrace.engines.named import engine_named
+from headrace.engines.vllm_memory_log import memory_said
+from headrace.experiments.change import Change, copied
 from headrace.experiments.endpoint import Endpoint
-from headrace.local.state import StateDir
-from headrace.view.status import ReplicaStatus
+from headrace.experiments.errors import ExperimentError
+from headrace.experiments.room import check_room
+from headrace.fleet.load import FleetFile, load_fleet
+from headrace.local import client, logs
+from headrace.local.client import NotUpError
+from headrace.local.kept import Kept, Program, start
+from headrace.local.launching import HOST
+from headrace.local.state import StateDir, state_dir
+from headrace.models.lock import lock_path, read_lock, write_lock
+from headrace.view.display import phases
+from headrace.view.states import State
+from headrace.view.status import DeploymentStatus, FleetStatus, ReplicaStatus
+
+_LOOK = 0.1
+"""Seconds between two looks at a copy that starts."""
+_GRACE = 45.0
+"""Seconds that a copy gets to stop: its drain, its engine's grace, and some."""
+_WORDS = 12
+"""Lines of its output that are quoted when it does not start."""
 
 
 @dataclass(frozen=True)
 class Copy:
     """A copy that is ready.
 
-    `endpoint` is its gateway's address, `direct` its first replica's own; `folder` has its file
-    and its state. `kv_tokens` and `concurrency` ("Maximum concurrency for N tokens") are from the
-    engine's log, None where it does not tell. `started` is the seconds of its start.
+    `endpoint` is its gateway's address, `direct` its first replica's own. `kv_tokens` and
+    `concurrency` ("Maximum concurrency for N tokens") are from the engine's log, None where it
+    does not tell. `started` is the seconds of its start, `file` its fleet file.
     """
 
     endpoint: Endpoint
     direct: Endpoint
     state: StateDir
-    folder: Path
+    file: FleetFile
     replicas: tuple[ReplicaStatus, ...]
     kv_tokens: int | None
     concurrency: float | None
@@ -39,5 +69,132 @@ class Copy:
         return Path(self.replicas[0].log)
 
     def memory(self) -> int:
-        """Return the bytes that the replicas' processes have in memory now (PSS where readable)."""
-        raise NotImplementedError
+        """Return the bytes that the replicas' processes hold now, shared pages counted once."""
+        return sum(_memory(replica.pid) for replica in self.replicas if replica.pid)
+
+
+@asynccontextmanager
+async def started(
+    file: FleetFile, deployment: str, change: Change, doing: Callable[[str], None]
+) -> AsyncIterator[Copy]:
+    """Give a copy that is ready; it has ended when the block is left, however that is.
+
+    `doing` hears how far the start is. Raises ExperimentError, FleetError for a change that the
+    file's rules refuse, and what `headrace up` raises.
+    """
+    with TemporaryDirectory(prefix="headrace-", ignore_cleanup_errors=True) as name:
+        path = write(Path(name), file, deployment, change)
+        copy = load_fleet(path)
+        check_room(copy)
+        began = time.monotonic()
+        root = path.parent / "s"
+        kept = await start(_program(path, root))
+        try:
+            state = state_dir(copy.fleet.fleet, path, root)
+            status = await _ready(kept, state, copy, deployment, doing)
+            yield _copy(status, state, copy, deployment, time.monotonic() - began)
+        finally:
+            kept.terminate()
+            await kept.gone
+
+
+def write(folder: Path, file: FleetFile, deployment: str, change: Change) -> Path:
+    """Write the copy's fleet file, and beside it the lock of the weights that it shares."""
+    path = folder / "fleet.yaml"
+    with path.open("w", encoding="utf-8") as out:
+        YAML(typ="safe").dump(copied(file, deployment, change), out)
+    model = file.fleet.deployments[deployment].model
+    entries = read_lock(lock_path(file.path))
+    if model in entries and change.weights is None:
+        write_lock(lock_path(path), {model: entries[model]})
+    return path
+
+
+def _program(path: Path, root: Path) -> Program:
+    argv = (sys.executable, "-P", "-m", "headrace", "up", str(path))
+    environment = {**os.environ, "HEADRACE_STATE": str(root), "PYTHONUNBUFFERED": "1"}
+    return Program(argv, environment, path.with_name("up.log"), _GRACE)
+
+
+async def _ready(
+    kept: Kept, state: StateDir, copy: FleetFile, deployment: str, doing: Callable[[str], None]
+) -> FleetStatus:
+    """Return the status once all replicas are ready; ExperimentError if they will not be."""
+    wanted = copy.fleet.deployments[deployment].scaling.min
+    while True:
+        if kept.exit.done():
+            raise ExperimentError(f"the copy ended before it was ready:\n{_said(copy.path)}")
+        status = await _status(state)
+        if status is not None:
+            one = status.deployments[0]
+            if one.ready >= wanted:
+                return status
+            _check(one)
+            doing("; ".join(f"{replica.id}: {phases(replica)}" for replica in one.replicas))
+        await asyncio.sleep(_LOOK)
+
+
+async def _status(state: StateDir) -> FleetStatus | None:
+    """Return the status of a copy, None while it only prepares."""
+    if not state.socket.exists():
+        return None
+    try:
+        return await client.status(state)
+    except NotUpError:
+        return None
+
+
+def _check(deployment: DeploymentStatus) -> None:
+    if deployment.crashes:
+        words = deployment.last_words or "the engine's log does not say why"
+        raise ExperimentError(f"the copy's engine does not start: {words}")
+
+
+def _said(path: Path) -> str:
+    return "\n".join(logs.tail(path.with_name("up.log"), _WORDS)) or "it said nothing"
+
+
+def _copy(
+    status: FleetStatus, state: StateDir, file: FleetFile, deployment: str, seconds: float
+) -> Copy:
+    ready = tuple(one for one in status.deployments[0].replicas if one.state == State.READY)
+    with Path(ready[0].log).open(encoding="utf-8", errors="replace") as log:
+        said = memory_said(log)
+    engine = file.fleet.deployments[deployment].engine
+    path = engine_named(engine.name, engine.version).metrics_path
+    own = {f"engine:{one.id}": f"http://{HOST}:{one.port}{path}" for one in ready}
+    model = status.deployments[0].models[0]
+    gateway = {"gateway": f"{status.admin}/metrics"}
+
+    def at(address: str, pages: dict[str, str]) -> Endpoint:
+        return Endpoint(address, model, None, pages, engine.name, engine.version)
+
+    return Copy(
+        endpoint=at(status.address, gateway | own),
+        direct=at(f"http://{HOST}:{ready[0].port}/v1", own),
+        state=state,
+        file=file,
+        replicas=ready,
+        kv_tokens=said.tokens,
+        concurrency=said.concurrency,
+        started=seconds,
+    )
+
+
+def _memory(pid: int) -> int:
+    """Return the bytes of a process and all below it."""
+    try:
+        process = psutil.Process(pid)
+        tree = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    return sum(_pss(one) for one in tree)
+
+
+def _pss(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.AccessDenied:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0

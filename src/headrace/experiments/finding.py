@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from headrace.evidence.result import Figure, Support
 from headrace.experiments.case import Case
 from headrace.pages.html import Table
 
@@ -25,7 +26,7 @@ class Series(msgspec.Struct, frozen=True, omit_defaults=True):
 class Plot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A plot as data; `reading` says in a sentence how to read it.
 
-    `marks` are vertical lines (or horizontal ones with `level`) with words on them.
+    `marks` are vertical lines at values of x, `levels` horizontal ones, with words on them.
     """
 
     heading: str
@@ -38,26 +39,19 @@ class Plot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     levels: tuple[tuple[float, str], ...] = ()
 
 
-class Support(msgspec.Struct, frozen=True):
-    """A flag for which the result speaks, or against which: `holds` is the sentence's direction."""
-
-    flag: str
-    value: Any
-    holds: bool
-    why: str
-
-
 class Conclusion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the figures say. The first of `words` is the answer to the experiment's question.
 
-    `figures` are the numbers behind the words by name, with their unit in the name (`_seconds`,
-    `_per_second`); `doubts` why they may not be believed; `next` the next experiment, in words.
+    `figures` are the numbers of the whole, `variants` those of each label that was measured (as
+    `Change.label`; one that changed nothing is "as it is"); `doubts` say why they may not be
+    believed; `next` is the next experiment to run, in words.
     """
 
     words: tuple[str, ...]
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
-    figures: dict[str, float | int | str | None] = {}
+    figures: dict[str, Figure] = {}
+    variants: dict[str, dict[str, Figure]] = {}
     doubts: tuple[str, ...] = ()
     supports: tuple[Support, ...] = ()
     next: str = ""

@@ -1,7 +1,8 @@
 """Whether two variants differ by more than repeats of the same do.
 
 Each variant is measured several times, in turns (A B A B), so that a machine that warms up or gets
-busy is no difference between them. Means of repeats are compared by Welch's t test.
+busy is no difference between them. Means of repeats are compared by Welch's t test. What a single
+run can tell of its own chance is `evidence/difference.py`'s.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _T95_MANY = 2.09
 
 
 @dataclass(frozen=True)
-class Difference:
+class Contrast:
     """From `before` to `after`, both means of repeats; `noise` is the half width at 95 %.
 
     `noise` is in the unit of the values and infinite where a variant was measured only once.
@@ -51,17 +52,17 @@ class Difference:
         return self.noise / abs(self.before) if self.before else math.inf
 
 
-def difference(before: Sequence[float], after: Sequence[float]) -> Difference:
+def contrast(before: Sequence[float], after: Sequence[float]) -> Contrast:
     """Return how two variants differ; ValueError without a value of each."""
     if not before or not after:
-        raise ValueError("a difference needs a value of each variant")
+        raise ValueError("a contrast needs a value of each variant")
     if min(len(before), len(after)) < 2:  # noqa: PLR2004 - one value has no spread
-        return Difference(fmean(before), fmean(after), math.inf)
+        return Contrast(fmean(before), fmean(after), math.inf)
     a, b = variance(before) / len(before), variance(after) / len(after)
     if a + b == 0:
-        return Difference(fmean(before), fmean(after), 0.0)
+        return Contrast(fmean(before), fmean(after), 0.0)
     freedom = (a + b) ** 2 / (a**2 / (len(before) - 1) + b**2 / (len(after) - 1))
-    return Difference(fmean(before), fmean(after), _t95(freedom) * math.sqrt(a + b))
+    return Contrast(fmean(before), fmean(after), _t95(freedom) * math.sqrt(a + b))
 
 
 def _t95(freedom: float) -> float:
