@@ -46,7 +46,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Support(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A setting that the result justifies, with the value that was measured.
+    """A setting for which the result speaks, or against which (`holds` is False), as measured.
 
     `setting` goes by the fleet file's fields (`max_model_len`, `quantization`, `lifecycle.drain`,
     `lifecycle.startup`, `engine.flags.enable-prefix-caching`, `engine.flags.speculative-config`).
@@ -56,6 +56,7 @@ class Support(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     setting: str
     value: Scalar | None = None
+    holds: bool = True
     variant: str | None = None
     says: str = ""
 

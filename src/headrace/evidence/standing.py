@@ -1,0 +1,153 @@
+"""What each setting of a deployment rests on now: a result that holds, a stale one, or nothing.
+
+A result holds for a setting if it was measured on this very fingerprint. If anything that decides
+changed since (engine, weights, a flag, hardware), or a year went by, it is stale, and in what it
+differs is said. Results of engine twins say nothing about engines, and the other way round.
+Pure: `headrace.planning` knows the deployment, `explain` and `preflight` show what comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+import msgspec
+
+from headrace.evidence.fingerprint import Fingerprint, differences, flag_values, written
+from headrace.evidence.result import Evidence, Support
+from headrace.fleet.types import Scalar
+
+Basis = Literal["evidence", "against", "stale", "plan", "nothing"]
+"""`against`: a result that holds says that another value is better."""
+OLD = 365
+"""Days after which a result is stale whatever it was of: drivers, kernels and neighbours change."""
+_SCOPE: Mapping[str, frozenset[str]] = {
+    "quantization": frozenset(
+        {"weights", "quantization", "engine", "engine.flags.kv-cache-dtype"},
+    ),
+}
+"""Settings that fewer parts of the fingerprint decide: what answers are worth depends on weights
+and engine, not on how many requests run at once."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What one setting rests on; `why` says in what a stale result differs, or its doubts."""
+
+    setting: str
+    value: Scalar | None
+    basis: Basis
+    evidence: Evidence | None = None
+    says: str = ""
+    """The result's figure for this setting."""
+    why: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Say it in a sentence without its end."""
+        if self.evidence is None:
+            return "the plan, not measured" if self.basis == "plan" else "not measured"
+        says = f"{self.says} " if self.says else ""
+        cited = f"{says}({self.evidence.id}, {self.evidence.day})"
+        if self.basis == "stale":
+            return f"measured, but stale: {cited}: {'; '.join(self.why)}"
+        return f"measured{', and it speaks against this' * (self.basis == 'against')}: {cited}"
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """A result that speaks of a setting, and in what it differs from now."""
+
+    evidence: Evidence
+    support: Support
+    why: tuple[str, ...]
+
+
+def standings(
+    now: Fingerprint,
+    settings: Mapping[str, Scalar | None],
+    known: Sequence[Evidence],
+    *,
+    deployment: str,
+    today: date,
+    planned: Iterable[str] = (),
+) -> tuple[Standing, ...]:
+    """Return what each of `settings` (by name, with its value now) rests on, in their order.
+
+    `planned` are those that the plan chose. A result of another deployment counts only if it
+    holds: its differences would be no news.
+    """
+    chosen = frozenset(planned)
+    found = (
+        (name, value, [one for one in _found(now, name, value, known) if _ours(one, deployment)])
+        for name, value in settings.items()
+    )
+    return tuple(
+        _standing(name, value, [_aged(one, today) for one in ours], chosen)
+        for name, value, ours in found
+    )
+
+
+def _standing(
+    name: str, value: Scalar | None, found: Sequence[_Found], planned: frozenset[str]
+) -> Standing:
+    """Take the newest that holds, else the one that differs least, the newest of these."""
+    if not found:
+        return Standing(name, value, "plan" if name in planned else "nothing")
+    newest = sorted(found, key=lambda one: one.evidence.taken, reverse=True)
+    best = min(newest, key=lambda one: len(one.why))
+    basis: Basis = "stale" if best.why else "evidence" if best.support.holds else "against"
+    return Standing(name, value, basis, best.evidence, best.support.says, best.why)
+
+
+def _found(
+    now: Fingerprint, name: str, value: Scalar | None, known: Iterable[Evidence]
+) -> Iterator[_Found]:
+    for evidence in known:
+        for support in evidence.supports:
+            if support.setting == name:
+                why = _why(now, value, evidence, support)
+                if why is not None:
+                    yield _Found(evidence, support, why)
+
+
+def _ours(one: _Found, deployment: str) -> bool:
+    return not one.why or one.evidence.deployment == deployment
+
+
+def _why(
+    now: Fingerprint, value: Scalar | None, evidence: Evidence, support: Support
+) -> tuple[str, ...] | None:
+    """Return in what a result differs least from now; None if it is of another world."""
+    variants = (
+        one for one in evidence.variants if support.variant is None or one.name == support.variant
+    )
+    same_world = [one for one in variants if one.fingerprint.emulated == now.emulated]
+    if not same_world:
+        return None
+    found = [_parts(support.setting, one.fingerprint, now) for one in same_world]
+    least = min(found, key=len)
+    told = any(part.startswith(f"{support.setting} ") for part in least)
+    if told or _same(value, support.value):
+        return least
+    was = "unset" if support.value is None else written(support.setting, support.value)
+    is_now = "unset" if value is None else written(support.setting, value)
+    return (f"{support.setting} {was} -> {is_now}", *least)
+
+
+def _parts(setting: str, old: Fingerprint, now: Fingerprint) -> tuple[str, ...]:
+    scope = _SCOPE.get(setting)
+    differ = differences(old, now)
+    return tuple(one for one in differ if scope is None or one.partition(" ")[0] in scope)
+
+
+def _same(value: Scalar | None, other: Scalar | None) -> bool:
+    return flag_values({"": value}) == flag_values({"": other})
+
+
+def _aged(one: _Found, today: date) -> _Found:
+    """Return it with what else speaks against relying on it: its age, its own doubts."""
+    age = (today - one.evidence.taken.date()).days
+    old = (f"it is {age // 30} months old",) if age > OLD else ()
+    doubts = tuple(f"it is in doubt: {doubt}" for doubt in one.evidence.doubts)
+    return msgspec.structs.replace(one, why=(*one.why, *old, *doubts))
