@@ -1,0 +1,66 @@
+"""Runs an experiment to its end, or to Ctrl-C, and concludes from what was measured until then."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from headrace.experiments.case import Case
+from headrace.experiments.errors import ExperimentError
+from headrace.experiments.experiment import Experiment
+from headrace.experiments.finding import Conclusion, Finding
+from headrace.experiments.lab import Lab
+
+TWIN = (
+    "an engine twin answered: the figures show that the experiment works, not what an engine does"
+)
+STOPPED = "it was stopped early, so the figures are those of the part that was measured"
+
+
+async def perform(experiment: Experiment[Any, Any], lab: Lab, settings: msgspec.Struct) -> Finding:
+    """Measure and conclude; ExperimentError if nothing was measured before it was stopped."""
+    began, clock = datetime.now(UTC), time.monotonic()
+    points: list[Any] = []
+    interrupted = await _measured(experiment, lab, settings, points)
+    if not points:
+        raise ExperimentError("it was stopped before anything was measured")
+    case = msgspec.structs.replace(
+        lab.case, interrupted=interrupted, settings=msgspec.to_builtins(settings)
+    )
+    return Finding(
+        name=experiment.name,
+        question=experiment.question,
+        case=case,
+        conclusion=concluded(experiment, points, case),
+        began=began.isoformat(timespec="seconds"),
+        seconds=time.monotonic() - clock,
+        points=tuple(points),
+        runs=tuple(lab.runs),
+    )
+
+
+def concluded(experiment: Experiment[Any, Any], points: Sequence[Any], case: Case) -> Conclusion:
+    """Return the conclusion with the doubts that hold for any experiment."""
+    made = experiment.conclude(points, case)
+    general = ((TWIN, case.emulated), (STOPPED, case.interrupted))
+    doubts = (*made.doubts, *(doubt for doubt, there in general if there))
+    return msgspec.structs.replace(made, doubts=doubts)
+
+
+async def _measured(
+    experiment: Experiment[Any, Any], lab: Lab, settings: msgspec.Struct, points: list[Any]
+) -> bool:
+    """Measure into `points`; return whether somebody stopped it, with all copies ended."""
+    try:
+        await experiment.measure(lab, settings, points)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        return True
+    return False
