@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.fleet.home import state_root
 from headrace.local import strays
 from headrace.local.state import (
     AlreadyUpError,
@@ -13,7 +14,6 @@ from headrace.local.state import (
     holder,
     running_fleets,
     state_dir,
-    state_root,
 )
 
 WHO = Holder(pid=42, since=1_750_000_000.0, fleet="f", file="/x/f.yaml", address="http://a/v1")

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from headrace.cli.story import tell
+from headrace.fleet.home import state_root
 from headrace.gateway import history
 from headrace.local.errors import LocalError
-from headrace.local.state import StateDir, state_root
+from headrace.local.state import StateDir
 
 SOME = 3
 """Ids that are named where more letters are needed."""

@@ -7,16 +7,16 @@ alive. Everything else in the folder is advice. `supervisor.py` writes here, `cl
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
+from headrace.fleet.home import fleet_home, state_root
 from headrace.local.errors import LocalError
 
 _PATIENCE = 0.5
@@ -94,24 +94,19 @@ class StateDir:
         return self.path / "usage.db"
 
     @property
+    def starts(self) -> Path:
+        """Every start of a replica, JSON lines (`headrace.starts.ledger`)."""
+        return self.path / "starts.jsonl"
+
+    @property
     def events(self) -> Path:
         """What happened, JSON lines."""
         return self.path / "events.jsonl"
 
 
-def state_root(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder of all fleets: $HEADRACE_STATE, else below $XDG_STATE_HOME or the home."""
-    if environ.get("HEADRACE_STATE"):
-        return Path(environ["HEADRACE_STATE"]).absolute()
-    if environ.get("XDG_STATE_HOME"):
-        return Path(environ["XDG_STATE_HOME"]).absolute() / "headrace"
-    return Path.home() / ".local" / "state" / "headrace"
-
-
 def state_dir(fleet: str, file: Path, root: Path | None = None) -> StateDir:
     """Return the folder of the fleet in `file`: its name and 8 digits of the path's hash."""
-    digest = hashlib.sha256(os.fsencode(file.resolve())).hexdigest()[:8]
-    return StateDir((root or state_root()) / f"{fleet}-{digest}")
+    return StateDir(fleet_home(fleet, file, root))
 
 
 class Lock:
