@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +140,14 @@ def test_a_matrix_larger_than_a_slab_is_the_same(
     assert whole.read_bytes() == slabs.read_bytes()
 
 
-@given(st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=3, max_size=3), min_size=1))
+@given(
+    st.lists(
+        st.lists(
+            st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=3, max_size=3
+        ),
+        min_size=1,
+    )
+)
 def test_any_finite_row_survives(rows: list[list[float]]) -> None:
     values = np.array(rows, np.float32)
     scales = row_scales(values)
@@ -173,3 +183,33 @@ def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match="is there already"):
         quantize_folder(write_model(tmp_path / "m"), tmp_path / "t")
     assert not any((tmp_path / "t").iterdir())
+
+
+FLEET = """
+fleet: small
+models: {{tiny: {{weights: "{weights}"}}}}
+hardware: {{here: {{kind: cpu}}}}
+deployments: {{tiny: {{model: tiny, hardware: here, kv_cache: 1GiB}}}}
+routes: {{all: {{match: {{model: [tiny]}}, deployment: tiny}}}}
+"""
+
+
+def test_the_verb_makes_a_variant_that_a_fleet_locks_and_verifies(tmp_path: Path) -> None:
+    def headrace(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "headrace", "weights", *arguments],
+            env={**os.environ, "HEADRACE_CACHE": str(tmp_path / "cache")},
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    full, eight = tmp_path / "full.yaml", tmp_path / "eight.yaml"
+    full.write_text(FLEET.format(weights=write_model(tmp_path / "m").as_uri()))
+    made = headrace("quantize", str(full), str(tmp_path / "m 8"))
+    assert made.returncode == 0, made.stderr
+    assert f"tiny: {MATRICES} matrices in 8 bits" in made.stdout
+    weights = made.stdout.strip().rpartition("weights: ")[2]
+    eight.write_text(FLEET.format(weights=weights))
+    assert headrace("pull", str(eight)).returncode == 0
+    assert headrace("verify", str(eight)).stdout == "tiny: good: 3 files match the lock file\n"
+    again = headrace("quantize", str(full), str(tmp_path / "m 8"))
+    assert (again.returncode, again.stderr.count("is there already")) == (1, 1)
