@@ -43,11 +43,8 @@ class Spread:
     def of(cls, seconds: Sequence[float]) -> Spread:
         """Return the quantiles of at least one value; ValueError if there is none."""
         ordered = sorted(seconds)
-        return cls(
-            len(ordered),
-            *(quantile(ordered, q) for q in (0.5, 0.9, 0.99)),
-            ordered[-1],
-        )
+        p50, p90, p99 = (quantile(ordered, q) for q in (0.5, 0.9, 0.99))
+        return cls(len(ordered), p50, p90, p99, ordered[-1])
 
 
 @dataclass(frozen=True)
