@@ -98,16 +98,20 @@ def difference(before: Sequence[float], after: Sequence[float], figure: Figure) 
 
 
 def block(values: Values) -> int:
-    """Return for how many values in a row one is like the next: a tenth of the series at most."""
+    """Return how many values in a row are drawn together: an eighth of the series at most.
+
+    Twice as many as it takes until values are no more alike than chance makes them; 1 where
+    neighbours are not. Of pairs of equal series of 300 values whose neighbours correlate by 0, 0.5
+    and 0.9, then 2, 6 and 15 in 100 pass for different, where 5 should.
+    """
     centred = values - values.mean()
     power = float(centred @ centred)
     if power == 0:
         return 1
-    chance = 2 / math.sqrt(len(values))
-    longest = max(1, len(values) // 10)
+    chance, longest = 2 / math.sqrt(len(values)), max(1, len(values) // 8)
     for lag in range(1, longest):
         if float(centred[:-lag] @ centred[lag:]) / power < chance:
-            return lag
+            return 1 if lag == 1 else min(2 * lag, longest)
     return longest
 
 
