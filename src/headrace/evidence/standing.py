@@ -15,8 +15,14 @@ from typing import Literal
 
 import msgspec
 
-from headrace.evidence.fingerprint import Fingerprint, differences, flag_values, written
-from headrace.evidence.result import Evidence, Support
+from headrace.evidence.fingerprint import (
+    Fingerprint,
+    differences,
+    flag_values,
+    setting,
+    written,
+)
+from headrace.evidence.result import Evidence, Support, Variant
 from headrace.fleet.types import Scalar
 
 Basis = Literal["evidence", "against", "stale", "plan", "nothing"]
@@ -105,38 +111,49 @@ def _found(
 ) -> Iterator[_Found]:
     for evidence in known:
         for support in evidence.supports:
-            if support.setting == name:
-                why = _why(now, value, evidence, support)
-                if why is not None:
-                    yield _Found(evidence, support, why)
+            if support.setting == name and (found := _spoken(now, value, evidence, support)):
+                yield found
 
 
 def _ours(one: _Found, deployment: str) -> bool:
     return not one.why or one.evidence.deployment == deployment
 
 
-def _why(
+def _spoken(
     now: Fingerprint, value: Scalar | None, evidence: Evidence, support: Support
-) -> tuple[str, ...] | None:
-    """Return in what a result differs least from now; None if it is of another world."""
-    variants = (
-        one for one in evidence.variants if support.variant is None or one.name == support.variant
-    )
-    same_world = [one for one in variants if one.fingerprint.emulated == now.emulated]
-    if not same_world:
+) -> _Found | None:
+    """Return what a support says of the value now, None if it is of another world.
+
+    Where the value now was measured too, what speaks for another speaks against it, and the other
+    way round.
+    """
+    same_world = [one for one in evidence.variants if one.fingerprint.emulated == now.emulated]
+    named = [one for one in same_world if support.variant in (None, one.name)]
+    if not named:
         return None
-    found = [_parts(support.setting, one.fingerprint, now) for one in same_world]
-    least = min(found, key=len)
+    least = _least(now, support.setting, named)
+    if _same(value, support.value):
+        return _Found(evidence, support, least)
+    decides = support.setting in now.flags or support.setting in setting(now)
+    if decides and not _least(now, support.setting, same_world):
+        turned = msgspec.structs.replace(support, holds=not support.holds)
+        return _Found(evidence, turned, ())
+    own = f"{support.setting} {_word(support, support.value)} -> {_word(support, value)}"
     told = any(part.startswith(f"{support.setting} ") for part in least)
-    if told or _same(value, support.value):
-        return least
-    was = "unset" if support.value is None else written(support.setting, support.value)
-    is_now = "unset" if value is None else written(support.setting, value)
-    return (f"{support.setting} {was} -> {is_now}", *least)
+    return _Found(evidence, support, least if told else (own, *least))
 
 
-def _parts(setting: str, old: Fingerprint, now: Fingerprint) -> tuple[str, ...]:
-    scope = _SCOPE.get(setting)
+def _least(now: Fingerprint, name: str, variants: Iterable[Variant]) -> tuple[str, ...]:
+    """Return in what the variant that is nearest to now differs from it."""
+    return min((_parts(name, one.fingerprint, now) for one in variants), key=len)
+
+
+def _word(support: Support, value: Scalar | None) -> str:
+    return "unset" if value is None else written(support.setting, value)
+
+
+def _parts(name: str, old: Fingerprint, now: Fingerprint) -> tuple[str, ...]:
+    scope = _SCOPE.get(name)
     differ = differences(old, now)
     return tuple(one for one in differ if scope is None or one.partition(" ")[0] in scope)
 

@@ -7,6 +7,7 @@ is said beside it, and what the difference costs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from headrace.capacity.waste import contexts
 from headrace.capacity.words import gigabytes, span
@@ -30,7 +31,11 @@ def flags(plan: Plan) -> tuple[Flag, ...]:
 def explain(plan: Plan, name: str) -> Flag | None:
     """Return one flag with its reason; None if it does not apply to this deployment."""
     chosen = next((one for one in plan.chosen if one.name == name), None)
-    return chosen or _EXPLAINED[name](plan)
+    found = chosen or _EXPLAINED[name](plan)
+    rests = plan.grounds.standings.get(name)
+    if found is None or rests is None or (found.origin == "default" and rests.evidence is None):
+        return found
+    return replace(found, rests=str(rests))
 
 
 def _origin(plan: Plan, name: str) -> Origin:

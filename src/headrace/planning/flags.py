@@ -21,6 +21,8 @@ class Flag:
     value: int | float | str
     origin: Origin
     why: str
+    rests: str = ""
+    """On which result it rests, or that it was not measured; empty where no result could say."""
 
     @property
     def whose(self) -> str:
@@ -41,4 +43,5 @@ class Flag:
 
     def __str__(self) -> str:
         """Write one line."""
-        return f"{self.name} = {self.written} ({self.whose}): {self.why}"
+        said = f"{self.name} = {self.written} ({self.whose}): {self.why}"
+        return f"{said}. {self.rests[0].upper()}{self.rests[1:]}" if self.rests else said

@@ -32,6 +32,7 @@ from headrace.capacity.waste import Context, Waste, contexts, waste
 from headrace.planning.auto import settle
 from headrace.planning.flags import Flag
 from headrace.planning.loads import DECLARED
+from headrace.planning.standing import Grounds
 from headrace.planning.subject import Subject
 
 ALMOST = 1 - 1e-9
@@ -90,6 +91,12 @@ class Plan:
     def capacity(self) -> float:
         """Requests a second that one replica takes within the SLO; 0 if it keeps it at no rate."""
         return self.subject.capacity
+
+    @cached_property
+    def grounds(self) -> Grounds:
+        """What its settings rest on: the results beside its file."""
+        subject, chosen = self.subject, frozenset(one.name for one in self.chosen)
+        return Grounds(subject.file, subject.name, subject.deployment, chosen)
 
     @cached_property
     def lone(self) -> State | None:

@@ -42,6 +42,7 @@ from headrace.traffic.traffic import Traffic
 class Subject:
     """A deployment of a file, and what is known of its model, its place and its requests."""
 
+    file: FleetFile
     name: str
     deployment: Deployment
     facts: ModelFacts
@@ -185,6 +186,7 @@ def subject(file: FleetFile, name: str, *, hub: bool = False) -> Subject:
         raise PlanError(f"{file.path} has no deployment '{name}'{nearest(name, known)}")
     deployment = known[name]
     return Subject(
+        file,
         name,
         deployment,
         _facts(file, deployment, hub=hub),
