@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -168,8 +169,8 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Scalar]]:
 def _plain(value: Any) -> Scalar:
     if isinstance(value, str):
         value = _read(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value if math.isfinite(value) else str(value)
     if isinstance(value, bool | int | float | str):
         return value
     return json.dumps(msgspec.to_builtins(value), sort_keys=True, separators=(",", ":"))
@@ -178,10 +179,14 @@ def _plain(value: Any) -> Scalar:
 def _read(text: str) -> Any:
     """Return the number or the JSON that a text holds, else the text without outer space."""
     try:
-        found = json.loads(text, parse_constant=str)
+        found = json.loads(text, parse_constant=_no_json)
     except (ValueError, RecursionError):
         return text.strip()
     return text.strip() if found is None or isinstance(found, str | bool) else found
+
+
+def _no_json(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _differ(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ...]:
