@@ -27,6 +27,7 @@ class AccessLog:
     """Lines that have a time and usage counts somewhere; others are left out."""
 
     name = "access log; its times are taken for those of arrival"
+    block = 0
 
     def fits(self, line: Mapping[str, Any]) -> bool:
         """Say whether there are a time and counts."""

@@ -53,7 +53,7 @@ class Fit:
 
     @property
     def good(self) -> bool:
-        """Whether the load was the one that was asked for, as far as its number of requests tells."""
+        """Whether the load was the one asked for, as far as its number of requests tells."""
         near = abs(self.rate - self.rate_due) <= RATE_TOLERANCE * self.rate_due
         return near and self.distance <= self.critical
 

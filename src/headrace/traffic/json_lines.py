@@ -21,6 +21,8 @@ from headrace.traffic.traffic import Traffic
 _TRIED = 100
 """Objects among which one must be of a known format: logs may begin with other lines."""
 _SHOWN = 12
+_HASHES = "hash_ids"
+"""Where a prompt's blocks are."""
 
 
 class Format(Protocol):
@@ -29,6 +31,10 @@ class Format(Protocol):
     @property
     def name(self) -> str:
         """For people."""
+
+    @property
+    def block(self) -> int:
+        """Tokens that one hash of a prompt stands for; 0 if there are none."""
 
     def fits(self, line: Mapping[str, Any]) -> bool:
         """Say whether a file with this line is of this format."""
@@ -47,17 +53,20 @@ class Flat:
     output: str
     read_time: values.Reader[float]
     marks: frozenset[str] = frozenset()
+    block: int = 0
 
     def fits(self, line: Mapping[str, Any]) -> bool:
         """Say whether all keys are there."""
         return {self.arrival, self.prompt, self.output} | self.marks <= line.keys()
 
     def row(self, line: Mapping[str, Any]) -> Row | str:
-        """Return the request; nothing may be missing."""
+        """Return the request; nothing but hashes may be missing."""
+        hashed = self.block and _HASHES in line
         return Row(
             values.read(line, self.arrival, self.read_time),
             values.read(line, self.prompt, values.tokens),
             values.read(line, self.output, values.tokens),
+            values.read(line, _HASHES, values.hashes) if hashed else (),
         )
 
 
@@ -76,9 +85,12 @@ class Records(Flat):
 FORMATS: Sequence[Format] = (
     Flat(
         "Qwen-Bailian trace", "timestamp", "input_length", "output_length", values.seconds,
-        frozenset({"chat_id"}),
+        frozenset({"chat_id"}), block=16,
     ),
-    Flat("Mooncake trace", "timestamp", "input_length", "output_length", values.milliseconds),
+    Flat(
+        "Mooncake trace", "timestamp", "input_length", "output_length", values.milliseconds,
+        block=512,
+    ),
     Flat("vLLM run", "arrival_time", "input_toks", "output_toks", values.seconds),
     Flat("JSON lines with arrival, prompt, output", "arrival", "prompt", "output", values.moment),
     Records(
@@ -94,7 +106,7 @@ def read_json_lines(text: str, source: str) -> Traffic:
     lines = _lines(text, source)
     first = list(islice(lines, _TRIED))
     known = _recognise([line for _, line in first], source)
-    rows = Rows(source)
+    rows = Rows(source, known.block)
     rows.take(_rows(chain(first, lines), known, source))
     return rows.traffic(known.name)
 

@@ -25,6 +25,8 @@ class Table:
     prompt: str
     output: str
     read_time: values.Reader[float]
+    session: str = ""
+    """A column that may be there, and says which conversation a request is of."""
 
     @property
     def columns(self) -> tuple[str, str, str]:
@@ -34,9 +36,12 @@ class Table:
 
 FORMATS: Sequence[Table] = (
     Table("Azure LLM trace", "timestamp", "contexttokens", "generatedtokens", values.moment),
-    Table("BurstGPT trace", "timestamp", "request tokens", "response tokens", values.seconds),
+    Table(
+        "BurstGPT trace", "timestamp", "request tokens", "response tokens", values.seconds,
+        session="session id",
+    ),
     Table("CSV with arrival, prompt, output", "arrival", "prompt", "output", values.moment),
-)
+)  # fmt: skip
 
 
 def read_table(text: str, source: str) -> Traffic:
@@ -46,7 +51,9 @@ def read_table(text: str, source: str) -> Traffic:
     header = [name.strip().casefold() for name in names]
     table = _recognise(header, f"{source}:{number}")
     rows = Rows(source)
-    rows.take(_rows(lines, table, [header.index(one) for one in table.columns], source))
+    places = [header.index(one) for one in table.columns]
+    session = header.index(table.session) if table.session in header else None
+    rows.take(_rows(lines, table, places, session, source))
     return rows.traffic(table.name)
 
 
@@ -84,11 +91,15 @@ def _a(name: str) -> str:
 
 
 def _rows(
-    lines: Iterable[tuple[int, list[str]]], table: Table, places: Sequence[int], source: str
+    lines: Iterable[tuple[int, list[str]]],
+    table: Table,
+    places: Sequence[int],
+    session: int | None,
+    source: str,
 ) -> Iterator[Row]:
     """Yield the requests; `places` are the columns of arrival, prompt and output."""
     arrival, prompt, output = places
-    last = max(places)
+    last = max(*places, session or 0)
     for number, cells in lines:
         if len(cells) <= last:
             raise TrafficError(
@@ -99,6 +110,7 @@ def _rows(
                 table.read_time(cells[arrival]),
                 values.tokens(cells[prompt]),
                 values.tokens(cells[output]),
+                session="" if session is None else cells[session].strip(),
             )
         except ValueError:
             raise TrafficError(f"{source}:{number}: {_wrong(table, cells, places)}") from None

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from headrace.traffic.sharing import Sharing
+
 Counts = npt.NDArray[np.int64]
 Seconds = npt.NDArray[np.float64]
 
@@ -28,6 +30,10 @@ class Traffic:
     """Where it is from, for people: a file's name, or `declared`."""
     notes: tuple[str, ...] = ()
     """What was left out or assumed while it was read, one sentence each."""
+    sharing: Sharing | None = None
+    """Which beginnings prompts share, where the trace says."""
+    sessions: tuple[str, ...] = ()
+    """Which conversation each request is of ("" for none), where the trace says."""
 
     @property
     def count(self) -> int:

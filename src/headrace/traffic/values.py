@@ -15,11 +15,14 @@ MOST_TOKENS = 1_000_000_000
 """In one request; more is a mistake, and sums stay far below 2**63."""
 LATEST = 1e11
 """Seconds after 1970: the year 5138. Larger numbers of that kind are milliseconds."""
+MOST_HASHES = 1_000_000
+"""Blocks of one prompt."""
+_BITS = 63
 _SHOWN = 40
 
-N = TypeVar("N", int, float)
+N = TypeVar("N", int, float, list[int])
 Reader = Callable[[object], N]
-"""Turns one value into tokens (int) or seconds (float)."""
+"""Turns one value into tokens (int), seconds (float), or hashes (list)."""
 
 
 def read(line: Mapping[str, Any], key: str, reader: Reader[N]) -> N:
@@ -42,6 +45,15 @@ def tokens(value: object) -> int:
     if number != int(number):
         raise ValueError(f"is no whole number ({_show(value)})")
     return int(number)
+
+
+def hashes(value: object) -> list[int]:
+    """Return the hashes of a prompt's blocks, which fit into 64 bits with a sign."""
+    if not isinstance(value, list) or len(value) > MOST_HASHES:
+        raise ValueError(f"is no list of at most {MOST_HASHES:,} hashes ({_show(value)})")
+    if any(type(one) is not int or one.bit_length() > _BITS for one in value):
+        raise ValueError(f"has something that is no whole number of 64 bits ({_show(value)})")
+    return value
 
 
 def seconds(value: object) -> float:
