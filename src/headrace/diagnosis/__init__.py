@@ -1,4 +1,6 @@
 """Which of admission, generation and life cycle is at fault, from figures alone; pure.
 
-`headrace.bench` collects the figures, of a finished run or a live fleet.
+`observation.py` is what was seen, `causes.py` what can be wrong, `rules/` how each cause shows,
+`diagnose.py` the verdict. `headrace.bench.symptoms` observes a finished run,
+`headrace.local.observing` a fleet that is up.
 """

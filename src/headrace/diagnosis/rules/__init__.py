@@ -1,0 +1,1 @@
+"""How each cause shows: a function of an observation each, that is silent in doubt."""

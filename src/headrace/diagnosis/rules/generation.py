@@ -1,0 +1,239 @@
+"""Faults of the batch: long prefills, too many at once, no room in the KV cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.diagnosis.causes import Cause
+from headrace.diagnosis.figures import (
+    ENOUGH,
+    MANY,
+    best_pace,
+    decode,
+    felt,
+    first_kept,
+    fresh,
+    grown,
+    known,
+    lost,
+    median,
+    mostly,
+    pace_kept,
+    prefill,
+    quantile,
+    whole,
+)
+from headrace.diagnosis.finding import Finding, found
+from headrace.diagnosis.observation import Look, Observation, Replica, Request
+from headrace.diagnosis.words import count, percent, span
+
+_LONGER = 4
+"""Times the tokens of the short prompts that make a prompt a long one among them."""
+_SLOWER = 3
+"""Times the quick requests' prefill: beyond what a busy step or two more explain."""
+_HALF_SPEED = 2
+"""Times the best pace: a batch costs some speed always; half of it is what it has shown it can."""
+_FULL = 0.9
+"""Share of max_num_seqs, or of the KV cache (a last block is always unused), that is full."""
+_PREEMPTED = 0.05
+"""Preemptions for each request: one in twenty is felt at the 95th percentile."""
+
+
+# -- long prefill --------------------------------------------------------------------------------
+
+
+def long_prefill(seen: Observation) -> Finding | None:
+    """Find first tokens that follow the prompt's tokens, one's own or a neighbour's."""
+    timed = [one for one in whole(seen.requests) if one.prompt_tokens and one.engine is not None]
+    if len(timed) < ENOUGH:
+        return None
+    by_length = sorted(timed, key=fresh)
+    third = len(timed) // 3
+    short = by_length[:third]
+    quick = quantile(map(prefill, short), 0.25) or 0.0
+    bound = _LONGER * max(1, fresh(short[len(short) // 2]))
+    long = [one for one in timed if fresh(one) >= bound]
+    slow = [one for one in timed if (prefill(one) or 0.0) >= _SLOWER * quick and _hurts(one)]
+    own = [one for one in slow if one in long]
+    behind = [one for one in slow if one not in long and _behind(one, long)]
+    if len(own) + len(behind) >= MANY * len(timed) and (len(own) > 1 or len(behind) > 1):
+        seconds = [(prefill(one) or 0.0) - quick for one in (*own, *behind)]
+        figures = (_lengths(short, long), *_own(own, quick), *_waited_behind(behind, quick))
+        return found(Cause.LONG_PREFILL, figures, lost(seconds, seen), strong=bool(own and behind))
+    return _all_long(seen, timed)
+
+
+def _hurts(one: Request) -> bool:
+    return felt(prefill(one), one) and not first_kept(one)
+
+
+def _behind(one: Request, long: Sequence[Request]) -> bool:
+    """Whether its prefill overlapped with that of a long prompt on the same replica."""
+    begin, end = _prefilled(one)
+    spans = (_prefilled(other) for other in long if other.replica == one.replica)
+    return any(begin < until and since < end for since, until in spans)
+
+
+def _prefilled(one: Request) -> tuple[float, float]:
+    begin = one.at + (one.held or 0.0) + (one.queued or 0.0) + (one.engine_queue or 0.0)
+    return begin, begin + (prefill(one) or 0.0)
+
+
+def _lengths(short: Sequence[Request], long: Sequence[Request]) -> str:
+    few, many = (median(map(fresh, part)) or 0 for part in (short, long))
+    return f"short prompts have {few:.0f} uncached tokens, {len(long)} long ones {many:.0f}"
+
+
+def _own(own: Sequence[Request], quick: float) -> tuple[str, ...]:
+    if not own:
+        return ()
+    took = median(map(prefill, own)) or 0.0
+    return (f"long prompts' prefill takes {span(took)}, short ones' {span(quick)}",)
+
+
+def _waited_behind(behind: Sequence[Request], quick: float) -> tuple[str, ...]:
+    if not behind:
+        return ()
+    took = median(map(prefill, behind)) or 0.0
+    many = count(len(behind), "shorter request")
+    return (f"{many} took {span(took)} instead of {span(quick)} beside a long prompt's prefill",)
+
+
+def _all_long(seen: Observation, timed: Sequence[Request]) -> Finding | None:
+    """All prompts are alike; with nothing waiting, what is before the first token is prefill."""
+    looks = [look for replica in seen.replicas for look in replica.looks]
+    if not mostly([look.waiting == 0 for look in looks]):
+        return None
+    heavy = [one for one in timed if _mostly_prefill(one)]
+    if len(heavy) < max(ENOUGH, len(timed) / 2):
+        return None
+    tokens, took = median(map(fresh, heavy)) or 0, median(map(prefill, heavy)) or 0.0
+    figures = (
+        f"{tokens:.0f} uncached prompt tokens take {span(took)}, more than half of all the time",
+        "nothing waits inside the engine",
+    )
+    return found(Cause.LONG_PREFILL, figures, lost((prefill(one) or 0.0 for one in heavy), seen))
+
+
+def _mostly_prefill(one: Request) -> bool:
+    longer = fresh(one) >= _LONGER * (one.output_tokens or fresh(one))
+    return longer and (prefill(one) or 0.0) >= one.duration / 2 and not first_kept(one)
+
+
+# -- too many at once ----------------------------------------------------------------------------
+
+
+def overloaded_batch(seen: Observation) -> Finding | None:
+    """Find a full batch in which each token, or the way into it, takes far longer than it could."""
+    full = [one for one in seen.replicas if _is_full(one)]
+    if not full:
+        return None
+    slow, inside = _slow_pace(seen), _waits_inside(seen)
+    if not slow and not inside:
+        return None
+    best = best_pace(seen) or 0.0
+    seconds = [max(0.0, (decode(one) or 0.0) * (1 - best / (one.tpot or 1.0))) for one in slow]
+    seconds += [one.engine_queue or one.engine or 0.0 for one in inside]
+    figures = (*(_fullness(one) for one in full), *_paces(slow, best), *_inside(inside))
+    return found(Cause.OVERLOADED_BATCH, figures, lost(seconds, seen), strong=bool(slow and inside))
+
+
+def _is_full(replica: Replica) -> bool:
+    return mostly([_full(look, replica.room) for look in replica.looks])
+
+
+def _full(look: Look, room: int | None) -> bool:
+    running = [one for one in (look.running, look.assigned) if one is not None]
+    at_bound = bool(room and running and max(running) >= _FULL * room)
+    return at_bound or bool(look.waiting and look.waiting >= 1)
+
+
+def _slow_pace(seen: Observation) -> list[Request]:
+    """Return the requests whose tokens took far longer than the best, if they are many."""
+    best = best_pace(seen)
+    done = whole(seen.requests)
+    slow = [one for one in done if one.tpot and best and one.tpot >= _HALF_SPEED * best]
+    slow += [one for one in done if one not in slow and _pace_broken(one)]
+    slow = [one for one in slow if not pace_kept(one)]
+    return slow if len(slow) >= max(ENOUGH, len(done) / 2) else []
+
+
+def _pace_broken(one: Request) -> bool:
+    return None not in (one.tpot, one.promised_tpot) and not pace_kept(one)
+
+
+def _waits_inside(seen: Observation) -> list[Request]:
+    """Return the requests that spent most of their first token's time in the engine's queue."""
+    done = whole(seen.requests)
+    waits = [
+        one
+        for one in done
+        if one.engine_queue
+        and one.engine_queue >= (one.engine or 0.0) / 2
+        and felt(one.engine_queue, one)
+        and not first_kept(one)
+    ]
+    if len(waits) >= max(ENOUGH, MANY * len(done)):
+        return waits
+    looks = [look for replica in seen.replicas for look in replica.looks]
+    if not mostly([bool(look.waiting and look.waiting >= 1) for look in looks]):
+        return []
+    quick = quantile((one.engine for one in (*seen.earlier, *done)), 0.1) or 0.0
+    slow = [one for one in done if felt(one.engine, one) and (one.engine or 0) >= _SLOWER * quick]
+    slow = [one for one in slow if not first_kept(one)]
+    return slow if len(slow) >= max(ENOUGH, MANY * len(done)) else []
+
+
+def _fullness(replica: Replica) -> str:
+    running = known(look.running for look in replica.looks)
+    waiting = known(look.waiting for look in replica.looks)
+    runs = f"{sum(running) / len(running):.3g}" if running else "?"
+    bound = f" of {replica.room}" if replica.room else ""
+    inside = f", and {sum(waiting) / len(waiting):.3g} wait inside" if any(waiting) else ""
+    return f"{replica.name} runs {runs}{bound} requests at once{inside}"
+
+
+def _paces(slow: Sequence[Request], best: float) -> tuple[str, ...]:
+    if not slow:
+        return ()
+    took = median(one.tpot for one in slow) or 0.0
+    promised = next((one.promised_tpot for one in slow if one.promised_tpot), None)
+    against = f", promised {span(promised)}" if promised else ""
+    return (f"a token takes {span(took)}, at best {span(best)}{against}",)
+
+
+def _inside(inside: Sequence[Request]) -> tuple[str, ...]:
+    if not inside:
+        return ()
+    took = median(one.engine for one in inside) or 0.0
+    return (f"{span(took)} from the engine to the first token of {count(len(inside), 'request')}",)
+
+
+# -- KV cache ------------------------------------------------------------------------------------
+
+
+def kv_pressure(seen: Observation) -> Finding | None:
+    """Find preemptions, or requests that wait while the KV cache is full."""
+    preempted = {one.name: grown(one.looks, "preemptions") or 0.0 for one in seen.replicas}
+    evicted = sum(preempted.values())
+    often = evicted >= max(1.0, _PREEMPTED * len(seen.requests))
+    blocked = [one for one in seen.replicas if mostly([_blocked(look) for look in one.looks])]
+    if not often and not blocked:
+        return None
+    figures = [f"{name}: {many:.0f} preemptions" for name, many in preempted.items() if many]
+    figures += [_usage(one) for one in seen.replicas if blocked or preempted[one.name]]
+    weight = max(evicted / max(1, len(seen.requests)), len(blocked) / len(seen.replicas))
+    return found(Cause.KV_PRESSURE, tuple(figures), weight, strong=often)
+
+
+def _blocked(look: Look) -> bool:
+    full = look.kv_usage is not None and look.kv_usage >= _FULL
+    return full and bool(look.waiting and look.waiting >= 1)
+
+
+def _usage(replica: Replica) -> str:
+    usage = known(look.kv_usage for look in replica.looks)
+    waiting = known(look.waiting for look in replica.looks)
+    most = percent(max(usage)) if usage else "an unknown share"
+    inside = f" while {max(waiting):.0f} wait inside" if waiting and max(waiting) else ""
+    return f"{replica.name}'s KV cache is up to {most} full{inside}"

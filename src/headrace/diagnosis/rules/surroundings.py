@@ -1,0 +1,163 @@
+"""Faults of what is around a batch: others on the machine, clients that do not take answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from headrace.diagnosis.causes import Cause
+from headrace.diagnosis.figures import (
+    ENOUGH,
+    MANY,
+    best_pace,
+    felt,
+    known,
+    lost,
+    median,
+    mostly,
+    pace_kept,
+    whole,
+)
+from headrace.diagnosis.finding import Finding, found
+from headrace.diagnosis.observation import Machine, Observation, Replica, Request
+from headrace.diagnosis.words import count, percent, span
+
+_TAKEN = 0.25
+"""Share of all cores that others must take: less is what any machine's own housekeeping takes."""
+_IDLE = 0.15
+"""Share of all cores that may be idle while somebody still waits for one."""
+_STARVED = 0.2
+"""Share of its time that an engine must wait for a core: a fifth of its speed."""
+_WORKS = 0.2
+"""Cores that a replica must use before waiting for one matters to it."""
+_STOLEN = 0.1
+"""Share of all cores that the hypervisor takes."""
+_SLOWER = 1.5
+"""Times the best, or the peers', pace: more than a batch that differs by a few requests costs."""
+_MORE = 1.25
+"""Times its peers' work beyond which a replica may be slower for that."""
+_APART = 1.5
+"""Times the gateway's mean that a client's clock must show."""
+
+
+def noisy_neighbour(seen: Observation) -> Finding | None:
+    """Others take what the engines need, or one replica is slow for no reason of its own."""
+    return _on_the_machine(seen) or _among_peers(seen)
+
+
+def _on_the_machine(seen: Observation) -> Finding | None:
+    machine = seen.machine
+    if machine is None or not _crowded(machine):
+        return None
+    best, pace = best_pace(seen), median(_broken_paces(seen.requests))
+    slow = best is not None and pace is not None and pace >= _SLOWER * best
+    starved = [one for one in seen.replicas if _starved(one)]
+    if not slow and not starved:
+        return None
+    figures = [_takers(machine)]
+    figures += [
+        f"{one.name} waited for a core in {percent(one.starved or 0)} of its time"
+        for one in starved
+    ]
+    if slow and best and pace:
+        figures.append(f"a token takes {span(pace)}, at best {span(best)}")
+    shares = [one.starved or 0.0 for one in starved]
+    weight = max([*shares, 1 - best / pace if slow and best and pace else 0.0])
+    return found(Cause.NOISY_NEIGHBOUR, tuple(figures), weight, strong=slow and bool(starved))
+
+
+def _broken_paces(requests: Sequence[Request]) -> Iterator[float | None]:
+    return (one.tpot for one in whole(requests) if not pace_kept(one))
+
+
+def _crowded(machine: Machine) -> bool:
+    stolen = machine.stolen is not None and machine.stolen >= _STOLEN * machine.cores
+    taken = machine.others is not None and machine.others >= _TAKEN * machine.cores
+    none_left = machine.idle is not None and machine.idle <= _IDLE * machine.cores
+    return stolen or (taken and none_left)
+
+
+def _starved(one: Replica) -> bool:
+    works = one.cpu is not None and one.cpu >= _WORKS
+    return works and one.starved is not None and one.starved >= _STARVED
+
+
+def _takers(machine: Machine) -> str:
+    by = sorted((machine.by or {}).items(), key=lambda item: -item[1])[:3]
+    names = ", ".join(f"{name} {cores:.2g}" for name, cores in by if cores >= 0.05)  # noqa: PLR2004 - a twentieth of a core is nobody
+    stolen = f"; the hypervisor took {machine.stolen:.2g}" if machine.stolen else ""
+    who = f" ({names})" if names else ""
+    return f"others used {machine.others or 0:.2g} of {machine.cores} cores{who}{stolen}"
+
+
+def _among_peers(seen: Observation) -> Finding | None:
+    """One replica's tokens take longer than its peers', and it has no more to do than they."""
+    paces = {
+        one.name: pace
+        for one in seen.replicas
+        if len(mine := _of(seen, one)) >= ENOUGH and (pace := median(_broken_paces(mine)))
+    }
+    for name, pace in paces.items():
+        others = [other for peer, other in paces.items() if peer != name]
+        usual = median(others)
+        if usual and pace >= _SLOWER * usual and not _busier(seen, name):
+            figures = (f"{name} takes {span(pace)} for a token, its peers {span(usual)}",
+                       f"{name} has no more to do than they")  # fmt: skip
+            weight = len(_of(seen, name)) / len(seen.requests) * (1 - usual / pace)
+            return found(Cause.NOISY_NEIGHBOUR, figures, weight)
+    return None
+
+
+def _of(seen: Observation, replica: Replica | str) -> list[Request]:
+    name = replica if isinstance(replica, str) else replica.name
+    return [one for one in seen.requests if one.replica == name]
+
+
+def _busier(seen: Observation, name: str) -> bool:
+    """Whether a replica runs more than its peers; also where nobody knows."""
+    loads = {one.name: _load(one) for one in seen.replicas}
+    mine, peers = loads.pop(name), known(loads.values())
+    return mine is None or not peers or mine > _MORE * max(1.0, *peers)
+
+
+def _load(replica: Replica) -> float | None:
+    running = known(_running(replica))
+    return sum(running) / len(running) if running else None
+
+
+def _running(replica: Replica) -> Iterator[float | None]:
+    for look in replica.looks:
+        yield look.assigned if look.assigned is not None else look.running
+
+
+def slow_client(seen: Observation) -> Finding | None:
+    """Answers are there, and the client does not take them."""
+    stalled = [one for one in seen.requests if one.stalled and felt(one.stalled, one)]
+    if len(stalled) > 1 and len(stalled) >= MANY * len(seen.requests):
+        waits = [one.stalled or 0.0 for one in stalled]
+        usual = span(median(waits) or 0.0)
+        figure = f"{count(len(stalled), 'client')} left answers untaken for {usual} each"
+        return found(Cause.SLOW_CLIENT, (figure,), lost(waits, seen), strong=True)
+    return _stalling(seen) or _by_two_clocks(seen)
+
+
+def _stalling(seen: Observation) -> Finding | None:
+    """Clients stall at every look, many of those that are served."""
+    looks = [look for look in seen.waiting if look.stalled is not None]
+    many = [bool(one.stalled and one.stalled >= MANY * (one.running or 1)) for one in looks]
+    if not mostly(many):
+        return None
+    mean = sum(one.stalled or 0 for one in looks) / len(looks)
+    share = mean / max(1.0, sum(one.running or 0 for one in looks) / len(looks))
+    figures = (f"{mean:.3g} clients on average do not take what is there for them",)
+    return found(Cause.SLOW_CLIENT, figures, share)
+
+
+def _by_two_clocks(seen: Observation) -> Finding | None:
+    if seen.client_mean is None or not seen.gateway_mean:
+        return None
+    if seen.client_mean < _APART * seen.gateway_mean:
+        return None
+    busy = f"; the load generator used {percent(seen.sender)} of a core" if seen.sender else ""
+    client, gateway = span(seen.client_mean), span(seen.gateway_mean)
+    figure = f"an answer took {client} by the client's clock and {gateway} by the gateway's{busy}"
+    return found(Cause.SLOW_CLIENT, (figure,), 1 - seen.gateway_mean / seen.client_mean)
