@@ -1,0 +1,326 @@
+"""One answer as it is read: HTTP, server-sent events, tokens and their times.
+
+`connection.py` notes when bytes came and calls `feed` with that time a moment later, so nothing
+done here moves a time. What counts is what vLLM's own benchmark counts (`endpoint_request_func.py`)
+with one difference: the first token is the first event with text, of an answer, of reasoning or of
+a tool call, while vLLM's also counts the empty event by which some servers open a chat at once.
+After that, every event with a choice ends a gap, the one with the finish reason included: its token
+is in the usage, so its time belongs into TPOT.
+
+`drill/reading.py` reads whole recordings and judges their form; `bench/client.py` of the repository
+counts events and nothing else. This one has to be as cheap as the latter and almost as strict as
+the former, while thousands of streams run, so it is a third.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import httptools
+import msgspec
+
+from headrace.bench.answers import Failure
+
+_LONGEST_HEAD = 1 << 16
+_LONGEST_EVENT = 1 << 18
+_LONGEST_PLAIN = 1 << 16
+"""Of a body that is no stream so much is looked at."""
+_LONGEST = 1 << 28
+"""Bytes of a whole answer; an endless one has to end somewhere."""
+_DETAIL = 200
+_OK, _FINAL, _ERRORS_FROM = 200, 200, 400
+_ABORTED = {"abort", "aborted", "cancelled"}
+
+
+class _Function(msgspec.Struct, gc=False):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(msgspec.Struct, gc=False):
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    text: str | None = None
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Cached(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class Usage(msgspec.Struct, gc=False):
+    """What the engine counted."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Cached | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    choices: list[_Choice] = []
+    usage: Usage | None = None
+    error: Any = None
+    object: str = ""
+    message: Any = None
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+
+
+class Reply:
+    """What came so far; `over` says that nothing more is worth waiting for."""
+
+    __slots__ = (
+        *("at", "complete", "done", "events", "finish", "first", "gaps", "headers", "keep_alive"),
+        *("last", "over", "plain", "plain_events", "size", "status", "text", "usage", "wrong"),
+        *("_feed", "_parser", "_rest", "_streams"),
+    )
+
+    def __init__(self, *, keep_text: bool) -> None:
+        self.at = 0.0
+        """When the bytes came that are being read."""
+        self.size = 0
+        self.status: int | None = None
+        self.headers: dict[bytes, bytes] = {}
+        self.plain = b""
+        """A body that is no stream, its beginning."""
+        self.first: float | None = None
+        self.last: float | None = None
+        self.gaps: list[float] = []
+        self.events = 0
+        """Events with text."""
+        self.plain_events = 0
+        """Those of them whose text is an answer's: each is a token at least."""
+        self.text: list[str] | None = [] if keep_text else None
+        self.usage: Usage | None = None
+        self.finish: str | None = None
+        self.done: float | None = None
+        """When `[DONE]` came."""
+        self.complete = False
+        """Whether HTTP says that this was all."""
+        self.keep_alive = False
+        self.wrong: tuple[Failure, str] | None = None
+        self.over = False
+        self._rest = b""
+        self._streams = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._feed = self._parser.feed_data
+
+    def feed(self, at: float, data: bytes) -> None:
+        """Read bytes that came at that time."""
+        self.at = at
+        self.size += len(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            self.fail(Failure.RUBBISH, f"not HTTP: {error}")
+        except httptools.HttpParserUpgrade:
+            self.fail(Failure.RUBBISH, "it changed to another protocol")
+        if self.size > _LONGEST_HEAD and self.status is None:
+            self.fail(Failure.RUBBISH, f"a head of more than {_LONGEST_HEAD} bytes")
+        if self.size > _LONGEST:
+            self.fail(Failure.RUBBISH, f"an answer of more than {_LONGEST} bytes")
+
+    def release(self) -> None:
+        """Let go of the parser, which holds on to this reply as well."""
+        del self._parser, self._feed
+
+    def end_of_file(self) -> None:
+        """Take the connection's end as the answer's where nothing else tells that."""
+        sized = b"content-length" in self.headers or b"transfer-encoding" in self.headers
+        if self.status is not None and not sized and self.wrong is None:
+            self.on_message_complete()
+
+    def fail(self, failure: Failure, detail: str) -> None:
+        """Note what is wrong; the first thing that was counts."""
+        self.over = True
+        if self.wrong is None:
+            shown = "".join(letter if letter.isprintable() else "?" for letter in detail[:_DETAIL])
+            self.wrong = failure, shown
+
+    # -- httptools calls these ----------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Begin; after the end of the answer that is more than was asked for."""
+        if self.complete:
+            self.keep_alive = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; the head's length is bounded by `feed`."""
+        self.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """Decide how the body is read."""
+        if self.complete:
+            return
+        status = self._parser.get_status_code()
+        if status < _FINAL:
+            self.headers.clear()
+            return
+        self.status = status
+        encoding = self.headers.get(b"content-encoding", b"identity")
+        if encoding != b"identity":
+            self.fail(Failure.RUBBISH, f"compressed ({encoding.decode('latin-1')}), unasked")
+        kind = self.headers.get(b"content-type", b"").lower()
+        self._streams = status == _OK and kind.startswith(b"text/event-stream")
+
+    def on_body(self, data: bytes) -> None:
+        """Read a piece of the body."""
+        if self._streams:
+            self._read(data)
+        elif len(self.plain) < _LONGEST_PLAIN:
+            self.plain += data[:_LONGEST_PLAIN]
+
+    def on_message_complete(self) -> None:
+        """End, unless that was a 100 or its like, which an answer follows."""
+        if self.status is None or self.over:
+            return
+        self.complete = self.over = True
+        with contextlib.suppress(httptools.HttpParserError):
+            self.keep_alive = self._parser.should_keep_alive()
+        if self._rest.strip():
+            self._block(self._rest.strip())  # some leave out the empty line after the last event
+
+    # -- events -------------------------------------------------------------------------------
+
+    def _read(self, data: bytes) -> None:
+        if self._rest:
+            data = self._rest + data
+        if b"\r" in data:  # JSON has none, so this is the end of a line
+            data = data.replace(b"\r\n", b"\n")
+        begin = 0
+        while (end := data.find(b"\n\n", begin)) >= 0:
+            self._block(data[begin:end])
+            begin = end + 2
+        self._rest = data[begin:]
+        if len(self._rest) > _LONGEST_EVENT:
+            self.fail(Failure.RUBBISH, f"an event of more than {_LONGEST_EVENT} bytes")
+
+    def _block(self, block: bytes) -> None:
+        if block.startswith(b"data: ") and b"\n" not in block:
+            data = block[6:]
+        else:
+            data = _data_of(block)
+            if not data:
+                return
+        if data.startswith(b"{"):
+            self._event(data)
+        elif data.strip() == b"[DONE]":
+            self.done = self.at
+        else:
+            self.fail(Failure.RUBBISH, f"an event that is no JSON object: {_shown(data)}")
+
+    def _event(self, data: bytes) -> None:
+        try:
+            event = _decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+            self.fail(Failure.RUBBISH, f"no event: {wrong}: {_shown(data)}")
+            return
+        if event.choices:
+            self._choice(event.choices[0])
+        if event.usage is not None:
+            self.usage = event.usage
+        elif event.error is not None or event.object == "error":
+            self.fail(Failure.ERROR, error_text(data))
+        if self.done is not None:
+            self.fail(Failure.RUBBISH, "an event after [DONE]")
+
+    def _choice(self, choice: _Choice) -> None:
+        text = choice.text
+        if text:
+            self.plain_events += 1
+        elif choice.delta is not None:
+            text = choice.delta.content
+            if text:
+                self.plain_events += 1
+            else:
+                text = _other_text(choice.delta)
+        at = self.at
+        if text:
+            self.events += 1
+            if self.text is not None:
+                self.text.append(text)
+        if self.last is not None:
+            self.gaps.append(at - self.last)
+            self.last = at
+        elif text:
+            self.first = self.last = at
+        if choice.finish_reason is not None:
+            self.finish = choice.finish_reason
+
+
+def judge(reply: Reply, broke: str | None) -> tuple[Failure | None, str]:
+    """Return why an answer is not whole, in a kind and in words; `broke` says how it was cut off.
+
+    The order is that of trust: what is known to be wrong, what broke, then what is missing.
+    """
+    if reply.wrong is not None:
+        return reply.wrong
+    if reply.status is None:
+        return Failure.RESET, broke or "closed without an answer"
+    if reply.status >= _ERRORS_FROM:
+        return Failure.REFUSED, f"{reply.status}: {error_text(reply.plain)}"
+    if reply.status != _OK or not reply.headers.get(b"content-type", b"").startswith(b"text/event"):
+        kind = _shown(reply.headers.get(b"content-type", b"none"))
+        return Failure.RUBBISH, f"a stream was asked for and {reply.status}, {kind} came"
+    if reply.done is None and not reply.complete:
+        return Failure.RESET, broke or "closed before the end"
+    return _judge_end(reply)
+
+
+def _judge_end(reply: Reply) -> tuple[Failure | None, str]:
+    if reply.finish in _ABORTED:
+        return Failure.CUT, f"finish reason {reply.finish}"
+    if reply.finish == "error":
+        return Failure.ERROR, "finish reason error"
+    if reply.finish is None:
+        return Failure.CUT, "ended without a finish reason"
+    if reply.done is None:
+        return Failure.CUT, "ended without [DONE]"
+    if reply.first is None:
+        return Failure.EMPTY, "no token came"
+    return None, ""
+
+
+def error_text(data: bytes) -> str:
+    """Return an error's message as far as it has OpenAI's shape, else what came."""
+    try:
+        found = msgspec.json.decode(data)
+        error = found.get("error") or found
+        said = error if isinstance(error, str) else error.get("message") or error.get("code")
+    except (msgspec.MsgspecError, AttributeError, UnicodeDecodeError):
+        said = None
+    return _clean(str(said)) if said else _shown(data) or "nothing said"
+
+
+def _data_of(block: bytes) -> bytes:
+    """Return the data of a block of any form: with comments, other fields, more than a line."""
+    lines = (line for line in block.split(b"\n") if line.startswith(b"data:"))
+    return b"\n".join(line[5:].removeprefix(b" ") for line in lines)
+
+
+def _other_text(delta: _Delta) -> str | None:
+    text = delta.reasoning_content or delta.reasoning
+    if text or not delta.tool_calls:
+        return text
+    called = (call.function for call in delta.tool_calls if call.function is not None)
+    return "".join((one.name or "") + (one.arguments or "") for one in called)
+
+
+def _shown(data: bytes) -> str:
+    return _clean(data[:_DETAIL].decode("utf-8", "replace"))
+
+
+def _clean(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text[:_DETAIL]).strip()
