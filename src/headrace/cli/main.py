@@ -21,6 +21,7 @@ from headrace.cli import (
     down,
     drill,
     emulate,
+    evidence,
     explain,
     gateway,
     keys,
@@ -44,6 +45,7 @@ from headrace.cli import (
     version,
     weights,
 )
+from headrace.evidence.store import EvidenceError
 from headrace.fleet.problems import FleetError
 from headrace.gateway.store import StoreError
 from headrace.kubernetes.errors import ClusterError
@@ -83,6 +85,7 @@ app.command()(route.route)
 app.command()(schema.schema)
 app.command()(prepare.prepare)
 app.add_typer(weights.app, name="weights")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(keys.app, name="keys")
 app.add_typer(gateway.app, name="gateway")
 app.command(context_settings=emulate.PASS_THROUGH)(emulate.emulate)
@@ -94,7 +97,9 @@ def main() -> None:
     """Run the command line."""
     try:
         app()
-    except (FleetError, WeightsError, LocalError, ClusterError, StoreError, PlanError) as error:
+    except (
+        FleetError, WeightsError, LocalError, ClusterError, StoreError, PlanError, EvidenceError,
+    ) as error:  # fmt: skip
         sys.stderr.write(f"headrace: {error}\n")
         sys.exit(1)
     except KeyboardInterrupt:

@@ -14,7 +14,6 @@ from headrace.fleet.types import Hardware as Declared
 from headrace.fleet.units import format_duration
 from headrace.hardware.catalogue import UnknownAcceleratorError, find_accelerator
 from headrace.hardware.machine import Machine, read_machine
-from headrace.hardware.measure_cpu import cpu_model
 from headrace.models.lock import LockEntry, adapter_key, lock_path, read_lock
 
 FIELDS = (
@@ -101,6 +100,8 @@ def _hardware(deployment: Deployment, declared: Declared, machine: Machine | Non
 def _cpu(declared: Declared, machine: Machine | None) -> Hardware:
     if machine is None:
         return Hardware(kind="cpu", cores=declared.cores)
+    from headrace.hardware.measure_cpu import cpu_model  # noqa: PLC0415 - spares others numpy
+
     return Hardware(
         kind="cpu",
         name=cpu_model(),

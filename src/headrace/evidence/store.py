@@ -70,7 +70,11 @@ def keep(fleet: Path, evidence: Evidence) -> Path:
 
 def load(fleet: Path) -> Known:
     """Read all results of a fleet file; what is damaged is named and passed over."""
-    folder = evidence_folder(fleet)
+    return load_folder(evidence_folder(fleet))
+
+
+def load_folder(folder: Path) -> Known:
+    """Read all results of a folder, as `load` does; one that is not there has none."""
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix == ".json")
     except FileNotFoundError:
