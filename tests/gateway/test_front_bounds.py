@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
+from time import monotonic
 
 import pytest
 from guarded import guard
@@ -254,6 +256,33 @@ async def test_a_client_that_catches_up_keeps_its_stream() -> None:
         asked.send_chunk(token("", "stop"))
         asked.end_stream()
         assert (await wire.answer()).body.count(b"data: ") == sent + 2
+
+
+async def test_a_record_says_how_long_the_client_did_not_take_its_answer(tmp_path: Path) -> None:
+    async with engine() as one, rig(write_timeout=60.0, records=tmp_path / "log") as it:
+        it.replicas(one)
+        wire = await it.connect(limit=1024)
+        wire.post(STREAM)
+        asked = await one.next()
+        asked.start_stream()
+        await until(lambda: it.gateway.clients)
+        (client,) = it.gateway.clients
+        assert b"headrace_stalled 0.0" in it.gateway.metrics.render()
+        while not client._slow:
+            asked.send_chunk(token("x" * 64_000))
+            await asyncio.sleep(0)
+        since = monotonic()
+        assert b"headrace_stalled 1.0" in it.gateway.metrics.render()
+        await asyncio.sleep(0.05)
+        least = monotonic() - since
+        asked.send_chunk(token("", "stop"))
+        asked.end_stream()
+        await wire.answer()
+        most = monotonic() - since
+        await until(lambda: it.demand().running == 0)
+        (record,) = it.records_written()
+        assert least <= record["stalled_s"] <= most + 0.001
+        assert b"headrace_stalled 0.0" in it.gateway.metrics.render()
 
 
 async def test_the_head_has_to_arrive_in_time_however_it_trickles() -> None:

@@ -116,6 +116,7 @@ def _waits(record: Record) -> str:
         (record.retried_s, "of this after a replica had failed"),
         (record.engine_s or 0.0, "in the engine for the first token"),
         (record.engine_queue_s or 0.0, "of that in the engine's own queue"),
+        (record.stalled_s, "in which the client did not take its answer"),
     ]
     shown = [f"{seconds(wait)} {why}" for wait, why in waits if wait >= 0.0005]  # noqa: PLR2004 - shown as 0 ms
     return ", ".join(shown) or "not at all"

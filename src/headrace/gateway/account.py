@@ -60,6 +60,9 @@ class Account:
     complete: bool = False
     continuations: int = 0
     shed: bool = False
+    stalled: float = 0.0
+    """Seconds for which the client did not take its answer, but for a stall under way."""
+    stalled_since: float | None = None
 
     def begin_trace(self) -> None:
         """Make the ids of the request's span, which the engine's will be a child of."""
@@ -105,6 +108,17 @@ class Account:
         The ticket holds the exchange that holds this: without it, all is freed at once.
         """
         self.before, self.ticket = self.waits, None
+
+    def stalls(self) -> None:
+        """Take note that the client no longer takes its answer."""
+        if self.stalled_since is None:
+            self.stalled_since = monotonic()
+
+    def reads_on(self) -> None:
+        """Take note that it takes its answer again, or that nobody waits for that any more."""
+        if self.stalled_since is not None:
+            self.stalled += monotonic() - self.stalled_since
+            self.stalled_since = None
 
     def began(self, replica: str) -> None:
         """Take note that a replica gets the request."""
@@ -157,6 +171,7 @@ class Account:
         """Close the books; `said` are the prompt's and the answer's words, where they are kept."""
         ticket = self.ticket
         self.left_queue()
+        self.reads_on()
         held, queued = self.before
         duration = monotonic() - self.arrived
         completion, source = self.tokens
@@ -192,6 +207,7 @@ class Account:
             ttft_s=None if self.first is None else round(self.first - self.arrived, 6),
             engine_s=self.engine,
             engine_queue_s=usage.queue_s if usage else None,
+            stalled_s=round(self.stalled, 6),
             duration_s=round(duration, 6),
             tpot_s=self.tpot,
             prompt_tokens=usage.prompt_tokens if usage else None,

@@ -323,12 +323,14 @@ class Exchange:
     def pause(self) -> None:
         """Stop reading from the replica: the client reads too slowly."""
         self._paused = True
+        self.account.stalls()
         if self._attempt is not None:
             self._attempt.pause()
 
     def resume(self) -> None:
         """Read on: the client caught up."""
         self._paused = False
+        self.account.reads_on()
         if self._attempt is not None:
             self._attempt.resume()
 

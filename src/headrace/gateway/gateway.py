@@ -180,7 +180,8 @@ class Gateway:
     def _gauges(self) -> Iterable[Metric]:
         yield from lane_gauges(self.demands(), len(self.clients), self.log.dropped)
         now, lanes = monotonic(), self._lanes.values()
-        yield from process_gauges(self.admission.bodies)
+        stalled = sum(client.stalls for client in self.clients)
+        yield from process_gauges(self.admission.bodies, stalled)
         yield from health_gauges((lane.stats(now), bool(lane.suspicion)) for lane in lanes)
 
     # -- time and end -------------------------------------------------------------------------

@@ -199,8 +199,9 @@ def health_gauges(lanes: Iterable[tuple[Stats, bool]]) -> Iterator[Metric]:
     yield from (all_suspect, ejected)
 
 
-def process_gauges(bodies: int) -> Iterator[Metric]:
+def process_gauges(bodies: int, stalled: int) -> Iterator[Metric]:
     """Build the gauges of what the process holds: they should go back when its load does."""
+    yield GaugeMetricFamily("headrace_stalled", "Clients that do not take their answer", stalled)
     yield GaugeMetricFamily("headrace_body_bytes", "Request bodies held, in bytes", bodies)
     tasks = len(asyncio.all_tasks())
     yield GaugeMetricFamily("headrace_tasks", "Tasks of the event loop", tasks)

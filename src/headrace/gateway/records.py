@@ -63,6 +63,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     *Waits.* `held_s` for a ready replica, `queued_s` for room; `retried_s` of both together was
     after a replica had failed. `engine_s` is from being sent to the first token, and
     `engine_queue_s` the part of it in the engine's own queue, where the engine says that.
+    `stalled_s` is how long the client left so much of its answer untaken that nothing more was read
+    from the replica.
 
     *How it ended.* `outcome` is `ok`, `refused` (never given to a replica), `client_gone` or a kind
     of error; `error` is the kind in either bad case. `attempts` counts the replicas that were
@@ -103,6 +105,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     retried_s: float = 0.0
     engine_s: float | None = None
     engine_queue_s: float | None = None
+    stalled_s: float = 0.0
     cached_tokens: int | None = None
     tried: tuple[Attempt, ...] = ()
     fallbacks: tuple[Fallback, ...] = ()

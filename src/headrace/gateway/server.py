@@ -115,6 +115,11 @@ class Client(asyncio.Protocol):
             self.exchange.resume()
         self._go_on()
 
+    @property
+    def stalls(self) -> bool:
+        """Whether it leaves so much of an answer untaken that the replica is not read from."""
+        return self._slow and self.exchange is not None
+
     # -- answers (used by Gateway and Exchange) -----------------------------------------------
 
     def respond(self, status: int, headers: Headers, body: bytes) -> None:

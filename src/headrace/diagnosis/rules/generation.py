@@ -235,5 +235,5 @@ def _usage(replica: Replica) -> str:
     usage = known(look.kv_usage for look in replica.looks)
     waiting = known(look.waiting for look in replica.looks)
     most = percent(max(usage)) if usage else "an unknown share"
-    inside = f" while {max(waiting):.0f} wait inside" if waiting and max(waiting) else ""
+    inside = f" while {max(waiting):.0f} wait inside" if any(waiting) else ""
     return f"{replica.name}'s KV cache is up to {most} full{inside}"
