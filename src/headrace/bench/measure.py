@@ -1,21 +1,30 @@
 """Measure an endpoint under a load: the one function that verbs and experiments call.
 
-`workers.py` starts the processes that send, `client.py` is what runs in them, `scrape.py` reads
-metrics pages meanwhile, `folder.py` keeps what comes as it comes.
+`workers.py` starts the processes that send (`sender.py`, `client.py`), `scrape.py` reads metrics
+pages meanwhile, and a `Keep` (`folder.Writer`) keeps what comes as it comes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
+from uuid import uuid4
+
+import msgspec
 
 from headrace.bench.answers import Answer
 from headrace.bench.asks import Ask
+from headrace.bench.crew import crew_size, parts
+from headrace.bench.frames import Job
+from headrace.bench.gathering import Gathering
 from headrace.bench.load import Load, Progress
-from headrace.bench.run import Run
+from headrace.bench.run import About, Run
 from headrace.bench.samples import Sample
-from headrace.bench.target import Page, Target
+from headrace.bench.scrape import Scraper
+from headrace.bench.target import Page, Target, place
+from headrace.bench.workers import run_crew, run_here
 
 __all__ = ["Keep", "Load", "Page", "Progress", "Target", "measure"]
 
@@ -45,4 +54,44 @@ async def measure(
     with `about.interrupted`. The caller adds to `run.about` what it knows: name, workload, slo.
     TargetError if the address is none.
     """
-    raise NotImplementedError
+    place(target.address)
+    stop = stop or asyncio.Event()
+    count = crew_size(load, asks)
+    run = Run(_about(target, load, count))
+    gathering = Gathering(run, tell, keep)
+    scraper = Scraper(target.scrape, load.sample_every, gathering.samples)
+    mark = f"bench-{uuid4().hex[:8]}"
+    jobs = [
+        Job(number, target, part, its, mark)
+        for number, (part, its) in enumerate(parts(load, asks, max(count, 1)))
+    ]
+
+    async def begin(origin: float) -> None:
+        run.about.began = _utc(time.time() + origin - time.monotonic())
+        gathering.begin(origin)
+        await scraper.begin(origin)
+
+    try:
+        if count:
+            trouble = await run_crew(jobs, gathering.hear, begin, stop)
+        else:
+            trouble = await run_here(jobs[0], gathering.hear, begin, stop)
+    finally:
+        await scraper.end()
+    gathering.end([*trouble, *gathering.trouble], interrupted=stop.is_set())
+    return run
+
+
+def _about(target: Target, load: Load, count: int) -> About:
+    return About(
+        name=target.model,
+        address=target.address,
+        model=target.model,
+        began="",
+        clients=max(count, 1),
+        load=msgspec.to_builtins(load),
+    )
+
+
+def _utc(at: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))

@@ -34,6 +34,8 @@ class About(msgspec.Struct, kw_only=True, omit_defaults=True):
     workload: dict[str, Any] = {}
     slo: dict[str, float] = {}
     interrupted: bool = False
+    trouble: list[str] = []
+    """What went wrong with the run itself, in sentences: a sender that died, a full disk."""
     setting: dict[str, Any] = {}
     """What served: fingerprint fields (`headrace.evidence`) where they are known."""
 

@@ -1,0 +1,90 @@
+"""A process that sends: `python -m headrace.bench.worker`, orders on its input, news on its output.
+
+It imports little and does nothing else, so that nothing else is measured. Ctrl-C is not for it: the
+run that started it says when to stop, and its end does as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import sys
+from typing import Any
+
+import uvloop
+
+from headrace.bench.frames import LENGTH, Go, Job, Over, Ready, decode_order, frame
+from headrace.bench.shift import Shift
+
+_LIMIT = 1 << 24
+
+
+class _Closing(asyncio.BaseProtocol):
+    """Tells when everything was written."""
+
+    def __init__(self) -> None:
+        self.closed = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell it."""
+        del exc
+        self.closed.set()
+
+
+async def work() -> None:
+    """Do one job."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=_LIMIT)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    out, closing = await loop.connect_write_pipe(_Closing, sys.stdout)
+    job = await _order(reader)
+    if not isinstance(job, Job):
+        return
+    shift = Shift(job, lambda news: out.write(frame(news)))
+    await shift.prepare()
+    out.write(frame(Ready()))
+    go = await _order(reader)
+    if isinstance(go, Go):
+        await _run(shift, go.origin, reader)
+    out.write(frame(Over()))
+    out.close()
+    await closing.closed.wait()
+
+
+async def _run(shift: Shift, origin: float, reader: asyncio.StreamReader) -> None:
+    """Run until all is sent, or the next order: whatever it is, and its absence, means to stop."""
+    listening = asyncio.create_task(_order(reader))
+    listening.add_done_callback(lambda task: None if task.cancelled() else shift.stop())
+    await shift.run(origin)
+    listening.cancel()
+
+
+async def _order(reader: asyncio.StreamReader) -> Any:
+    """Return the next order; None at the end of the input."""
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        size = LENGTH.unpack(await reader.readexactly(LENGTH.size))[0]
+        return decode_order(await reader.readexactly(size))
+    return None
+
+
+def more_files() -> None:
+    """Allow this process as many open connections as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main() -> None:
+    """Work, then end at once: there is nothing to tidy up that the system does not."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    more_files()
+    uvloop.run(work())
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
