@@ -150,13 +150,10 @@ class Sender:
 
     def _next(self, talk: _Talk, exchange: Exchange, answer: Answer) -> None:
         """Queue what comes after an answer: the next turn, or in a closed loop the next unit."""
-        if talk.left:
-            if answer.failure is None:
-                said = Message("assistant", "".join(exchange.reply.text or ()))
-                talk.said = (*talk.said, *messages(exchange.ask.prompt), said)
-            after = talk.left[0]
-            at = 0.0 if self._load.concurrency else after.at or 0.0
-            self._push(max(at, answer.ended + after.wait), talk)
+        if talk.left and answer.failure is None:
+            said = Message("assistant", "".join(exchange.reply.text or ()))
+            talk.said = (*talk.said, *messages(exchange.ask.prompt), said)
+            self._push(answer.ended + talk.left[0].wait, talk)
         elif self._load.concurrency and (unit := next(self._units, None)):
             self._push(answer.ended + unit[0].wait, _Talk(unit))
 
