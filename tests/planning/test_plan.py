@@ -186,7 +186,7 @@ def test_the_report_is_json_with_all_of_it(tmp_path: Path) -> None:
     assert list(found) == [
         "deployment", "model", "scheme", "weights", "weights_basis", "accelerator", "tensor_parallel",
         "pipeline_parallel", "engine", "fits", "sure", "why", "flags", "memory", "cache", "requests",
-        "rate", "waste", "contexts", "times", "replicas", "trigger", "money", "notes",
+        "rate", "waste", "contexts", "times", "replicas", "trigger", "money", "measured", "notes",
     ]  # fmt: skip
     assert (found["deployment"], found["accelerator"], found["engine"]) == (
         "d",

@@ -35,7 +35,7 @@ def explain(plan: Plan, name: str) -> Flag | None:
     rests = plan.grounds.standings.get(name)
     if found is None or rests is None or (found.origin == "default" and rests.evidence is None):
         return found
-    return replace(found, rests=str(rests))
+    return replace(found, rests=str(rests), evidence=rests.evidence.id if rests.evidence else None)
 
 
 def _origin(plan: Plan, name: str) -> Origin:

@@ -23,6 +23,8 @@ class Flag:
     why: str
     rests: str = ""
     """On which result it rests, or that it was not measured; empty where no result could say."""
+    evidence: str | None = None
+    """The id of that result, stale ones too."""
 
     @property
     def whose(self) -> str:

@@ -17,6 +17,7 @@ from headrace.capacity.memory import Budget, Part
 from headrace.capacity.steady import State
 from headrace.capacity.words import gigabytes, span
 from headrace.planning.explain import flags, no_replicas
+from headrace.planning.measured import COLUMNS, Measured, measured
 from headrace.planning.plan import ALMOST, Plan
 from headrace.planning.report import notes
 from headrace.traffic.lengths import Lengths, summarise
@@ -28,13 +29,15 @@ _FEW_PARTS = 50_000_000
 def page(plan: Plan) -> Group:
     """Return one deployment's plan to print."""
     parts: list[RenderableType] = [Text(_headline(plan), style="bold"), Text(plan.fit.why)]
-    for title, table in (
+    tables: tuple[tuple[str, RenderableType], ...] = (
         ("flags", _flags(plan)),
         (f"memory of one of {plan.subject.setup.layout.accelerators}", _memory(plan)),
         (_requests_title(plan), _requests(plan)),
         (f"speed of one replica, {plan.efficiency.label}", _speed(plan)),
+        *((one.title, _measured(one)) for one in measured(plan)),
         ("replicas and money", _money(plan)),
-    ):
+    )
+    for title, table in tables:
         parts += [Text(f"\n{title}", style="bold"), table]
     said = (f"prices: {plan.subject.place.price_basis}", *notes(plan))
     parts += [Text(f"note: {note}", style="dim") for note in said]
@@ -63,6 +66,8 @@ def _flags(plan: Plan) -> Group:
         said = (f"{flag.name}  ", (flag.written, "bold"), (f"  {flag.whose}", "dim"))
         lines.append(Text.assemble(*said))
         lines.append(Padding(Text(flag.brief, style="dim"), (0, 0, 0, 4)))
+        if flag.evidence:
+            lines.append(Padding(Text(flag.rests), (0, 0, 0, 4)))
     return Group(*lines)
 
 
@@ -150,6 +155,13 @@ def _between(low: float, high: float) -> str:
     """Write a range of seconds in the unit of its upper end: `155-289 ms`."""
     factor, unit = (1, "s") if high >= 1 else (1000, "ms")
     return f"{low * factor:.3g}-{high * factor:.3g} {unit}"
+
+
+def _measured(one: Measured) -> Table:
+    table = _table(*COLUMNS)
+    for row in one.rows:
+        table.add_row(*row)
+    return table
 
 
 def _money(plan: Plan) -> RenderableType:

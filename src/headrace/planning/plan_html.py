@@ -14,6 +14,7 @@ from headrace.capacity.options import Ask
 from headrace.pages.html import Section, Table, page
 from headrace.planning import sections
 from headrace.planning.explain import flags
+from headrace.planning.measured import COLUMNS, measured
 from headrace.planning.plan import Plan
 from headrace.planning.report import notes
 
@@ -38,6 +39,9 @@ def _plan(plan: Plan) -> Iterator[Section]:
     said = tuple(f"Note: {note}." for note in notes(plan))
     yield Section(f"{plan.name}: {subject.deployment.model} on {where}", (plan.fit.why, *said))
     yield Section("Flags, and why", tables=(_flags(plan),), level=3)
+    for one in measured(plan):
+        table = Table(COLUMNS, one.rows)
+        yield Section("Measured beside planned", (f"{one.title}.",), tables=(table,), level=3)
     yield sections.memory(plan.fit.tightest)
     yield sections.concurrency(plan.contexts, setup.max_model_len)
     yield sections.slots(plan.waste)
@@ -55,5 +59,5 @@ def _each(plan: Plan) -> float | None:
 
 
 def _flags(plan: Plan) -> Table:
-    rows = tuple((one.name, one.written, one.whose, one.why) for one in flags(plan))
-    return Table(("flag", "value", "whose", "why"), rows, words=(0, 1, 2, 3))
+    rows = tuple((one.name, one.written, one.whose, one.why, one.rests) for one in flags(plan))
+    return Table(("flag", "value", "whose", "why", "measured"), rows, words=(0, 1, 2, 3, 4))

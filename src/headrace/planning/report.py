@@ -16,6 +16,7 @@ from headrace.capacity.threshold import Threshold
 from headrace.capacity.waste import Context, Waste
 from headrace.planning.explain import flags
 from headrace.planning.flags import Flag
+from headrace.planning.measured import Measured, measured
 from headrace.planning.plan import Plan
 from headrace.traffic.lengths import Summary, summarise
 
@@ -92,6 +93,8 @@ class Report(msgspec.Struct, frozen=True):
     replicas: Replicas | None
     trigger: Threshold | None
     money: Money
+    measured: tuple[Measured, ...]
+    """On the same setting, beside the plan for the same requests."""
     notes: tuple[str, ...]
 
 
@@ -122,6 +125,7 @@ def report(plan: Plan) -> Report:
         replicas=plan.replicas,
         trigger=plan.threshold,
         money=_money(plan),
+        measured=measured(plan),
         notes=notes(plan),
     )
 
@@ -135,7 +139,13 @@ def notes(plan: Plan) -> tuple[str, ...]:
         for one in subject.loads
         if one.rate is None
     ]
-    return (*assumed, *unknown, *subject.traffic.notes, *subject.place.accelerator.notes)
+    return (
+        *assumed,
+        *unknown,
+        *subject.traffic.notes,
+        *subject.place.accelerator.notes,
+        *plan.grounds.known.damaged,
+    )
 
 
 def _memory(plan: Plan) -> tuple[Memory, ...]:
