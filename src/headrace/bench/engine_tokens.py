@@ -155,11 +155,19 @@ def _agreed(folder: Path, asked: EngineTokenizer | Counter | None) -> FolderToke
     """Return the folder's tokenizer if it counts a sample as the engine does."""
     ask = asked.count if isinstance(asked, EngineTokenizer) else asked
     own = FolderTokenizer(folder, ask)
-    if ask is not None and (theirs := ask(_SAMPLE)) != own.count(_SAMPLE):
-        raise TokenizerError(
-            f"{folder} counts {own.count(_SAMPLE)} tokens where the engine counts {theirs}"
-        )
+    for sample in (_SAMPLE, (Message("user", _SAMPLE),)) if ask is not None else ():
+        mine, theirs = _tried(own.count, sample), _tried(ask, sample)
+        if None not in {mine, theirs} and mine != theirs:
+            raise TokenizerError(f"{folder} counts {mine} tokens where the engine counts {theirs}")
     return own
+
+
+def _tried(count: Counter, prompt: Prompt) -> int | None:
+    """Return a count; None where whoever serves takes no such prompts, as a model without chats."""
+    try:
+        return count(prompt)
+    except TokenizerError:
+        return None
 
 
 def _counter(

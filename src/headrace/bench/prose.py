@@ -27,6 +27,7 @@ class Prose:
         self._tokenizer, self._seed = tokenizer, seed
         self._lexicon = Lexicon(self.length)
         self._begun: set[tuple[str, ...]] = set()
+        self._own: dict[Prompt, int] = {}
         self.alike = 0
         """Prompts too short to differ from all others."""
 
@@ -49,7 +50,10 @@ class Prose:
 
     def own(self, wrap: Callable[[str], Prompt]) -> int:
         """Return the tokens that a prompt has beside a text in it: template, special ones."""
-        return self._tokenizer.count(wrap(PROBE)) - self.length(PROBE)
+        probe = wrap(PROBE)
+        if probe not in self._own:
+            self._own[probe] = self._tokenizer.count(probe) - self.length(PROBE)
+        return self._own[probe]
 
     def unlike(self, number: int, *key: int) -> list[str]:
         """Return words whose beginning no earlier call returned, as far as their number allows."""

@@ -21,6 +21,8 @@ Prompt = str | tuple[Message, ...]
 """Text for `/completions`, or the messages of a chat."""
 Counter = Callable[[Prompt], int]
 """Returns a prompt's tokens, special ones and template included; TokenizerError if it cannot."""
+TURN = 5
+"""Tokens that a message has in most templates beside its text: its role, and marks around it."""
 PROBE = "river"
 """What stands in a message while a template is measured."""
 MOST_BYTES = 64 << 20
@@ -75,26 +77,26 @@ class Template:
 
 
 class FolderTokenizer:
-    """The tokenizer.json in a model's folder; chats need `ask`, which knows the engine's template.
+    """The tokenizer.json in a model's folder, and what `ask` knows of the engine's chat template.
 
-    TokenizerError if there is none, or if it cannot be read.
+    Without `ask` a template is taken for `TURN` tokens a message. TokenizerError if there is no
+    tokenizer.json, or if it cannot be read.
     """
-
-    exact = True
 
     def __init__(self, folder: Path, ask: Counter | None = None) -> None:
         self.label = f"the model's own tokenizer ({folder.name})"
+        if ask is None:
+            self.label += "; what a chat's template adds is an estimate"
+        self.exact = ask is not None
         self._inner = _load(folder / "tokenizer.json")
         self._template = None if ask is None else Template(ask, self._length)
 
     def count(self, prompt: Prompt) -> int:
         """Return a prompt's tokens."""
         if isinstance(prompt, str):
-            return len(self._inner.encode(prompt).ids)
+            return len(self._inner.encode(prompt))
         if self._template is None:
-            raise TokenizerError(
-                "a chat's template is known to the engine only, and none was asked"
-            )
+            return sum(self._length(one.content) + TURN for one in prompt)
         return self._template.count(prompt)
 
     def encode(self, text: str) -> list[int]:
@@ -106,7 +108,7 @@ class FolderTokenizer:
         return str(self._inner.decode(ids, skip_special_tokens=False))
 
     def _length(self, text: str) -> int:
-        return len(self._inner.encode(text, add_special_tokens=False).ids)
+        return len(self._inner.encode(text, add_special_tokens=False))
 
 
 class Estimate:
@@ -118,7 +120,6 @@ class Estimate:
     """
 
     exact = False
-    TURN = 5
     _PARTS = re.compile(r"\w+|[^\w\s]")
     _LETTERS = 8
 
@@ -132,7 +133,7 @@ class Estimate:
             return self._length(prompt)
         if self._template is not None:
             return self._template.count(prompt)
-        return sum(self._length(one.content) + self.TURN for one in prompt)
+        return sum(self._length(one.content) + TURN for one in prompt)
 
     def encode(self, text: str) -> list[int]:
         """Return as many zeros as there may be tokens: nobody knows their ids."""
