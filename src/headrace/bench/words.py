@@ -1,0 +1,34 @@
+"""How figures of a run are written: times with 3 digits, shares in per cent, counts with commas."""
+
+from __future__ import annotations
+
+from headrace.capacity.words import span
+
+
+def seconds(value: float | None) -> str:
+    """Write a time: `24.1 ms`, `1.64 s`; a dash where there is none."""
+    return "-" if value is None else span(value)
+
+
+def percent(share: float | None) -> str:
+    """Write a share of 1 with 2 digits below ten: `0.4 %`, `12 %`."""
+    if share is None:
+        return "-"
+    return f"{100 * share:.0f} %" if abs(share) >= 0.0995 or not share else f"{100 * share:.2g} %"  # noqa: PLR2004 - 10 %, rounded
+
+
+def rate(value: float) -> str:
+    """Write a rate with 3 digits: `7.98`, `1,240`."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"  # noqa: PLR2004 - 4 digits have commas
+
+
+def number(value: float | None) -> str:
+    """Write a number of things with commas: `12,400`, small means with 3 digits: `2.57`."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if float(value).is_integer() or value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - 3 digits
+
+
+def count(value: int, thing: str) -> str:
+    """Write how many: `1 request`, `5,000 requests`."""
+    return f"{value:,} {thing}{'' if value == 1 else 's'}"
