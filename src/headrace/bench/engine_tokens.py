@@ -155,7 +155,9 @@ def _agreed(folder: Path, asked: EngineTokenizer | Counter | None) -> FolderToke
     """Return the folder's tokenizer if it counts a sample as the engine does."""
     ask = asked.count if isinstance(asked, EngineTokenizer) else asked
     own = FolderTokenizer(folder, ask)
-    for sample in (_SAMPLE, (Message("user", _SAMPLE),)) if ask is not None else ():
+    if ask is None:
+        return own
+    for sample in (_SAMPLE, (Message("user", _SAMPLE),)):
         mine, theirs = _tried(own.count, sample), _tried(ask, sample)
         if None not in {mine, theirs} and mine != theirs:
             raise TokenizerError(f"{folder} counts {mine} tokens where the engine counts {theirs}")

@@ -24,7 +24,7 @@ class Prose:
     """Writes texts for one tokenizer; `seed` is the order's."""
 
     def __init__(self, tokenizer: Tokenizer, seed: int) -> None:
-        self._tokenizer, self._seed = tokenizer, seed
+        self.tokenizer, self._seed = tokenizer, seed
         self._lexicon = Lexicon(self.length)
         self._begun: set[tuple[str, ...]] = set()
         self._own: dict[Prompt, int] = {}
@@ -33,7 +33,7 @@ class Prose:
 
     def length(self, text: str) -> int:
         """Return the tokens of a text alone."""
-        return len(self._tokenizer.encode(text))
+        return len(self.tokenizer.encode(text))
 
     def words(self, number: int, *key: int) -> list[str]:
         """Return so many words, one token each, that follow from a key."""
@@ -52,7 +52,7 @@ class Prose:
         """Return the tokens that a prompt has beside a text in it: template, special ones."""
         probe = wrap(PROBE)
         if probe not in self._own:
-            self._own[probe] = self._tokenizer.count(probe) - self.length(PROBE)
+            self._own[probe] = self.tokenizer.count(probe) - self.length(PROBE)
         return self._own[probe]
 
     def unlike(self, number: int, *key: int) -> list[str]:
@@ -73,10 +73,10 @@ class Prose:
         """
         for _ in range(_TRIES):
             prompt = wrap(self.text(words))
-            more = total - self._tokenizer.count(prompt)
+            more = total - self.tokenizer.count(prompt)
             if not more:
                 return prompt
             words = words + self.words(more, len(words)) if more > 0 else words[:more]
         raise TokenizerError(
-            f"no text of exactly {total:,} tokens was found by {self._tokenizer.label}"
+            f"no text of exactly {total:,} tokens was found by {self.tokenizer.label}"
         )

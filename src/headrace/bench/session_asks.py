@@ -17,7 +17,6 @@ from headrace.bench.room import Room
 from headrace.bench.shape_asks import choice, prefixes, wrap
 from headrace.bench.shape_lengths import draw
 from headrace.bench.talk import Talk
-from headrace.bench.tokens import Tokenizer
 from headrace.bench.workload_order import Sessions, WorkloadOrder
 
 _PAUSE = 3
@@ -27,7 +26,6 @@ _PAUSE = 3
 def session_asks(
     order: WorkloadOrder,
     prose: Prose,
-    tokenizer: Tokenizer,
     due: Sequence[float | None],
     room: Room,
 ) -> Iterator[Ask]:
@@ -43,7 +41,7 @@ def session_asks(
     drawn = draw(order.shapes, len(due) * turns, order.seed)
     own = prose.own(partial(wrap, order.chat, ""))
     for number, at in enumerate(due):
-        talk = Talk(prose, tokenizer, order.chat, beginnings[chosen[number]])
+        talk = Talk(prose, order.chat, beginnings[chosen[number]])
         pauses = _pauses(sessions, order.seed, number)
         for turn, one in enumerate(drawn[number * turns : (number + 1) * turns]):
             length = max(1, one.prompt - own)

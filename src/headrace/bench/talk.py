@@ -10,7 +10,7 @@ from headrace.bench.asks import Message
 from headrace.bench.prose import Prose
 from headrace.bench.room import Room
 from headrace.bench.shape_asks import wrap
-from headrace.bench.tokens import PROBE, Prompt, Tokenizer
+from headrace.bench.tokens import PROBE, Prompt
 
 _TURN = 2
 """What a text is for; the first part of its key."""
@@ -29,7 +29,6 @@ class Talk:
     """One conversation as far as it has come; `spoken` are tokens that its answers may have."""
 
     prose: Prose
-    tokenizer: Tokenizer
     chat: bool
     beginning: str
     said: list[Message] = field(default_factory=list)
@@ -61,7 +60,7 @@ class Talk:
             return self.total + length
         answers = sum(one.role == "assistant" for one in self.said)
         probes = answers * self.prose.length(PROBE)
-        return self.tokenizer.count((*self.said, *prompt)) - probes + self.spoken
+        return self.prose.tokenizer.count((*self.said, *prompt)) - probes + self.spoken
 
     def _answered(self, prompt: Prompt, total: int, output: int) -> Taken:
         self.total, self.spoken = total + output, self.spoken + output

@@ -19,6 +19,7 @@ from headrace.bench.session_asks import session_asks
 from headrace.bench.shape_asks import shape_asks
 from headrace.bench.tokens import Tokenizer
 from headrace.bench.trace_prompts import trace_asks
+from headrace.bench.trace_sessions import trace_session_asks
 from headrace.bench.workload_order import WorkloadOrder
 from headrace.traffic.arrivals import MOST, times
 from headrace.traffic.errors import TrafficError
@@ -58,9 +59,12 @@ def _asks(
     if order.trace:
         trace = read_traffic(Path(order.trace))
         notes += trace.notes
-        return trace_asks(order, trace, prose, _due(order, trace.count, trace), room)
+        due = _shorter(_due(order, trace.count, trace), trace, order, notes)
+        if trace.sessions and not trace.sharing:
+            return trace_session_asks(order, trace, prose, due, room)
+        return trace_asks(order, trace, prose, due, room)
     if order.sessions is not None:
-        return session_asks(order, prose, tokenizer, _due(order, None), room)
+        return session_asks(order, prose, _due(order, None), room)
     return shape_asks(order, prose, _due(order, None), room)
 
 
@@ -71,12 +75,20 @@ def _due(
     count = order.count if order.count is not None or order.duration is not None else there
     if count is not None and order.sessions is not None:
         count = max(1, round(count / order.sessions.turns))
-    if count is not None and trace is not None:
-        count = min(count, trace.count)
     if order.arrivals is None:
         return [None] * _closed(count)
     due = times(order.arrivals, count, order.duration, order.seed, trace)
-    return [float(one) for one in (due if trace is None else due[: trace.count])]
+    return [float(one) for one in due]
+
+
+def _shorter(
+    due: list[float | None], trace: Traffic, order: WorkloadOrder, notes: list[str]
+) -> list[float | None]:
+    """Return the times for which the trace has requests; note if it has too few."""
+    wanted = len(due) if order.count is None else order.count
+    if wanted > trace.count:
+        notes.append(f"the trace has {trace.count:,} requests only, of {wanted:,} asked for")
+    return due[: trace.count]
 
 
 def _closed(count: int | None) -> int:
