@@ -267,12 +267,12 @@ async def test_a_record_says_how_long_the_client_did_not_take_its_answer(tmp_pat
         asked.start_stream()
         await until(lambda: it.gateway.clients)
         (client,) = it.gateway.clients
-        assert b"headrace_stalled 0.0" in it.gateway.metrics.render()
+        assert b'headrace_stalled{deployment="d"} 0.0' in it.gateway.metrics.render()
         while not client._slow:
             asked.send_chunk(token("x" * 64_000))
             await asyncio.sleep(0)
         since = monotonic()
-        assert b"headrace_stalled 1.0" in it.gateway.metrics.render()
+        assert b'headrace_stalled{deployment="d"} 1.0' in it.gateway.metrics.render()
         await asyncio.sleep(0.05)
         least = monotonic() - since
         asked.send_chunk(token("", "stop"))
@@ -282,7 +282,7 @@ async def test_a_record_says_how_long_the_client_did_not_take_its_answer(tmp_pat
         await until(lambda: it.demand().running == 0)
         (record,) = it.records_written()
         assert least <= record["stalled_s"] <= most + 0.001
-        assert b"headrace_stalled 0.0" in it.gateway.metrics.render()
+        assert b'headrace_stalled{deployment="d"} 0.0' in it.gateway.metrics.render()
 
 
 async def test_the_head_has_to_arrive_in_time_however_it_trickles() -> None:

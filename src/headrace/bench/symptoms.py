@@ -106,7 +106,7 @@ def _replicas(samples: Sequence[Sample], answers: Sequence[Answer]) -> Iterable[
     for name in sorted(names):
         mine = [one for one in samples if one.source == f"{_ENGINE}{name}"]
         yield Replica(
-            name=name, looks=tuple(look(one, _assigned(gateway, one, name)) for one in mine)
+            name=name, looks=tuple(look(one, assigned(gateway, one, name)) for one in mine)
         )
 
 
@@ -143,7 +143,7 @@ def waiting(gateway: Sample, label: str = "") -> Waiting:
     )
 
 
-def _assigned(gateway: Sequence[Sample], engine: Sample, name: str) -> int | None:
+def assigned(gateway: Sequence[Sample], engine: Sample, name: str) -> int | None:
     """Return what the gateway had there at its look nearest in time."""
     if not gateway:
         return None

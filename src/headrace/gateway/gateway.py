@@ -25,7 +25,13 @@ from headrace.gateway.dispatch import Lane, Tell
 from headrace.gateway.errors import Failure
 from headrace.gateway.exchange import Exchange
 from headrace.gateway.log import Log
-from headrace.gateway.metrics import Metrics, health_gauges, lane_gauges, process_gauges
+from headrace.gateway.metrics import (
+    Metrics,
+    health_gauges,
+    lane_gauges,
+    process_gauges,
+    stalled_gauge,
+)
 from headrace.gateway.request import Request, peek
 from headrace.gateway.server import Client
 from headrace.gateway.shadow import Nobody
@@ -180,9 +186,17 @@ class Gateway:
     def _gauges(self) -> Iterable[Metric]:
         yield from lane_gauges(self.demands(), len(self.clients), self.log.dropped)
         now, lanes = monotonic(), self._lanes.values()
-        stalled = sum(client.stalls for client in self.clients)
-        yield from process_gauges(self.admission.bodies, stalled)
+        yield from process_gauges(self.admission.bodies)
+        yield stalled_gauge(self._stalled())
         yield from health_gauges((lane.stats(now), bool(lane.suspicion)) for lane in lanes)
+
+    def _stalled(self) -> dict[str, int]:
+        """Return how many clients leave answers of each deployment untaken."""
+        stalled = dict.fromkeys(self._lanes, 0)
+        for client in self.clients:
+            if client.stalls_at in stalled:
+                stalled[client.stalls_at] += 1
+        return stalled
 
     # -- time and end -------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Which requests; None: any. `since` is a Unix time in seconds, `after` an `n`.
+    """Which requests; None: any. `since` and `until` are Unix times of their ends, `after` an `n`.
 
     `slow` puts the longest waits for a first token first instead of the latest requests. Copies for
     shadow deployments are left out unless `shadow` asks for them alone.
@@ -51,6 +51,7 @@ class Wanted:
     slow: bool = False
     shadow: bool = False
     since: float | None = None
+    until: float | None = None
     after: int | None = None
     limit: int = 50
 
@@ -112,7 +113,8 @@ def figures(path: Path, route: str, since: float) -> list[Figures]:
 def _conditions(wanted: Wanted) -> tuple[list[str], list[Any]]:
     same = {name: getattr(wanted, name) for name in ("route", "deployment", "key", "replica")}
     pairs = [(f"q.{name} = ?", value) for name, value in same.items()]
-    pairs += [("q.ended >= ?", wanted.since), ("q.n > ?", wanted.after)]
+    pairs += [("q.ended >= ?", wanted.since), ("q.ended < ?", wanted.until)]
+    pairs += [("q.n > ?", wanted.after)]
     asked = [(condition, value) for condition, value in pairs if value is not None]
     conditions = [f"q.shadow_of IS {'NOT ' if wanted.shadow else ''}NULL"]
     conditions += [condition for condition, _ in asked]

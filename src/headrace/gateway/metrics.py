@@ -8,7 +8,7 @@ listed once, here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -199,9 +199,17 @@ def health_gauges(lanes: Iterable[tuple[Stats, bool]]) -> Iterator[Metric]:
     yield from (all_suspect, ejected)
 
 
-def process_gauges(bodies: int, stalled: int) -> Iterator[Metric]:
+def stalled_gauge(clients: Mapping[str, int]) -> Metric:
+    """Build the gauge of clients that leave an answer untaken, by deployment."""
+    text = "Clients that do not take their answer"
+    family = GaugeMetricFamily("headrace_stalled", text, labels=["deployment"])
+    for deployment, count in clients.items():
+        family.add_metric([deployment], count)
+    return family
+
+
+def process_gauges(bodies: int) -> Iterator[Metric]:
     """Build the gauges of what the process holds: they should go back when its load does."""
-    yield GaugeMetricFamily("headrace_stalled", "Clients that do not take their answer", stalled)
     yield GaugeMetricFamily("headrace_body_bytes", "Request bodies held, in bytes", bodies)
     tasks = len(asyncio.all_tasks())
     yield GaugeMetricFamily("headrace_tasks", "Tasks of the event loop", tasks)

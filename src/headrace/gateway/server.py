@@ -116,9 +116,10 @@ class Client(asyncio.Protocol):
         self._go_on()
 
     @property
-    def stalls(self) -> bool:
-        """Whether it leaves so much of an answer untaken that the replica is not read from."""
-        return self._slow and self.exchange is not None
+    def stalls_at(self) -> str:
+        """Of which deployment it leaves so much untaken that the replica is not read; "": none."""
+        way = self.exchange.account.direction if self._slow and self.exchange else None
+        return way.deployment if way else ""
 
     # -- answers (used by Gateway and Exchange) -----------------------------------------------
 
