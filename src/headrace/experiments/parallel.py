@@ -1,203 +1,288 @@
-"""Parallelism: the model shared over ranks against one rank, under the same load.
+"""What sharing a model over several ranks changed, in words.
 
-What cannot run is said in words, and nothing is started for it: the heads have to divide, and some
-engines cannot make a pipeline everywhere. A copy that does not start is a finding, too.
+`parallel_load.py` measures; here is what follows, from figures alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from headrace.bench.load import Load
-from headrace.bench.workload_order import Length, Shape, WorkloadOrder
-from headrace.capacity.layouts import Nodes, refusal
-from headrace.capacity.setup import Layout
-from headrace.engines.named import engine_named
-from headrace.experiments.change import AS_IT_IS, Change
-from headrace.experiments.copies import Copy
-from headrace.experiments.errors import ExperimentError
-from headrace.experiments.experiment import Effort, Experiment
-from headrace.experiments.lab import Lab
-from headrace.experiments.parallel_finding import Point, conclude
-from headrace.experiments.turns import grouped, turns
-from headrace.fleet.load import FleetFile
-from headrace.fleet.problems import FleetError
-from headrace.hardware.machine import read_machine
-from headrace.models.errors import WeightsError
-from headrace.planning.errors import PlanError
-from headrace.planning.subject import Subject, subject
+from headrace.evidence.result import Figure, Support
+from headrace.experiments.case import Case
+from headrace.experiments.change import AS_IT_IS
+from headrace.experiments.compared import compared, table
+from headrace.experiments.finding import Conclusion, Plot, Series
+from headrace.experiments.measured import Measured, figures, mean_of
+from headrace.experiments.predicted import Predicted
+from headrace.experiments.repeats import Contrast
+from headrace.experiments.words import changed, number, percent, seconds
+from headrace.fleet.units import format_size
+from headrace.pages.html import Table
 
-_MOST = 8
-"""Ranks that are looked at unless more are asked for."""
+MATTERS = 0.05
+"""Share of a figure that is worth accelerators."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`tensor` and `pipeline` are degrees to try; none of tensor: those up to the first that fits.
+class Point(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One run on a copy of `tensor` x `pipeline` ranks; or, with `refused`, why there is none.
 
-    `prompt` and `output` are tokens of each of `requests`, `concurrency` at a time.
+    `memory` is of all its processes in bytes, `started` the seconds of its start, `predicted` what
+    the plan says of the same load.
     """
 
-    repeats: int = 2
-    tensor: tuple[int, ...] = ()
-    pipeline: tuple[int, ...] = (2,)
-    requests: int = 24
-    concurrency: int = 8
-    prompt: int = 128
-    output: int = 64
+    label: str
+    tensor: int = 1
+    pipeline: int = 1
+    repeat: int = 0
+    refused: str = ""
+    figures: Measured | None = None
+    memory: int | None = None
+    started: float | None = None
+    predicted: Predicted | None = None
+    cores: int | None = None
+    """Of a CPU, which the ranks share."""
+
+    @property
+    def ranks(self) -> int:
+        """Accelerators, or on a CPU processes."""
+        return self.tensor * self.pipeline
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A way to share the model; `refused` says why it would not run, where that is known."""
+class Layout:
+    """All that is known of one way to share the model, against one rank."""
 
-    layout: Layout
-    refused: str = ""
+    label: str
+    points: tuple[Point, ...]
+    rows: dict[str, Contrast]
 
     @property
-    def change(self) -> Change:
-        """Return the copy's difference."""
-        if self.layout.pipeline > 1:
-            return Change(f"PP{self.layout.pipeline}", {"pipeline_parallel": self.layout.pipeline})
-        return Change(f"TP{self.layout.tensor}", {"tensor_parallel": self.layout.tensor})
+    def one(self) -> Point:
+        """Its size."""
+        return self.points[0]
 
-    def point(self, refused: str) -> Point:
-        """Return that it does not run."""
-        return Point(
-            label=self.change.label,
-            tensor=self.layout.tensor,
-            pipeline=self.layout.pipeline,
-            refused=refused,
+    @property
+    def figures(self) -> list[Measured]:
+        """Of its runs."""
+        return [one.figures for one in self.points if one.figures is not None]
+
+    @property
+    def refused(self) -> str:
+        """Why it does not run; empty if it does."""
+        return next((one.refused for one in self.points if one.refused), "")
+
+    @property
+    def predicted(self) -> Predicted | None:
+        """What the plan says."""
+        return next((one.predicted for one in self.points if one.predicted), None)
+
+
+def layouts(points: Sequence[Point]) -> list[Layout]:
+    """Return what was measured or refused, in order; the first that ran as it is, is the base."""
+    base = [one.figures for one in points if one.label == AS_IT_IS.label and one.figures]
+    found = []
+    for label in dict.fromkeys(one.label for one in points):
+        own = tuple(one for one in points if one.label == label)
+        mine = [one.figures for one in own if one.figures is not None]
+        rows = compared(base, mine) if label != AS_IT_IS.label else {}
+        found.append(Layout(label, own, rows))
+    return found
+
+
+def conclude(points: Sequence[Point], case: Case) -> Conclusion:  # noqa: ARG001 - as all are called
+    """Say which way to share the model pays, and why others are none."""
+    found = layouts(points)
+    compared_ = [one for one in found if one.rows]
+    best = _best(compared_)
+    return Conclusion(
+        words=tuple(_words(found, compared_, best)),
+        tables=(_table(found), *(table(one.rows, AS_IT_IS.label, one.label) for one in compared_)),
+        plots=_plots(found),
+        figures=_figures(compared_),
+        variants={one.label: figures(one.figures) for one in found if one.figures},
+        doubts=tuple(_doubts(found)),
+        supports=tuple(_supports(found)),
+        next=_next(compared_, best),
+    )
+
+
+def _best(some: Sequence[Layout]) -> Layout | None:
+    """Return the layout that certainly has most tokens/s above one rank's."""
+    gains = [one for one in some if _gain(one) is not None and _verdict(one) > 0]
+    return max(gains, key=lambda one: one.rows["output_tokens"].share, default=None)
+
+
+def _gain(one: Layout) -> Contrast | None:
+    return one.rows.get("output_tokens")
+
+
+def _verdict(one: Layout) -> int:
+    """Return 1 for a certain gain of tokens/s, -1 for a certain loss, 0 where nobody knows."""
+    gain = _gain(one)
+    if gain is None or not gain.certain or abs(gain.share) < MATTERS:
+        return 0
+    return 1 if gain.share > 0 else -1
+
+
+def _words(found: Sequence[Layout], some: Sequence[Layout], best: Layout | None) -> Iterator[str]:
+    yield _answer(some, best)
+    for one in found:
+        if one.refused:
+            yield f"{one.label} is impossible here: {one.refused}."
+        elif one.rows:
+            yield f"{one.label}: {_changes(one)}; {_cost(one)}."
+        if said := _against_plan(one):
+            yield said
+
+
+def _answer(some: Sequence[Layout], best: Layout | None) -> str:
+    if not some:
+        return "Nothing was measured beside one rank, so there is nothing to compare."
+    if best is not None:
+        gain = best.rows["output_tokens"]
+        pays = _pays(best, gain)
+        return f"{best.label} has {1 + gain.share:.2f} times the tokens/s of one rank: {pays}."
+    if all(_verdict(one) < 0 for one in some):
+        worst = "; ".join(
+            f"{one.label} {percent(one.rows['output_tokens'].share, signed=True)} tokens/s"
+            for one in some
         )
+        return f"One rank is faster here ({worst}): stay with it as long as the model fits."
+    return "No certain difference was found; one rank is the cheaper one."
 
 
-async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:
-    """Say what cannot run, then ask one rank and each layout the same, in turns."""
-    found = list(candidates(lab.file, lab.case.deployment, settings)) if lab.file else []
-    points += [one.point(one.refused) for one in found if one.refused]
-    for point in points:
-        lab.tell(f"{point.label} is left out: {point.refused}")
-    able = [Candidate(Layout(1, 1)), *(one for one in found if not one.refused)]
-    for one, repeats in grouped(list(turns(able, settings.repeats))):
-        if any(point.refused for point in points if point.label == one.change.label):
-            continue  # it did not start before
-        try:
-            await _on(lab, one, repeats, settings, points)
-        except (ExperimentError, FleetError) as error:
-            if one.layout.accelerators == 1:
-                raise
-            points.append(one.point(_short(error)))
-
-
-async def _on(
-    lab: Lab, one: Candidate, repeats: list[int], settings: Settings, points: list[Point]
-) -> None:
-    change = AS_IT_IS if one.layout.accelerators == 1 else one.change
-    async with lab.copy(change) as copy:
-        for repeat in repeats:
-            point = await _point(lab, copy, change, one.layout, repeat, settings)
-            points.append(point)
-
-
-async def _point(  # noqa: PLR0917 - which run of which copy
-    lab: Lab, copy: Copy, change: Change, layout: Layout, repeat: int, settings: Settings
-) -> Point:
-    asks = await lab.asks(copy.endpoint, order(settings, repeat))
-    await lab.warm(copy.endpoint, asks[: settings.concurrency])
-    load = Load(concurrency=settings.concurrency, exact_length=True)
-    _, figures = await lab.run(
-        copy.endpoint, asks, load, f"{change.label}-{repeat}".replace(" ", "-")
-    )
-    oracle = lab.oracle(asks, copy)
-    return Point(
-        label=change.label,
-        tensor=layout.tensor,
-        pipeline=layout.pipeline,
-        repeat=repeat,
-        figures=figures,
-        memory=copy.memory(),
-        started=copy.started,
-        predicted=oracle.closed_loop(settings.concurrency) if oracle else None,
-        cores=_cores(lab),
+def _pays(best: Layout, gain: Contrast) -> str:
+    """Say whether as many replicas of one rank would do more."""
+    ranks = best.one.ranks
+    if 1 + gain.share >= ranks:
+        return f"more than {ranks} replicas of one rank would have, so it pays"
+    return (
+        f"it shortens an answer, but {ranks} replicas of one rank on as many accelerators would"
+        f" have up to {ranks} times, so it pays only for latency or where the model does not fit"
     )
 
 
-def _cores(lab: Lab) -> int | None:
-    """Return the cores that a copy's ranks share on a CPU."""
-    if lab.file is None:
-        return None
-    hardware = lab.file.fleet.hardware[lab.file.fleet.deployments[lab.case.deployment].hardware]
-    if hardware.kind != "cpu":
-        return None
-    return hardware.cores or len(read_machine().cores)
+def _changes(one: Layout) -> str:
+    rows = one.rows
+    said = []
+    if "output_tokens" in rows:
+        said.append(changed(rows["output_tokens"], "tokens/s"))
+    for field, name in (("ttft_p50", "TTFT p50"), ("tpot_p50", "TPOT p50")):
+        if field in rows:
+            said.append(f"{name} {changed(rows[field], time=True)}")
+    return "; ".join(said)
 
 
-def order(settings: Settings, repeat: int) -> WorkloadOrder:
-    """Return the load of one repeat: texts that no cache has seen."""
-    prompt, output = (Length(size, size) for size in (settings.prompt, settings.output))
-    shape = Shape("even", prompt, output)
-    return WorkloadOrder(shapes=(shape,), count=settings.requests, seed=repeat + 1)
+def _cost(one: Layout) -> str:
+    memory = mean_of(point.memory for point in one.points)
+    start = mean_of(point.started for point in one.points)
+    held = f"{format_size(memory)} of memory" if memory else "memory unknown"
+    return f"{one.one.ranks} ranks, {held}, ready after {seconds(start)}"
 
 
-def candidates(file: FleetFile, deployment: str, settings: Settings) -> Iterator[Candidate]:
-    """Yield the layouts to try: those asked for, else tensor parallel until one is possible."""
-    of = _subject(file, deployment)
-    shapes = [Layout(1, stages) for stages in settings.pipeline]
-    for layout in [*(Layout(ranks) for ranks in settings.tensor), *shapes]:
-        yield Candidate(layout, _refused(file, deployment, of, layout))
-    if settings.tensor:
-        return
-    for layout in (Layout(ranks) for ranks in range(2, _MOST + 1)):
-        one = Candidate(layout, _refused(file, deployment, of, layout))
-        yield one
-        if not one.refused:
-            return
-
-
-def _refused(file: FleetFile, deployment: str, of: Subject | None, layout: Layout) -> str:
-    """Return why the engine would not run it; empty if nothing speaks against it."""
-    typed = file.fleet.deployments[deployment]
-    hardware = file.fleet.hardware[typed.hardware]
-    asked = typed.model_copy(
-        update={"tensor_parallel": layout.tensor, "pipeline_parallel": layout.pipeline}
-    )
-    engine = engine_named(typed.engine.name, typed.engine.version)
-    here = {field for (field, *_), _ in engine.problems(typed, hardware)}
-    for (field, *_), words in engine.problems(asked, hardware):
-        if field not in here:
-            return words
-    if of is None:
+def _against_plan(one: Layout) -> str:
+    """Say how far the plan was from what was measured; nothing where there is no plan."""
+    told, rate = one.predicted, mean_of(run.output_tokens for run in one.figures)
+    if told is None or rate is None or not told.output_tokens:
         return ""
-    nodes = Nodes(of.place.accelerator, max(layout.accelerators, of.place.nodes.per_node))
-    return refusal(of.architecture, nodes, layout) or ""
+    off = rate / told.output_tokens - 1
+    inside = abs(told.output_tokens / rate - 1) <= told.error
+    verdict = "within" if inside else "outside"
+    return (
+        f"The plan says {number(told.output_tokens)} tokens/s for {one.label} and {number(rate)}"
+        f" were measured ({percent(off, signed=True)}), {verdict} its ±{percent(told.error)}"
+        f" ({told.label})."
+    )
 
 
-def _subject(file: FleetFile, deployment: str) -> Subject | None:
-    """Return what is known of the model; None where too little is."""
-    try:
-        return subject(file, deployment)
-    except (PlanError, WeightsError):
-        return None
+def _table(found: Sequence[Layout]) -> Table:
+    rows = []
+    for one in found:
+        tokens, told = mean_of(run.output_tokens for run in one.figures), one.predicted
+        memory = mean_of(point.memory for point in one.points)
+        rows.append(
+            (
+                one.label,
+                str(one.one.ranks),
+                number(tokens),
+                number(told.output_tokens if told else None),
+                seconds(mean_of(run.ttft_p50 for run in one.figures)),
+                seconds(mean_of(run.tpot_p50 for run in one.figures)),
+                format_size(memory) if memory else "-",
+                seconds(mean_of(point.started for point in one.points)),
+                str(sum(run.failed for run in one.figures)) if one.figures else "refused",
+            )
+        )
+    head = ("copy", "ranks", "tokens/s", "planned", "TTFT p50", "TPOT p50", "memory", "start")
+    return Table((*head, "failed"), tuple(rows))
 
 
-def _short(error: Exception) -> str:
-    """Return an error's first and last words, without its full stop."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = lines[0] if len(lines) < 2 else f"{lines[0]} {lines[-1]}"  # noqa: PLR2004 - a line alone
-    return said.rstrip(".")[:300]
+def _plots(found: Sequence[Layout]) -> tuple[Plot, ...]:
+    ran = [one for one in found if one.figures]
+    if not ran:
+        return ()
+    names = tuple(one.label for one in ran)
+    tokens = tuple(mean_of(run.output_tokens for run in one.figures) for one in ran)
+    planned = tuple(one.predicted.output_tokens if one.predicted else None for one in ran)
+    noise = tuple(
+        min(gain.noise, gain.after) if (gain := _gain(one)) is not None else 0.0 for one in ran
+    )
+    series = [Series("measured", names, tokens, noise)]
+    if any(one is not None for one in planned):
+        series.append(Series("planned", names, planned))
+    return (
+        Plot(
+            heading="Output tokens a second",
+            reading="Whiskers are the noise of the difference to the copy as it is.",
+            x="copy",
+            y="tokens/s",
+            series=tuple(series),
+            kind="bars",
+        ),
+    )
 
 
-EXPERIMENT = Experiment(
-    name="parallel",
-    question="Does sharing the model over several ranks pay?",
-    copies=True,
-    settings={
-        Effort.QUICK: Settings(requests=16, output=32),
-        Effort.NORMAL: Settings(),
-        Effort.LONG: Settings(repeats=4, requests=64, output=128),
-    },
-    measure=measure,
-    conclude=conclude,
-)
+def _figures(some: Sequence[Layout]) -> dict[str, Figure]:
+    return {
+        f"tokens/s, {one.label}": Figure(value=1 + gain.share, unit="of that of one rank")
+        for one in some
+        if (gain := _gain(one)) is not None
+    }
+
+
+def _doubts(found: Sequence[Layout]) -> Iterator[str]:
+    yield from dict.fromkeys(doubt for one in found for run in one.figures for doubt in run.doubts)
+    if failed := sum(run.failed for one in found for run in one.figures):
+        yield f"{failed} requests failed"
+    for one in found:
+        cores = one.one.cores
+        if one.figures and cores is not None and one.one.ranks > cores:
+            shared = f"share {cores} cores and wait for each other"
+            yield f"the {one.one.ranks} ranks of {one.label} {shared}"
+
+
+def _supports(found: Sequence[Layout]) -> Iterator[Support]:
+    for one in found:
+        field = "pipeline_parallel" if one.one.pipeline > 1 else "tensor_parallel"
+        value = one.one.pipeline if one.one.pipeline > 1 else one.one.tensor
+        if one.refused:
+            yield Support(setting=field, value=value, holds=False, says=one.refused)
+        elif (gain := _gain(one)) is not None and (verdict := _verdict(one)):
+            said = f"{1 + gain.share:.2f} times the tokens/s of one rank"
+            yield Support(
+                setting=field, value=value, holds=verdict > 0, variant=one.label, says=said
+            )
+            if verdict < 0:
+                other = f"{one.label} has only {said}"
+                yield Support(setting=field, value=1, variant=AS_IT_IS.label, says=other)
+
+
+def _next(some: Sequence[Layout], best: Layout | None) -> str:
+    if not some:
+        return "run it where a layout divides the model's heads, or as a pipeline on GPUs"
+    if best is None:
+        return "headrace experiment batching: what more requests at once do on one rank"
+    return "headrace choose: what replicas of one rank on the same accelerators would do and cost"

@@ -1,129 +1,259 @@
-"""Speculative decoding by n-grams: for which traffic the engine's guesses pay.
+"""What guessing tokens ahead changed, in words.
 
-The engine proposes the tokens that followed the last few words before, and checks all of them in
-one step: text that repeats its prompt (copies, JSON, code) is guessed right, free prose is not, and
-every wrong guess costs work. So both kinds are asked, alone and together: where many requests run
-at once there is less idle compute to guess with.
+`speculative_load.py` measures; here is what follows, from figures alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from itertools import product
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-import httpx
 import msgspec
-from prometheus_client.parser import text_string_to_metric_families
 
-from headrace.bench.asks import Ask
-from headrace.bench.load import Load
-from headrace.experiments.change import AS_IT_IS, Change
-from headrace.experiments.copies import Copy
-from headrace.experiments.errors import ExperimentError
-from headrace.experiments.experiment import Effort, Experiment
-from headrace.experiments.lab import Lab
-from headrace.experiments.prompts import open_asks, repeating_asks
-from headrace.experiments.speculative_finding import GUESSING, SETTING, Point, conclude
-from headrace.experiments.turns import in_turns
+from headrace.evidence.result import Figure, Support
+from headrace.experiments.case import Case
+from headrace.experiments.change import AS_IT_IS
+from headrace.experiments.compared import compared, table
+from headrace.experiments.finding import Conclusion, Plot, Series
+from headrace.experiments.measured import Measured, figures
+from headrace.experiments.repeats import Contrast
+from headrace.experiments.words import changed, number, percent
+from headrace.pages.html import Table
 
-ASKS: Mapping[str, Callable[..., list[Ask]]] = {"open": open_asks, "repeating": repeating_asks}
-_COUNTERS = {
-    "vllm:spec_decode_num_draft_tokens": "drafted",
-    "vllm:spec_decode_num_accepted_tokens": "accepted",
-    "vllm:spec_decode_num_drafts": "drafts",
-}
+SETTING = "engine.flags.speculative-config"
+GUESSING = "guessing ahead"
+MATTERS = 0.05
+"""Share of the tokens/s that is worth a flag, or speaks against it."""
+SEVERAL = 1.05
+"""Tokens for each event of a stream above which it is worth a sentence."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`config` is the engine's own: by default 4 tokens are guessed after a match of 2 to 4."""
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a copy; `drafted` and `accepted` tokens by the engine's counters.
 
-    repeats: int = 3
-    requests: int = 12
-    tokens: int = 96
-    concurrencies: tuple[int, ...] = (1, 8)
-    config: str = (
-        '{"method": "ngram", "num_speculative_tokens": 4,'
-        ' "prompt_lookup_min": 2, "prompt_lookup_max": 4}'
-    )
+    `tokens_per_event` is above 1 where an event of the stream carries several tokens: gaps between
+    events (ITL) are then no times of tokens.
+    """
 
-
-async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:
-    """Ask both copies the same, in turns."""
-    _check(lab)
-
-    async def body(copy: Copy, change: Change, repeat: int) -> None:
-        for concurrency, traffic in product(settings.concurrencies, ASKS):
-            run = _Run(change.label, traffic, concurrency, repeat)
-            points.append(await _point(lab, copy, run, settings))
-
-    await in_turns(
-        lab, (AS_IT_IS, Change(GUESSING, {SETTING: settings.config})), settings.repeats, body
-    )
-
-
-def _check(lab: Lab) -> None:
-    if lab.file is None:
-        return  # the lab says so itself
-    engine = lab.file.fleet.deployments[lab.case.deployment].engine
-    if engine.name != "vllm":
-        raise ExperimentError(f"how {engine.name} guesses tokens ahead is not known here; vllm is")
-    if "speculative-config" in engine.flags:
-        raise ExperimentError("this deployment guesses ahead already: take the flag out and rerun")
-
-
-class _Run(NamedTuple):
     label: str
     traffic: str
     concurrency: int
     repeat: int
+    figures: Measured
+    tokens_per_event: float | None = None
+    drafts: float | None = None
+    drafted: float | None = None
+    accepted: float | None = None
 
 
-async def _point(lab: Lab, copy: Copy, of: _Run, settings: Settings) -> Point:
-    mark = f"{of.repeat}.{of.concurrency}"
-    asks = ASKS[of.traffic](settings.requests, settings.tokens, mark, warmup=of.concurrency)
-    before = await counted(copy)
-    name = f"{of.label}-{of.traffic}-{of.concurrency}-{of.repeat}".replace(" ", "-")
-    run, figures = await lab.run(copy.endpoint, asks, Load(concurrency=of.concurrency), name)
-    made = {one: value - before.get(one, 0.0) for one, value in (await counted(copy)).items()}
-    good = [one for one in run.counted if one.failure is None]
-    tokens = sum(one.output_tokens or 0 for one in good)
-    events = sum(len(one.gaps) + 1 for one in good)
-    return Point(
-        label=of.label,
-        traffic=of.traffic,
-        concurrency=of.concurrency,
-        repeat=of.repeat,
-        figures=figures,
-        tokens_per_event=tokens / events if events else None,
-        drafts=made.get("drafts"),
-        drafted=made.get("drafted"),
-        accepted=made.get("accepted"),
+@dataclass(frozen=True)
+class Pair:
+    """A kind of traffic at a concurrency: what guessing changes, and how many guesses hold."""
+
+    name: str
+    rows: dict[str, Contrast]
+    acceptance: float | None
+    per_draft: float | None
+    drafted: float
+    tokens_per_event: float | None
+
+    @property
+    def gain(self) -> Contrast | None:
+        """Of the output tokens/s."""
+        return self.rows.get("output_tokens")
+
+
+def pairs(points: Sequence[Point]) -> list[Pair]:
+    """Return what was measured both ways, in the order in which it was asked."""
+    keys = dict.fromkeys((one.traffic, one.concurrency) for one in points)
+    return [pair for traffic, many in keys if (pair := _pair(points, traffic, many)) is not None]
+
+
+def _pair(points: Sequence[Point], traffic: str, many: int) -> Pair | None:
+    here = [one for one in points if (one.traffic, one.concurrency) == (traffic, many)]
+    plain = [one.figures for one in here if one.label == AS_IT_IS.label]
+    ahead = [one for one in here if one.label == GUESSING]
+    rows = compared(plain, [one.figures for one in ahead])
+    if not rows:
+        return None
+    drafted, accepted, drafts = (
+        sum(getattr(one, name) or 0.0 for one in ahead)
+        for name in ("drafted", "accepted", "drafts")
+    )
+    told = [one.tokens_per_event for one in ahead if one.tokens_per_event is not None]
+    return Pair(
+        name=f"{traffic}, {many} at once" if many > 1 else f"{traffic}, one at a time",
+        rows=rows,
+        acceptance=accepted / drafted if drafted else None,
+        per_draft=accepted / drafts if drafts else None,
+        drafted=drafted,
+        tokens_per_event=sum(told) / len(told) if told else None,
     )
 
 
-async def counted(copy: Copy) -> dict[str, float]:
-    """Return what the engine counts of its guesses by now; nothing where it does not tell."""
-    pages = [url for source, url in copy.direct.pages.items() if source != "gateway"]
-    found: dict[str, float] = {}
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
-        for url in pages:
-            for family in text_string_to_metric_families((await http.get(url)).text):
-                if (name := _COUNTERS.get(family.name)) is not None:
-                    values = (one.value for one in family.samples if one.name.endswith("_total"))
-                    found[name] = found.get(name, 0.0) + sum(values)
-    return found
+def conclude(points: Sequence[Point], case: Case) -> Conclusion:
+    """Say for which traffic guessing ahead pays."""
+    found = pairs(points)
+    if not found:
+        return Conclusion(
+            words=("Only one of the two copies was measured, so nothing can be compared.",),
+            next="run it again to its end",
+        )
+    helped, hurt = _those(found, 1), _those(found, -1)
+    return Conclusion(
+        words=tuple(_words(found, helped, hurt)),
+        tables=(_table(found), *(_compared(one) for one in found)),
+        plots=(_plot(found),),
+        figures=_figures(found),
+        variants={
+            label: figures([one.figures for one in points if one.label == label])
+            for label in (AS_IT_IS.label, GUESSING)
+        },
+        doubts=tuple(_doubts(points, found)),
+        supports=_supports(helped, hurt, str(case.settings.get("config", ""))),
+        next=_next(helped, hurt),
+    )
 
 
-EXPERIMENT = Experiment(
-    name="speculative",
-    question="For which traffic does guessing tokens ahead pay?",
-    copies=True,
-    settings={
-        Effort.QUICK: Settings(repeats=2, requests=6, tokens=64),
-        Effort.NORMAL: Settings(),
-        Effort.LONG: Settings(repeats=5, requests=24, concurrencies=(1, 4, 16)),
-    },
-    measure=measure,
-    conclude=conclude,
-)
+def _those(found: Sequence[Pair], way: int) -> list[Pair]:
+    """Return those that certainly gain (1) or lose (-1) what matters."""
+    return [
+        one
+        for one in found
+        if (gain := one.gain) is not None and gain.certain and gain.share * way >= MATTERS
+    ]
+
+
+def _words(found: Sequence[Pair], helped: Sequence[Pair], hurt: Sequence[Pair]) -> Iterator[str]:
+    if helped and hurt:
+        yield (
+            f"Guessing ahead pays for {_listed(helped)},"
+            f" and costs {_listed(hurt)}: give what repeats"
+            " its prompt a deployment of its own."
+        )
+    elif helped:
+        yield f"Guessing ahead pays for {_listed(helped)}, and slows nothing else that was asked."
+    elif hurt:
+        yield f"Guessing ahead does not pay here: it costs {_listed(hurt)} and speeds nothing up."
+    else:
+        yield (
+            "Guessing ahead makes no certain difference of"
+            f" {percent(MATTERS)} or more to the tokens/s here."
+        )
+    for one in found:
+        if one.gain is not None:
+            yield f"{one.name}: {changed(one.gain, 'tokens/s')}; {_acceptance(one)}."
+    if any((one.tokens_per_event or 1) > SEVERAL for one in found):
+        yield (
+            "An event of the stream then carries several tokens, so the gap between events (ITL)"
+            " grows while the time per token (TPOT) falls: promise TPOT, not ITL."
+        )
+
+
+def _listed(some: Sequence[Pair]) -> str:
+    return "; ".join(
+        f"{one.name} ({percent(one.gain.share, signed=True)} tokens/s)"
+        for one in some
+        if one.gain is not None
+    )
+
+
+def _acceptance(one: Pair) -> str:
+    if one.acceptance is None or one.per_draft is None:
+        return "the engine counted no guesses"
+    return (
+        f"{percent(one.acceptance)} of {number(one.drafted)} guessed tokens were right,"
+        f" {number(one.per_draft)} for each guess"
+    )
+
+
+def _table(found: Sequence[Pair]) -> Table:
+    rows = tuple(
+        (
+            one.name,
+            number(one.gain.before if one.gain else None),
+            number(one.gain.after if one.gain else None),
+            percent(one.gain.share if one.gain else None, signed=True),
+            percent(one.acceptance),
+            number(one.per_draft),
+            number(one.tokens_per_event),
+        )
+        for one in found
+    )
+    head = ("traffic", "tokens/s", "guessing", "change", "accepted", "a guess", "tokens/event")
+    return Table(head, rows)
+
+
+def _compared(one: Pair) -> Table:
+    return table(one.rows, AS_IT_IS.label, GUESSING, caption=one.name)
+
+
+def _plot(found: Sequence[Pair]) -> Plot:
+    gains = {one.name: one.gain for one in found if one.gain is not None}
+    names = tuple(gains)
+    noise = tuple(min(one.noise, one.after) for one in gains.values())
+    return Plot(
+        heading="Output tokens a second",
+        reading="Whiskers are the noise of the difference: a bar inside them is no difference.",
+        x="traffic",
+        y="tokens/s",
+        kind="bars",
+        series=(
+            Series(AS_IT_IS.label, names, tuple(one.before for one in gains.values())),
+            Series(GUESSING, names, tuple(one.after for one in gains.values()), noise),
+        ),
+    )
+
+
+def _figures(found: Sequence[Pair]) -> dict[str, Figure]:
+    made = {}
+    for one in found:
+        if (gain := one.gain) is not None and gain.before:
+            half = gain.noise / gain.before
+            sure = half < float("inf")
+            made[f"tokens/s, {one.name}"] = Figure(
+                value=1 + gain.share,
+                unit="of that without",
+                low=1 + gain.share - half if sure else None,
+                high=1 + gain.share + half if sure else None,
+            )
+        if one.acceptance is not None:
+            made[f"accepted, {one.name}"] = Figure(value=one.acceptance, unit="share")
+    return made
+
+
+def _doubts(points: Sequence[Point], found: Sequence[Pair]) -> Iterator[str]:
+    yield from dict.fromkeys(doubt for one in points for doubt in one.figures.doubts)
+    if failed := sum(one.figures.failed for one in points):
+        yield f"{failed} requests failed"
+    if any(one.acceptance is None for one in found):
+        yield "the engine does not tell how many guesses it made, or it made none"
+
+
+def _supports(helped: Sequence[Pair], hurt: Sequence[Pair], config: str) -> tuple[Support, ...]:
+    if not helped and not hurt:
+        return ()
+    said = "; ".join(part for part in (_listed(helped), _listed(hurt)) if part)
+    return (
+        Support(
+            setting=SETTING,
+            value=config,
+            holds=bool(helped) and not hurt,
+            variant=GUESSING,
+            says=said,
+        ),
+    )
+
+
+def _next(helped: Sequence[Pair], hurt: Sequence[Pair]) -> str:
+    if helped:
+        return (
+            "replay your own prompts (headrace bench --prompts) against a deployment with"
+            f" {SETTING}, for how much repeats is a matter of the traffic"
+        )
+    return (
+        "a smaller draft model guesses free prose better than n-grams do; leave the flag out until"
+        " one was measured"
+        if hurt
+        else "ask more (--effort long), or leave the flag out"
+    )

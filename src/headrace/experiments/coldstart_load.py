@@ -1,0 +1,78 @@
+"""Starts copies of a deployment, one after the other, with the page cache as it is or emptied.
+
+A copy starts as `headrace up` starts the user's fleet, so its phases are those of a real start.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from headrace.experiments.coldstart import Cache, Point, Rules, conclude
+from headrace.experiments.experiment import Effort, Experiment
+from headrace.experiments.lab import Lab
+from headrace.experiments.page_cache import let_go, resident
+from headrace.local.prepare import prepare_engines
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """So many starts with a warm page cache, and with one that has let go of model and engine."""
+
+    warm: int = 3
+    emptied: int = 2
+
+
+async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:
+    """Start it once as it was found, then in turns."""
+    folders = _folders(lab)
+    emptied = settings.emptied if folders else 0
+    if not folders:
+        lab.tell("an engine twin reads nothing from the disk, so its page cache is left alone")
+    for cache in order(settings.warm, emptied):
+        if cache is Cache.EMPTIED:
+            lab.tell(f"taking {let_go(folders) / 1e9:.1f} GB out of the page cache")
+        share = resident(folders[:1])
+        async with lab.copy() as copy:
+            phases = {one.name: one.seconds for one in copy.replicas[0].phases}
+            whole, rules = copy.started, _rules(lab)
+        points.append(Point(cache=cache, phases=phases, whole=whole, resident=share, rules=rules))
+
+
+def order(warm: int, emptied: int) -> list[Cache]:
+    """Return the starts: the first as it was found, then warm and emptied ones in turns."""
+    rest = [Cache.WARM] * warm, [Cache.EMPTIED] * emptied
+    mixed = [one for pair in zip(*rest, strict=False) for one in pair]
+    left = min(warm, emptied)
+    return [Cache.FIRST, *mixed, *rest[0][left:], *rest[1][left:]]
+
+
+def _folders(lab: Lab) -> list[Path]:
+    """Return the folders that a start reads: the weights, then the engine; none of a twin."""
+    if lab.file is None or lab.case.emulated or lab.weights is None:
+        return []
+    python = prepare_engines(lab.file, lab.doing).get(lab.case.deployment)
+    return [lab.weights, *([python.parent.parent / "lib"] if python else [])]
+
+
+def _rules(lab: Lab) -> Rules | None:
+    if lab.file is None:
+        return None
+    typed = lab.file.fleet.deployments[lab.case.deployment]
+    scaling = typed.scaling
+    look = scaling.polling_interval if scaling.min == 0 else scaling.sync_period
+    return Rules(limit=typed.lifecycle.startup, look=look, floor=scaling.min)
+
+
+EXPERIMENT = Experiment(
+    name="coldstart",
+    question="How long does a replica take to be ready, and what of it?",
+    copies=True,
+    settings={
+        Effort.QUICK: Settings(warm=2, emptied=1),
+        Effort.NORMAL: Settings(),
+        Effort.LONG: Settings(warm=10, emptied=5),
+    },
+    measure=measure,
+    conclude=conclude,
+)
