@@ -24,8 +24,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     it has an `at`, as in the replay of a trace, not before that. Its `prompt` has only what is new:
     a client sends the earlier prompts of the session, each with the answer that it got, in front:
     as messages (the answer with the role `assistant`), or as text put together as it is. If an
-    earlier turn has no whole answer, the session ends there. Its `prompt_tokens` are those of all that is sent if every earlier answer
-    has its `max_tokens`, so at most; what was really sent is in the answer's usage.
+    earlier turn has no whole answer, the session ends there. Its `prompt_tokens` are those of all
+    that is sent if every earlier answer has its `max_tokens`, so at most; what was really sent is
+    in the answer's usage.
     """
 
     number: int
