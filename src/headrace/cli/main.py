@@ -17,6 +17,7 @@ from headrace.cli import (
     choose,
     compare,
     delete,
+    diagnose,
     diff,
     down,
     drill,
@@ -75,6 +76,7 @@ app.command()(requests.requests)
 app.command()(compare.compare)
 app.command()(usage.usage)
 app.command()(drill.drill)
+app.command()(diagnose.diagnose)
 app.command()(validate.validate)
 app.command()(plan.plan)
 app.command()(preflight.preflight)
