@@ -90,7 +90,7 @@ def test_files_that_are_not_there_or_not_text(tmp_path: Path) -> None:
 
 def test_fleet_files_bring_their_own_problems(tmp_path: Path) -> None:
     examples = Path(__file__).parents[2] / "examples"
-    report = preflight([examples / "laptop.yaml"])
+    report = preflight([examples / "twin.yaml"])
     assert (ids(report.findings), report.fleets) == ([], 1)
     wrong = tmp_path / "fleet.yaml"
     wrong.write_text(

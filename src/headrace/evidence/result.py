@@ -49,7 +49,8 @@ class Support(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A setting for which the result speaks, or against which (`holds` is False), as measured.
 
     `setting` goes by the fleet file's fields (`max_model_len`, `quantization`, `lifecycle.drain`,
-    `lifecycle.startup`, `engine.flags.enable-prefix-caching`, `engine.flags.speculative-config`).
+    `lifecycle.startup`, `engine.flags.enable-prefix-caching`, `engine.flags.speculative-config`);
+    what answers of quantized weights are worth is `quantization`, also where the weights say it.
     `variant` is the one it was measured in; None: in every one. `says` is the figure to cite, in
     a few words: `1.8 times the requests/s of 8192`.
     """

@@ -9,9 +9,11 @@ from headrace.engines.named import engine_named
 from headrace.fleet.checks import warnings
 from headrace.fleet.load import FleetFile, load_fleet
 from headrace.fleet.problems import FleetError, Problem
+from headrace.models.errors import WeightsError
 from headrace.planning.errors import PlanError
 from headrace.planning.settled import settled
 from headrace.preflight.finding import Finding, Rule
+from headrace.preflight.fleet_evidence import check_evidence
 from headrace.preflight.rules.reading import FLEET_PROBLEM, FLEET_WARNING
 
 
@@ -28,11 +30,14 @@ def check_fleet(path: Path) -> Iterator[Finding]:
     if problems:
         return
     try:
-        settled(file)
+        whole = settled(file)
+        rest = [(rule, file.problem(at, said)) for rule, at, said in check_evidence(whole)]
     except FleetError as error:
         yield from (_finding(FLEET_PROBLEM, problem) for problem in error.problems)
-    except PlanError as error:
+    except (PlanError, WeightsError) as error:
         yield _finding(FLEET_PROBLEM, Problem(path, 1, "", str(error)))
+    else:
+        yield from (_finding(rule, problem) for rule, problem in rest)
 
 
 def _unwise(file: FleetFile) -> Iterator[Finding]:

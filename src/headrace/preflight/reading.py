@@ -52,7 +52,8 @@ def _files(path: Path) -> Iterator[Path]:
         yield path
         return
     for file in sorted(path.rglob("*")):
-        hidden = _PASSED_OVER & set(file.relative_to(path).parts)
+        parts = file.relative_to(path).parts
+        hidden = _PASSED_OVER & set(parts) or any(one.endswith(".evidence") for one in parts)
         if file.suffix.lower() in _SUFFIXES and file.is_file() and not hidden:
             yield file
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.preflight.finding import Rule
+from headrace.preflight.rules.evidence import EVIDENCE_RULES
 from headrace.preflight.rules.images import IMAGE_RULES
 from headrace.preflight.rules.memory import MEMORY_RULES
 from headrace.preflight.rules.metrics import METRIC_RULES
@@ -29,6 +30,7 @@ RULES: tuple[Rule, ...] = tuple(
             *SERVICE_RULES,
             *METRIC_RULES,
             *SECRET_RULES,
+            *EVIDENCE_RULES,
         ),
         key=lambda rule: rule.id,
     )
