@@ -23,6 +23,7 @@ from headrace.cli import (
     drill,
     emulate,
     evidence,
+    experiment,
     explain,
     gateway,
     keys,
@@ -76,6 +77,7 @@ app.command()(requests.requests)
 app.command()(compare.compare)
 app.command()(usage.usage)
 app.command()(drill.drill)
+app.command()(experiment.experiment)
 app.command()(diagnose.diagnose)
 app.command()(validate.validate)
 app.command()(plan.plan)

@@ -131,6 +131,8 @@ async def _ready(
                 return status
             _check(one)
             doing("; ".join(f"{replica.id}: {phases(replica)}" for replica in one.replicas))
+        else:
+            doing("".join(logs.tail(copy.path.with_name("up.log"), 1)))
         await asyncio.sleep(_LOOK)
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from headrace.bench.asks import Ask
+from headrace.bench.doubt import Severity
+from headrace.bench.engine_tokens import discover
+from headrace.bench.folder import FolderError, Writer, write
 from headrace.bench.load import Load, Progress
 from headrace.bench.measure import measure
-from headrace.bench.run import Run
+from headrace.bench.run import About, Run
+from headrace.bench.summary import summarise
 from headrace.bench.target import Page, Target
+from headrace.bench.tokens import Tokenizer
+from headrace.bench.validity import judge
+from headrace.bench.workload import build
+from headrace.bench.workload_order import WorkloadOrder
 from headrace.evidence.deployment import endpoint_fingerprint, fingerprint
 from headrace.evidence.fingerprint import Fingerprint
 from headrace.experiments.case import Case
@@ -19,6 +28,8 @@ from headrace.experiments.change import AS_IT_IS, Change
 from headrace.experiments.copies import Copy, started
 from headrace.experiments.endpoint import Endpoint
 from headrace.experiments.errors import ExperimentError
+from headrace.experiments.measured import Measured, measured
+from headrace.experiments.predicted import Oracle
 from headrace.fleet.load import FleetFile
 
 
@@ -36,9 +47,12 @@ class Lab:
     tell: Callable[[str], None]
     doing: Callable[[str], None]
     file: FleetFile | None = None
+    weights: Path | None = None
+    """The folder of the model's weights, where they are pulled."""
     standing: Endpoint | None = None
     runs: list[str] = field(default_factory=list)
     settings: dict[str, Fingerprint] = field(default_factory=dict)
+    _tokenizers: dict[str, Tokenizer] = field(default_factory=dict)
 
     @asynccontextmanager
     async def copy(self, change: Change = AS_IT_IS) -> AsyncIterator[Copy]:
@@ -71,18 +85,72 @@ class Lab:
         )
         yield self.standing
 
-    async def measure(self, where: Endpoint, asks: Sequence[Ask], load: Load, name: str) -> Run:
-        """Send the asks and keep the run in a folder named `name`."""
-        self.tell(f"measuring {name}: {len(asks)} requests")
-        run = await measure(_target(where), asks, load, self._progress)
-        run.about.name = name
-        run.about.slo = self.case.slo
-        self.keep(run)
-        return run
+    async def asks(self, where: Endpoint, order: WorkloadOrder) -> list[Ask]:
+        """Return the requests of an order, of exact length by the tokenizer of who serves."""
+        return await asyncio.to_thread(self._build, where, order)
 
-    def keep(self, run: Run) -> None:
-        """Keep a run in a folder of its own."""
-        raise NotImplementedError
+    def oracle(self, asks: Sequence[Ask], copy: Copy | None = None) -> Oracle | None:
+        """Return what predicts for these requests; None without a file or a plan of it."""
+        file = copy.file if copy else self.file
+        if file is None or any(one.prompt_tokens is None for one in asks):
+            return None
+        prompts = [one.prompt_tokens or 0 for one in asks]
+        return Oracle.of(file, self.case.deployment, prompts, [one.max_tokens for one in asks])
+
+    async def warm(self, where: Endpoint, asks: Sequence[Ask]) -> None:
+        """Send requests that nobody counts: the first ones after a start are slower."""
+        self.doing(f"warming up with {len(asks)} requests")
+        await self.send(where, asks, Load(concurrency=max(len(asks), 1)))
+
+    async def run(
+        self, where: Endpoint, asks: Sequence[Ask], load: Load, name: str
+    ) -> tuple[Run, Measured]:
+        """Send the asks, keep the run in a folder named `name`, and return it with its figures.
+
+        Answers are kept as they come, so a run that is stopped leaves what there was.
+        """
+        self.tell(f"measuring {name}: {len(asks)} requests")
+        about = About(name=name, address=where.address, model=where.model, began="")
+        writer = Writer(self.folder / name, about)
+        try:
+            run = await measure(_target(where), asks, load, self._progress, keep=writer)
+        finally:
+            writer.close()
+        return run, self.kept(run, name)
+
+    async def send(self, where: Endpoint, asks: Sequence[Ask], load: Load) -> Run:
+        """Send the asks and return what came of them, kept nowhere."""
+        return await measure(_target(where), asks, load, self._progress)
+
+    def kept(self, run: Run, name: str) -> Measured:
+        """Keep a run in a folder named `name`, and return its figures; FolderError."""
+        folder = self.folder / name
+        run.about.name, run.about.slo = name, self.case.slo
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write(folder, run)
+        except OSError as error:
+            raise FolderError(f"{folder} cannot be written: {error.strerror}") from error
+        self.runs.append(name)
+        summary = summarise(run)
+        found = judge(run, summary)
+        return measured(summary, [str(one) for one in found if one.severity != Severity.NOTE])
+
+    def _build(self, where: Endpoint, order: WorkloadOrder) -> list[Ask]:
+        if where.address not in self._tokenizers:
+            engine = next((url for name, url in where.pages.items() if name != "gateway"), None)
+            self._tokenizers[where.address] = discover(
+                where.address,
+                where.model,
+                folder=self.weights,
+                engine=engine and engine.rpartition("/")[0],
+                key=where.key,
+            )
+        notes: list[str] = []
+        asks = build(order, self._tokenizers[where.address], notes)
+        for note in notes:
+            self.tell(note)
+        return asks
 
     def _progress(self, now: Progress) -> None:
         self.doing(

@@ -93,6 +93,7 @@ def figures(some: Sequence[Measured]) -> dict[str, Figure]:
         "requests": "requests/s", "output_tokens": "tokens/s", "ttft_p50": "s", "ttft_p95": "s",
         "tpot_p50": "s", "tpot_p95": "s", "e2e_p50": "s", "goodput": "requests/s",
         "hit_share": "share", "kv_usage": "share", "preemptions": "", "failed_share": "share",
+        "in_flight": "requests", "prompt_mean": "tokens", "output_mean": "tokens",
     }  # fmt: skip
     made: dict[str, Figure] = {}
     for name, unit in units.items():

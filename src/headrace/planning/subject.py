@@ -202,10 +202,10 @@ def _unused(name: str) -> tuple[Load, ...]:
 
 def _facts(file: FleetFile, deployment: Deployment, *, hub: bool) -> ModelFacts:
     source = parse_source(file.fleet.models[deployment.model].weights)
-    folder = _folder(file, deployment.model)
-    if hub and folder is None and isinstance(source, HubSource):
+    pulled = folder(file, deployment.model)
+    if hub and pulled is None and isinstance(source, HubSource):
         return _asked(source)
-    return look_up(source, folder)
+    return look_up(source, pulled)
 
 
 def _asked(source: HubSource) -> ModelFacts:
@@ -217,7 +217,7 @@ def _asked(source: HubSource) -> ModelFacts:
         return fetch_facts(source, client)
 
 
-def _folder(file: FleetFile, model: str) -> Path | None:
+def folder(file: FleetFile, model: str) -> Path | None:
     """Return the pulled weights of a model, if they are on this machine."""
     entry = read_lock(lock_path(file.path)).get(model)
     return Store(weights_root()).locate(entry) if entry else None

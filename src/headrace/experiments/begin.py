@@ -1,0 +1,132 @@
+"""From what a person names to a lab: a fleet file, a running fleet, or anybody's address."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace.engines.named import engine_named
+from headrace.evidence.deployment import fingerprint
+from headrace.experiments.case import Case
+from headrace.experiments.endpoint import Endpoint
+from headrace.experiments.errors import ExperimentError
+from headrace.experiments.lab import Lab
+from headrace.fleet.check_routes import own_deployments
+from headrace.fleet.load import FleetFile
+from headrace.fleet.problems import nearest
+from headrace.fleet.routes import Slo
+from headrace.local.launching import HOST
+from headrace.planning.errors import PlanError
+from headrace.routing.from_fleet import served_names
+from headrace.view.states import State
+from headrace.view.status import FleetStatus
+
+KEY = "HEADRACE_KEY"
+"""Environment variable with an API key, for an endpoint that asks for one."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """`tell` hears lines that stay, `doing` what goes on just now."""
+
+    tell: Callable[[str], None]
+    doing: Callable[[str], None]
+
+
+def lab_for_file(file: FleetFile, deployment: str | None, folder: Path, voice: Voice) -> Lab:
+    """Return a lab for copies of a deployment; `file` must leave nothing open."""
+    name = chosen(file, deployment)
+    from headrace.planning.subject import folder as pulled  # noqa: PLC0415 - spares others numpy
+
+    weights = pulled(file, file.fleet.deployments[name].model)
+    return Lab(case_of(file, name), folder, voice.tell, voice.doing, file, weights)
+
+
+def lab_for_running(
+    file: FleetFile, status: FleetStatus, deployment: str | None, folder: Path, voice: Voice
+) -> Lab:
+    """Return a lab that sends its load to a fleet that is up, and may start copies beside it."""
+    lab = lab_for_file(file, deployment, folder, voice)
+    lab.standing = standing(file, status, lab.case.deployment)
+    return lab
+
+
+def lab_for_address(address: str, model: str, folder: Path, voice: Voice) -> Lab:
+    """Return a lab for an endpoint of others, where nothing can be changed."""
+    case = Case(deployment=model, model=model, address=address)
+    where = Endpoint(address.rstrip("/"), model, os.environ.get(KEY))
+    return Lab(case, folder, voice.tell, voice.doing, standing=where)
+
+
+def chosen(file: FleetFile, deployment: str | None) -> str:
+    """Return the deployment that is meant; ExperimentError if that is none or unclear."""
+    known = file.fleet.deployments
+    if deployment is None:
+        if len(known) == 1:
+            return next(iter(known))
+        raise ExperimentError(
+            f"{file.path} has {len(known)} deployments; name one with --deployment:"
+            f" {', '.join(known)}"
+        )
+    if deployment not in known:
+        raise ExperimentError(
+            f"{file.path} has no deployment '{deployment}'{nearest(deployment, known)}"
+        )
+    return deployment
+
+
+def case_of(file: FleetFile, name: str) -> Case:
+    """Return what a conclusion may know of a deployment."""
+    deployment = file.fleet.deployments[name]
+    engine, found = deployment.engine, fingerprint(file, name)
+    promised = [route.slo for route in file.fleet.routes.values() if name in own_deployments(route)]
+    return Case(
+        deployment=name,
+        model=served_names(file.fleet, name)[0],
+        engine=f"{engine.name} {engine.version}",
+        hardware=str(found.hardware),
+        ttft=_strictest(promised, "ttft"),
+        tpot=_strictest(promised, "tpot"),
+        hourly=_hourly(file, name),
+        max_num_seqs=deployment.max_num_seqs,
+        max_model_len=deployment.max_model_len,
+        emulated=found.emulated,
+    )
+
+
+def standing(file: FleetFile, status: FleetStatus, name: str) -> Endpoint:
+    """Return the address of a running fleet, with the metrics pages of one deployment."""
+    engine = file.fleet.deployments[name].engine
+    path = engine_named(engine.name, engine.version).metrics_path
+    pages = {"gateway": f"{status.admin}/metrics"}
+    for one in status.deployments:
+        for replica in one.replicas if one.name == name else ():
+            if replica.state == State.READY and replica.port:
+                pages[f"engine:{replica.id}"] = f"http://{HOST}:{replica.port}{path}"
+    model = served_names(file.fleet, name)[0]
+    key = os.environ.get(KEY)
+    return Endpoint(status.address, model, key, pages, engine.name, engine.version)
+
+
+def _strictest(slos: list[Slo], field: str) -> float | None:
+    given = [value for slo in slos if (value := getattr(slo, field)) is not None]
+    return min(given, default=None)
+
+
+def _hourly(file: FleetFile, name: str) -> float | None:
+    """Return the price of a replica's hour: the file's, else an example of its product's."""
+    from headrace.planning.places import place_of  # noqa: PLC0415 - as above
+
+    deployment = file.fleet.deployments[name]
+    hardware = file.fleet.hardware[deployment.hardware]
+    if hardware.hourly_price is not None:
+        return hardware.hourly_price * deployment.accelerators
+    if hardware.kind == "cpu":
+        return None
+    try:
+        place = place_of(deployment.hardware, hardware)
+    except PlanError:
+        return None
+    return place.price * deployment.accelerators or None
