@@ -128,3 +128,13 @@ def test_answers_do_not_depend_on_how_many_run() -> None:
     newer = msgspec.structs.replace(fp8, version="9")
     assert one(newer, kept, setting="quantization", value="fp8").basis == "stale"
     assert one(plain(), kept, setting="quantization").basis == "against"
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_weights_may_be_quantized_without_a_word_of_the_deployment(holds: bool) -> None:
+    int8 = plain(weights="file:///int8")
+    said = Support(setting="quantization", value="int8", variant="b", holds=holds)
+    kept = result(plain(), int8, supports=(said,))
+    here, there = ("evidence", "against") if holds else ("against", "evidence")
+    assert one(int8, kept, setting="quantization").basis == here
+    assert one(plain(), kept, setting="quantization").basis == there

@@ -132,7 +132,8 @@ def _spoken(
     if not named:
         return None
     least = _least(now, support.setting, named)
-    if _same(value, support.value) or (support.setting in _SCOPE and not least):
+    told_apart = support.setting in _SCOPE and (support.variant or len(same_world) == 1)
+    if _same(value, support.value) or (told_apart and not least):
         return _Found(evidence, support, least)
     decides = support.setting in now.flags or support.setting in setting(now)
     if decides and not _least(now, support.setting, same_world):
