@@ -13,6 +13,7 @@ import typer
 
 from headrace.cli import (
     apply,
+    bench,
     calibrate,
     choose,
     compare,
@@ -88,6 +89,7 @@ app.command()(calibrate.calibrate)
 app.command()(route.route)
 app.command()(schema.schema)
 app.command()(prepare.prepare)
+app.add_typer(bench.app, name="bench")
 app.add_typer(weights.app, name="weights")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(keys.app, name="keys")

@@ -1,0 +1,129 @@
+"""One run of `headrace bench` from its plan to its folder: try, write the prompts, send, show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import typer
+import uvloop
+from rich.console import Console
+
+from headrace.bench.answers import Answer, Failure
+from headrace.bench.asks import Ask
+from headrace.bench.engine_tokens import discover
+from headrace.bench.folder import FolderError, Writer, default_folder
+from headrace.bench.load import Load
+from headrace.bench.measure import measure
+from headrace.bench.run import About, Run
+from headrace.bench.workload import build
+from headrace.cli import bench_live
+from headrace.cli.bench_plan import Plan, filled
+from headrace.cli.bench_results import show
+from headrace.cli.bench_target import Subject
+
+_TRIAL = "Say hello."
+
+
+@dataclass(frozen=True)
+class Named:
+    """What the run is called, where it goes, and where its summary goes as well."""
+
+    name: str | None
+    out: Path | None
+    as_json: Path | None
+
+
+def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int:
+    """Do one run and return the exit status: 0, 130 if it was interrupted.
+
+    FolderError, TrafficError and TokenizerError say what a person can mend.
+    """
+    route = subject.route
+    plan = filled(plan, route.traffic if route else None, subject.context)
+    load = _tried(subject, plan.load, console)
+    asks = _asks(subject, plan, console)
+    name = named.name or subject.name
+    folder = named.out or default_folder(subject.beside, name)
+    about = _about(subject, plan, load, name)
+    writer = Writer(folder, about)
+    try:
+        run = bench_live.run(subject.target, asks, load, writer, console)
+    finally:
+        writer.close()
+    _complete(run, about)
+    try:
+        writer.end(run)
+    except FolderError as error:
+        typer.echo(f"headrace: {error}", err=True)
+    show(run, folder, console, named.as_json)
+    return bench_live.INTERRUPTED if run.about.interrupted else 0
+
+
+def _tried(subject: Subject, load: Load, console: Console) -> Load:
+    """Send one request before all others; return the load as the endpoint can take it.
+
+    It wakes what sleeps, opens what is lazy, and finds out what is wrong while that costs nothing.
+    An engine that knows no `ignore_eos` refuses it; then answers have their own lengths.
+    """
+    console.print(f"one request to {subject.target.address} first", style="dim", highlight=False)
+    answer = _one(subject, load)
+    if answer.failure is Failure.REFUSED and load.exact_length:
+        without = msgspec.structs.replace(load, exact_length=False)
+        again = _one(subject, without)
+        if again.failure is None:
+            console.print("the endpoint takes no ignore_eos: answers have their own lengths")
+            return without
+    if answer.failure is not None:
+        typer.echo(
+            f"headrace: the first request failed ({answer.failure}: {answer.detail}); "
+            "no load was sent",
+            err=True,
+        )
+        raise typer.Exit(1)
+    return load
+
+
+def _one(subject: Subject, load: Load) -> Answer:
+    ask = Ask(number=0, prompt=_TRIAL, max_tokens=4)
+    once = msgspec.structs.replace(load, concurrency=1, workers=0, warmup=0)
+    quiet = msgspec.structs.replace(subject.target, scrape=())
+    run = uvloop.run(measure(quiet, [ask], once, lambda _: None))
+    return run.answers[0]
+
+
+def _asks(subject: Subject, plan: Plan, console: Console) -> list[Ask]:
+    target = subject.target
+    engine = next((page for page in target.scrape if page.source.startswith("engine:")), None)
+    tokenizer = discover(
+        target.address,
+        target.model,
+        folder=subject.weights,
+        engine=engine.url.rpartition("/")[0] if engine else None,
+        key=target.key,
+    )
+    notes: list[str] = []
+    asks = build(plan.order, tokenizer, notes)
+    for note in (f"tokens counted by {tokenizer.label}", *notes):
+        console.print(note, style="dim", highlight=False, soft_wrap=True)
+    return asks
+
+
+def _about(subject: Subject, plan: Plan, load: Load, name: str) -> About:
+    return About(
+        name=name,
+        address=subject.target.address,
+        model=subject.target.model,
+        began="",
+        load=msgspec.to_builtins(load),
+        workload=msgspec.to_builtins(plan.order),
+        slo=subject.slo if plan.slo is None else plan.slo,
+        setting=subject.setting,
+    )
+
+
+def _complete(run: Run, about: About) -> None:
+    """Give a run's `about` what only this verb knows."""
+    run.about.name, run.about.slo = about.name, about.slo
+    run.about.workload, run.about.setting = about.workload, about.setting

@@ -1,0 +1,151 @@
+"""What `headrace bench` measures: the fleet that is up on this machine, or an address.
+
+Of a fleet it knows more: the promises of the route, the traffic it expects, the tokenizer, the
+metrics pages of gateway and engines, and the setting that the results belong to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import typer
+
+from headrace.bench.target import Page, Target, TargetError, place
+from headrace.cli.running import find_fleet
+from headrace.engines.emulated import Emulated
+from headrace.engines.named import engine_named
+from headrace.fleet.load import FleetFile, load_fleet
+from headrace.fleet.routes import Route
+from headrace.models.cache import weights_root
+from headrace.models.lock import lock_path, read_lock
+from headrace.models.store import Store
+
+if TYPE_CHECKING:
+    from headrace.view.status import DeploymentStatus, FleetStatus
+
+KEYS = ("HEADRACE_KEY", "OPENAI_API_KEY")
+"""Environment variables with an API key; the first that is set counts."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured, and what is known about it; `weights` is the model's folder."""
+
+    target: Target
+    name: str
+    beside: Path
+    context: int | None = None
+    route: Route | None = None
+    weights: Path | None = None
+    setting: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def slo(self) -> dict[str, float]:
+        """What the route promises, in seconds."""
+        if self.route is None:
+            return {}
+        promised = self.route.slo
+        both = {"ttft": promised.ttft, "tpot": promised.tpot}
+        return {name: seconds for name, seconds in both.items() if seconds is not None}
+
+
+def key(environ: dict[str, str] | None = None) -> str | None:
+    """Return the API key from the environment, if there is one; BadParameter if it is none."""
+    known = os.environ if environ is None else environ
+    found = next((known[name] for name in KEYS if known.get(name)), None)
+    if found and not (found.isascii() and found.isprintable()):
+        raise typer.BadParameter("the key in the environment has letters that no key has")
+    return found
+
+
+def addressed(url: str, model: str | None, *, chat: bool, pages: list[str]) -> Subject:
+    """Return an endpoint by its address; BadParameter if it cannot be one."""
+    if model is None:
+        raise typer.BadParameter("--url needs --model as well: the name that requests give")
+    try:
+        where = place(url)
+    except TargetError as error:
+        raise typer.BadParameter(str(error), param_hint="--url") from None
+    target = Target(
+        address=url.rstrip("/"), model=model, key=key(), chat=chat, scrape=tuple(_named(pages))
+    )
+    return Subject(target, f"{model}-{where.host}", Path.cwd())
+
+
+def of_fleet(file: Path | None, model: str | None, *, chat: bool, pages: list[str]) -> Subject:
+    """Return the running fleet's gateway; LocalError if none is up, BadParameter for its model."""
+    from headrace.local import client  # noqa: PLC0415 - the other verbs start faster
+
+    status = asyncio.run(client.status(find_fleet(file)))
+    asked = model or status.plain or next((one for d in status.deployments for one in d.models), "")
+    served = next((one for one in status.deployments if asked in one.models), None)
+    if served is None:
+        known = ", ".join(dict.fromkeys(one for d in status.deployments for one in d.models))
+        raise typer.BadParameter(f"the fleet serves no '{asked}'; it serves {known}")
+    loaded = load_fleet(Path(status.file))
+    found = tuple(_pages(status, loaded)) + tuple(_named(pages))
+    target = Target(address=status.address, model=asked, key=key(), chat=chat, scrape=found)
+    return _known(target, status, served, loaded)
+
+
+def _known(
+    target: Target, status: FleetStatus, served: DeploymentStatus, file: FleetFile
+) -> Subject:
+    from headrace.evidence.deployment import fingerprint  # noqa: PLC0415 - as above
+    from headrace.planning.settled import settled  # noqa: PLC0415 - as above
+
+    whole = settled(file).file
+    deployment = whole.fleet.deployments[served.name]
+    routes = whole.fleet.routes.values()
+    return Subject(
+        target,
+        f"{status.fleet}-{target.model}",
+        Path(status.file).parent,
+        deployment.max_model_len,
+        next((one for one in routes if target.model in one.match.model), None),
+        _weights(whole, deployment.model),
+        msgspec.to_builtins(fingerprint(whole, served.name)),
+    )
+
+
+def _weights(file: FleetFile, model: str) -> Path | None:
+    """Return the model's folder, if it was pulled."""
+    entry = read_lock(lock_path(file.path)).get(model)
+    return Store(weights_root()).locate(entry) if entry else None
+
+
+def _pages(status: FleetStatus, file: FleetFile) -> Iterator[Page]:
+    """Yield the metrics pages of the gateway and of the replicas that are there now."""
+    if status.admin:
+        yield Page(url=f"{status.admin}/metrics", source="gateway")
+    for one in status.deployments:
+        declared = file.fleet.deployments.get(one.name)
+        if declared is None:
+            continue
+        engine = Emulated(engine_named(declared.engine.name, declared.engine.version))
+        for replica in one.replicas:
+            if replica.port:
+                yield Page(
+                    url=f"http://127.0.0.1:{replica.port}{engine.metrics_path}",
+                    source=f"engine:{replica.id}",
+                    engine=engine.name,
+                    version=engine.version,
+                )
+
+
+def _named(pages: list[str]) -> Iterator[Page]:
+    """Yield pages as people give them: `http://…/metrics`, with `gateway=` before it if so."""
+    for text in pages:
+        name, _, url = text.rpartition("=") if not text.startswith("http") else ("", "", text)
+        try:
+            where = place(url)
+        except TargetError as error:
+            raise typer.BadParameter(str(error), param_hint="--metrics") from None
+        engine = f"engine:{name or where.authority}"
+        yield Page(url=url, source=name if name == "gateway" else engine)
