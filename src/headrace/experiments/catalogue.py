@@ -6,7 +6,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from headrace.experiments import baseline, baseline_load, batching, batching_load
+from headrace.experiments import (
+    baseline,
+    baseline_load,
+    batching,
+    batching_load,
+    coldstart,
+    coldstart_load,
+    parallel,
+    parallel_load,
+    restart,
+    restart_load,
+    speculative,
+    speculative_load,
+)
 from headrace.experiments.experiment import Effort, Experiment
 
 _ALL: tuple[Experiment[Any, Any], ...] = (
@@ -33,6 +46,62 @@ _ALL: tuple[Experiment[Any, Any], ...] = (
         },
         measure=batching_load.measure,
         conclude=batching.conclude,
+    ),
+    Experiment(
+        name="restart",
+        question="what do clients see when a replica stops under long streams?",
+        copies=True,
+        settings={
+            Effort.QUICK: restart_load.Settings(
+                ways=("scale-down", "kill"), streams=6, tokens=64, bare=2
+            ),
+            Effort.NORMAL: restart_load.Settings(),
+            Effort.LONG: restart_load.Settings(
+                ways=("scale-down", "stop", "kill", "hang", "crash", "rollout"),
+                streams=40,
+                concurrency=8,
+            ),
+        },
+        measure=restart_load.measure,
+        conclude=restart.conclude,
+    ),
+    Experiment(
+        name="coldstart",
+        question="how long does a replica take to be ready, and what of it?",
+        copies=True,
+        settings={
+            Effort.QUICK: coldstart_load.Settings(warm=2, emptied=1),
+            Effort.NORMAL: coldstart_load.Settings(),
+            Effort.LONG: coldstart_load.Settings(warm=10, emptied=5),
+        },
+        measure=coldstart_load.measure,
+        conclude=coldstart.conclude,
+    ),
+    Experiment(
+        name="parallel",
+        question="does sharing the model over several ranks pay?",
+        copies=True,
+        settings={
+            Effort.QUICK: parallel_load.Settings(requests=16, output=32),
+            Effort.NORMAL: parallel_load.Settings(),
+            Effort.LONG: parallel_load.Settings(repeats=4, requests=64, output=128),
+        },
+        measure=parallel_load.measure,
+        conclude=parallel.conclude,
+    ),
+    Experiment(
+        name="speculative",
+        question="for which traffic does guessing tokens ahead pay?",
+        copies=True,
+        settings={
+            Effort.QUICK: speculative_load.Settings(repeats=2, requests=6, tokens=64),
+            Effort.NORMAL: speculative_load.Settings(),
+            Effort.LONG: speculative_load.Settings(
+                repeats=5, requests=24, concurrencies=(1, 4, 16)
+            ),
+        },
+        measure=speculative_load.measure,
+        conclude=speculative.conclude,
     ),
 )
 """Baseline first: the others say what they changed against it."""

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.experiments.coldstart import Cache, Point, Rules, conclude
-from headrace.experiments.experiment import Effort, Experiment
+from headrace.experiments.coldstart import Cache, Point, Rules
 from headrace.experiments.lab import Lab
 from headrace.experiments.page_cache import let_go, resident
 from headrace.local.prepare import prepare_engines
@@ -62,17 +61,3 @@ def _rules(lab: Lab) -> Rules | None:
     scaling = typed.scaling
     look = scaling.polling_interval if scaling.min == 0 else scaling.sync_period
     return Rules(limit=typed.lifecycle.startup, look=look, floor=scaling.min)
-
-
-EXPERIMENT = Experiment(
-    name="coldstart",
-    question="How long does a replica take to be ready, and what of it?",
-    copies=True,
-    settings={
-        Effort.QUICK: Settings(warm=2, emptied=1),
-        Effort.NORMAL: Settings(),
-        Effort.LONG: Settings(warm=10, emptied=5),
-    },
-    measure=measure,
-    conclude=conclude,
-)

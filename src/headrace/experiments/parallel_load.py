@@ -19,9 +19,8 @@ from headrace.engines.named import engine_named
 from headrace.experiments.change import AS_IT_IS, Change
 from headrace.experiments.copies import Copy
 from headrace.experiments.errors import ExperimentError
-from headrace.experiments.experiment import Effort, Experiment
 from headrace.experiments.lab import Lab
-from headrace.experiments.parallel import Point, conclude
+from headrace.experiments.parallel import Point
 from headrace.experiments.turns import grouped, turns
 from headrace.fleet.load import FleetFile
 from headrace.fleet.problems import FleetError
@@ -187,17 +186,3 @@ def _short(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = lines[0] if len(lines) < 2 else f"{lines[0]} {lines[-1]}"  # noqa: PLR2004 - a line alone
     return said.rstrip(".")[:300]
-
-
-EXPERIMENT = Experiment(
-    name="parallel",
-    question="Does sharing the model over several ranks pay?",
-    copies=True,
-    settings={
-        Effort.QUICK: Settings(requests=16, output=32),
-        Effort.NORMAL: Settings(),
-        Effort.LONG: Settings(repeats=4, requests=64, output=128),
-    },
-    measure=measure,
-    conclude=conclude,
-)

@@ -21,10 +21,9 @@ from headrace.bench.load import Load
 from headrace.experiments.change import AS_IT_IS, Change
 from headrace.experiments.copies import Copy
 from headrace.experiments.errors import ExperimentError
-from headrace.experiments.experiment import Effort, Experiment
 from headrace.experiments.lab import Lab
 from headrace.experiments.prompts import open_asks, repeating_asks
-from headrace.experiments.speculative import GUESSING, SETTING, Point, conclude
+from headrace.experiments.speculative import GUESSING, SETTING, Point
 from headrace.experiments.turns import in_turns
 
 ASKS: Mapping[str, Callable[..., list[Ask]]] = {"open": open_asks, "repeating": repeating_asks}
@@ -113,17 +112,3 @@ async def counted(copy: Copy) -> dict[str, float]:
                     values = (one.value for one in family.samples if one.name.endswith("_total"))
                     found[name] = found.get(name, 0.0) + sum(values)
     return found
-
-
-EXPERIMENT = Experiment(
-    name="speculative",
-    question="For which traffic does guessing tokens ahead pay?",
-    copies=True,
-    settings={
-        Effort.QUICK: Settings(repeats=2, requests=6, tokens=64),
-        Effort.NORMAL: Settings(),
-        Effort.LONG: Settings(repeats=5, requests=24, concurrencies=(1, 4, 16)),
-    },
-    measure=measure,
-    conclude=conclude,
-)
