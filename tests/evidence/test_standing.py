@@ -138,3 +138,13 @@ def test_weights_may_be_quantized_without_a_word_of_the_deployment(holds: bool) 
     here, there = ("evidence", "against") if holds else ("against", "evidence")
     assert one(int8, kept, setting="quantization").basis == here
     assert one(plain(), kept, setting="quantization").basis == there
+
+
+def test_what_speaks_of_the_value_itself_goes_first() -> None:
+    parts = [with_flags(tensor_parallel=ranks) for ranks in (1, 3)]
+    refused = Support(setting="tensor_parallel", value=2, holds=False, says="9 heads")
+    slow = Support(setting="tensor_parallel", value=3, holds=False, variant="b", says="0.3 times")
+    kept = result(*parts, supports=(refused, slow))
+    found = one(parts[1], kept, setting="tensor_parallel")
+    assert (found.basis, found.says) == ("against", "0.3 times")
+    assert one(parts[0], kept, setting="tensor_parallel").basis == "evidence"

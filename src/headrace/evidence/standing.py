@@ -67,6 +67,8 @@ class _Found(msgspec.Struct, frozen=True):
     evidence: Evidence
     support: Support
     why: tuple[str, ...]
+    turned: bool = False
+    """Whether it speaks of another value, and so of this one only in turn."""
 
 
 def standings(
@@ -97,11 +99,14 @@ def standings(
 def _standing(
     name: str, value: Scalar | None, found: Sequence[_Found], planned: frozenset[str]
 ) -> Standing:
-    """Take the newest that holds, else the one that differs least, the newest of these."""
+    """Take the newest that holds, else the one that differs least, the newest of these.
+
+    What speaks of the value itself goes before what speaks of another.
+    """
     if not found:
         return Standing(name, value, "plan" if name in planned else "nothing")
     newest = sorted(found, key=lambda one: one.evidence.taken, reverse=True)
-    best = min(newest, key=lambda one: len(one.why))
+    best = min(newest, key=lambda one: (len(one.why), one.turned))
     basis: Basis = "stale" if best.why else "evidence" if best.support.holds else "against"
     return Standing(name, value, basis, best.evidence, best.support.says, best.why)
 
@@ -138,7 +143,7 @@ def _spoken(
     decides = support.setting in now.flags or support.setting in setting(now)
     if decides and not _least(now, support.setting, same_world):
         turned = msgspec.structs.replace(support, holds=not support.holds)
-        return _Found(evidence, turned, ())
+        return _Found(evidence, turned, (), turned=True)
     own = f"{support.setting} {_word(support, support.value)} -> {_word(support, value)}"
     told = any(part.startswith(f"{support.setting} ") for part in least)
     return _Found(evidence, support, least if told else (own, *least))
