@@ -19,7 +19,10 @@ from headrace.evidence.result import Evidence
 from headrace.evidence.store import EvidenceError, Known, evidence_folder, load_folder
 from headrace.evidence.words import amount, figure, lines
 from headrace.fleet.load import FleetFile
+from headrace.fleet.problems import FleetError
+from headrace.models.errors import WeightsError
 from headrace.planning.calibrations import Calibration, Calibrations
+from headrace.planning.errors import PlanError
 from headrace.planning.settled import settled
 from headrace.planning.standing import Grounds
 
@@ -118,8 +121,15 @@ def _plain(one: Evidence) -> dict[str, Any]:
 
 
 def _now(file: FleetFile, results: Sequence[Evidence]) -> dict[str, str]:
-    """Return by id whether a result holds for its deployment as the file has it."""
-    whole = settled(file).file
+    """Return by id whether a result holds for its deployment as the file has it.
+
+    Nothing where the file cannot be settled: why, is said on standard error.
+    """
+    try:
+        whole = settled(file).file
+    except (FleetError, PlanError, WeightsError) as error:
+        typer.echo(f"headrace: warning: nothing is said of now: {error}", err=True)
+        return {}
     known = whole.fleet.deployments
     prints = {
         name: Grounds(whole, name, known[name]).fingerprint
