@@ -14,6 +14,8 @@ import numpy as np
 from headrace.bench.lexicon import Lexicon
 from headrace.bench.tokens import PROBE, Prompt, Tokenizer, TokenizerError
 
+_BLOCK = 4
+"""What a text is for; the first part of its key."""
 _TRIES = 16
 _BEGINNING = 12
 """Words by which two prompts must differ: less than the smallest block that engines share."""
@@ -43,6 +45,15 @@ class Prose:
             pool[draw % len(pool)]
             for pool, draw in zip(cycle(self._lexicon.pattern), drawn, strict=False)
         ]
+
+    def block(self, number: int, name: int) -> list[str]:
+        """Return the words of a block of a trace: its name in two words, then what follows from it.
+
+        Cut to a token or two, blocks that have the same beginning must still differ.
+        """
+        every = self._lexicon.words
+        first, second = name % len(every), name // len(every) % len(every)
+        return [every[first], every[second], *self.words(number, _BLOCK, name)][:number]
 
     def text(self, words: list[str]) -> str:
         """Return words as the beginning of a text."""

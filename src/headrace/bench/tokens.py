@@ -23,8 +23,9 @@ Counter = Callable[[Prompt], int]
 """Returns a prompt's tokens, special ones and template included; TokenizerError if it cannot."""
 TURN = 5
 """Tokens that a message has in most templates beside its text: its role, and marks around it."""
-PROBE = "river"
-"""What stands in a message while a template is measured."""
+PROBE = "the"
+"""What stands in a message while a template is measured: what texts of `lexicon.py` begin with,
+because some tokenizers write a word behind a line's end otherwise than behind a space."""
 MOST_BYTES = 64 << 20
 """Of a tokenizer.json; the largest known have some 20 MB."""
 

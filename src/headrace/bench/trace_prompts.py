@@ -22,7 +22,7 @@ from headrace.bench.workload_order import WorkloadOrder
 from headrace.traffic.errors import TrafficError
 from headrace.traffic.traffic import Traffic
 
-_BLOCK, _REST = 4, 5
+_REST = 5
 """What a text is for; the first part of its key."""
 
 
@@ -73,7 +73,10 @@ def _words(prose: Prose, hashes: Sequence[int], block: int, number: int, request
     for one in hashes:
         if len(words) >= number:
             break
-        words += prose.words(block, _BLOCK, one)
+        words += prose.block(block, one)
     del words[number:]
+    if not words:
+        return prose.unlike(number, _REST, request)
+    words[:1] = prose.words(1, _REST)  # a text must begin as all do, or it may be a token longer
     more = number - len(words)
     return words + (prose.unlike(more, _REST, request) if more else [])
