@@ -49,3 +49,44 @@ async def test_an_abort_after_the_first_token_does_not_begin_again() -> None:
         assert last["choices"][0]["text"] == ""
         assert last["choices"][0]["prompt_token_ids"] is None
         assert last["choices"][0]["finish_reason"] == "abort"
+
+
+async def test_a_crowd_slows_every_token() -> None:
+    async with open_twin(tpot=0.001) as twin:
+        await twin.faults(crowding=0.05)
+        started = asyncio.get_running_loop().time()
+        await twin.json(PATH, **COUNT)
+        alone = asyncio.get_running_loop().time() - started
+        await asyncio.gather(*(twin.json(PATH, **COUNT) for _ in range(4)))
+        together = asyncio.get_running_loop().time() - started - alone
+        tokens = twin.face.engine.books.generation_tokens // 5
+        assert alone < 0.05 * tokens
+        assert together > 3 * 0.05 * (tokens - 1) * 0.9
+
+
+async def test_a_full_cache_preempts_the_youngest_and_loses_nothing() -> None:
+    body = {"prompt": "a" * 60, "max_tokens": 60, "ignore_eos": True, "temperature": 0}
+    async with open_twin(tpot=0.002, kv_tokens=240) as roomy:
+        whole = (await roomy.json(PATH, **body))["choices"][0]["text"]
+    async with open_twin(tpot=0.002, kv_tokens=240) as twin:
+        await twin.faults(preempts=True)
+        answers = await asyncio.gather(*(twin.json(PATH, **body) for _ in range(6)))
+        books = twin.face.engine.books
+        assert books.preempted > 0
+        assert [answer["choices"][0]["text"] for answer in answers] == [whole] * 6
+        assert [answer["usage"]["completion_tokens"] for answer in answers] == [60] * 6
+        assert (books.running, books.waiting, twin.face.engine.kv_used()) == (0, 0, 0)
+        assert (
+            f'preemptions_total{{engine="0",model_name="twin"}} {books.preempted}'
+            in (await twin.get("/metrics")).text
+        )
+
+
+async def test_metrics_can_be_missing_and_can_be_stuck() -> None:
+    async with open_twin() as twin:
+        await twin.faults(stuck_metrics=True)
+        before = (await twin.get("/metrics")).text
+        await twin.json(PATH, **COUNT)
+        assert (await twin.get("/metrics")).text == before
+        await twin.faults(no_metrics=True, stuck_metrics=False)
+        assert (await twin.get("/metrics")).text == ""

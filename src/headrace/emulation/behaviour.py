@@ -34,6 +34,14 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Seconds from the worker's death to the process's (measured on vLLM 0.32.0)."""
     slow: float = 1.0
     """Factor on all times of work: ttft, tpot, prefill, and loading adapters."""
+    crowding: float = 0.0
+    """Seconds that each other running request adds to every token: a batch that is too large."""
+    preempts: bool = False
+    """The KV cache holds no more than it says: requests wait for room there, and are preempted."""
+    no_metrics: bool = False
+    """The metrics page is empty, as with `--disable-log-stats`."""
+    stuck_metrics: bool = False
+    """The metrics page stays as it was when this was first said."""
     crash_after: int | None = None
     die_after: int | None = None
     hang_after: int | None = None

@@ -36,6 +36,7 @@ class Books:
 
     def __init__(self) -> None:
         self.arrived = 0
+        self.preempted = 0
         self.running = 0
         self.waiting = 0
         self.running_seen = 0

@@ -80,6 +80,10 @@ class Sequence:
         self._script = deque(wish.script) if wish.script is not None else None
         self._writer = Writer(prompt, accent=wish.adapter)
         self._tokens: list[int] = []
+        self._computed = 0
+        """Tokens of the answer that were in the prompt of the last prefill, after a preemption."""
+        self._ignore = 0
+        """Steps that come although it was preempted meanwhile."""
         self._turn: Turn | None = None
         self._arrived = time.monotonic()
         self._first = self._last = 0.0
@@ -97,6 +101,9 @@ class Sequence:
 
     def due(self) -> None:
         """Take the next step: something that goes wrong, a token, or the end."""
+        if self._ignore:
+            self._ignore -= 1
+            return
         if self.ended or (self._engine.troubled and self._trouble()):
             return
         token = self._token()
@@ -178,8 +185,8 @@ class Sequence:
     def start(self, prefills: Prefills) -> None:
         """Begin with the prompt, now that there is a slot, and count the wait for it."""
         self._engine.books.queued.observe(time.monotonic() - self._arrived)
-        wish = self.wish
-        self._turn = prefills.begin(wish.prompt, wish.adapter, self._prefilled)
+        wish, self._computed = self.wish, len(self._tokens)
+        self._turn = prefills.begin([*wish.prompt, *self._tokens], wish.adapter, self._prefilled)
 
     def _prefilled(self) -> None:
         self._engine.first_token(self)
@@ -187,7 +194,18 @@ class Sequence:
     def give_up(self, prefills: Prefills) -> None:
         """Leave the cache."""
         if self._turn is not None:
-            prefills.leave(self._turn, self._tokens)
+            prefills.leave(self._turn, self._tokens[self._computed :])
+
+    @property
+    def since(self) -> float:
+        """When it came, in monotonic seconds."""
+        return self._arrived
+
+    def preempted(self, prefills: Prefills, *, waits_for_step: bool) -> None:
+        """Leave the cache and begin anew later; a step that it waits for will mean nothing."""
+        self.give_up(prefills)
+        self._turn = None
+        self._ignore += waits_for_step
 
     def kv_used(self, prefills: Prefills) -> int:
         """Return the tokens that it has in the KV cache outside of whole blocks."""
@@ -261,15 +279,41 @@ class TwinEngine:
     def _next_waiting(self) -> Sequence | None:
         """Return the first one whose adapter has room."""
         admits = self._adapters.admits
-        return next((one for one in self._waiting if admits(one.wish.adapter)), None)
+        found = next((one for one in self._waiting if admits(one.wish.adapter)), None)
+        if found and self.faults.preempts and self._running:
+            needs = len(found.wish.prompt) + found.count
+            return found if self.kv_used() + needs <= self.behaviour.kv_tokens else None
+        return found
 
     def first_token(self, sequence: Sequence) -> None:
         """Have the sequence woken for its first token, now that its prompt is computed."""
         self._wheel.after(self.behaviour.ttft * self.faults.slow, sequence)
 
     def next_token(self, sequence: Sequence) -> None:
-        """Have the sequence woken for its next token."""
-        self._wheel.after(self.behaviour.tpot * self.faults.slow, sequence)
+        """Have the sequence woken for its next token, if there is room for it."""
+        overfull = self.faults.preempts and self.kv_used() > self.behaviour.kv_tokens
+        if overfull and self._preempt(sequence) is sequence:
+            return
+        crowd = self.faults.crowding * (len(self._running) - 1)
+        self._wheel.after((self.behaviour.tpot + crowd) * self.faults.slow, sequence)
+
+    def _preempt(self, stepping: Sequence) -> Sequence | None:
+        """Take the youngest request that has begun to speak out of the batch, for later.
+
+        All of these wait for a step but the one that is `stepping`. The last one goes on.
+        """
+        speaking = [one for one in self._running if one.count]
+        if len(speaking) <= 1:
+            return None
+        youngest = max(speaking, key=lambda one: one.since)
+        self._running.remove(youngest)
+        self._waiting.appendleft(youngest)
+        self._adapters.leave(youngest.wish.adapter)
+        youngest.preempted(self._prefills, waits_for_step=youngest is not stepping)
+        self.books.running -= 1
+        self.books.waiting += 1
+        self.books.preempted += 1
+        return youngest
 
     def left(self, sequence: Sequence, finish: Finish, age: float, since_first: float) -> None:
         """Count the end of a sequence, `age` seconds old, and let the next one in."""

@@ -42,6 +42,8 @@ class Face(ABC):
         self.behaviour = engine.behaviour
         self.starting = False
         """The weights are loading, though the port is open."""
+        self._shown: dict[str, bytes] = {}
+        """Pages as they were last made, by their first metric."""
 
     @property
     def listens_early(self) -> bool:
@@ -134,7 +136,10 @@ class Face(ABC):
         books.kv_used = self.engine.kv_used()
         books.kv_tokens = self.behaviour.kv_tokens
         books.kv_usage = min(1.0, books.kv_used / books.kv_tokens)
-        return exposition(rows, books, labels)
+        faults, first = self.engine.faults, rows[0].name
+        if not faults.stuck_metrics or first not in self._shown:
+            self._shown[first] = b"" if faults.no_metrics else exposition(rows, books, labels)
+        return self._shown[first]
 
     @property
     def well(self) -> bool:

@@ -56,7 +56,7 @@ _ROWS: dict[str, tuple[Kind, str]] = {
     "generation_tokens": ("counter", "generation_tokens"),
     "prefix_hits": ("counter", "prefix_hits"),
     "prefix_queries": ("counter", "prefix_queries"),
-    "preemptions": ("counter", "zero"),
+    "preemptions": ("counter", "preempted"),
     "success": ("counter", "finished"),
 }
 """Type and count of each canonical metric; the engine's own file knows the names."""
