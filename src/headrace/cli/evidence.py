@@ -1,4 +1,4 @@
-"""`headrace evidence list|show|compare`: what was measured, and whether it still holds."""
+"""`headrace evidence list|show|compare|keep`: what was measured, and whether it still holds."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from headrace.cli.files import load_checked
+from headrace.evidence import store
 from headrace.evidence.comparison import Comparison, Row
 from headrace.evidence.comparison import compare as compared
 from headrace.evidence.fingerprint import Fingerprint, differences
@@ -19,12 +20,12 @@ from headrace.evidence.result import Evidence
 from headrace.evidence.store import EvidenceError, Known, evidence_folder, load_folder
 from headrace.evidence.words import amount, figure, lines
 from headrace.fleet.load import FleetFile
-from headrace.fleet.problems import FleetError
+from headrace.fleet.problems import FleetError, nearest
 from headrace.models.errors import WeightsError
 from headrace.planning.calibrations import Calibration, Calibrations
 from headrace.planning.errors import PlanError
 from headrace.planning.settled import settled
-from headrace.planning.standing import Grounds
+from headrace.planning.standing import Grounds, settings
 
 app = typer.Typer(help="Show what was measured, and whether it holds.", no_args_is_help=True)
 
@@ -90,6 +91,54 @@ def compare(
         typer.echo(line)
     console = Console(highlight=False)
     console.print(_table(old, new, found.rows) if found.rows else "they have no figure in common")
+
+
+@app.command()
+def keep(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder, as `bench` named it.")],
+    fleet: Annotated[Path, typer.Argument(help="The fleet file beside which it is kept.")],
+    deployment: Annotated[
+        str | None, typer.Option("--deployment", "-d", help="Whose; default: the only one.")
+    ] = None,
+    for_: Annotated[
+        list[str] | None,
+        typer.Option("--for", help="A setting that the run justifies, such as max_num_seqs."),
+    ] = None,
+) -> None:
+    """Keep a run of `headrace bench` as a result; experiments keep theirs by themselves."""
+    from headrace.bench.evidence import evidence  # noqa: PLC0415 - the other verbs start faster
+    from headrace.bench.folder import FolderError, read  # noqa: PLC0415 - as above
+    from headrace.bench.summary import summarise  # noqa: PLC0415 - as above
+    from headrace.bench.validity import judge  # noqa: PLC0415 - as above
+
+    file = load_checked(fleet)
+    name = _deployment(file, deployment)
+    unknown = [one for one in for_ or () if one not in settings(file.fleet.deployments[name])]
+    if unknown:
+        hint = nearest(unknown[0], settings(file.fleet.deployments[name]))
+        raise typer.BadParameter(f"{name} has no setting '{unknown[0]}'{hint}")
+    try:
+        damage: list[str] = []
+        found = read(run, damage)
+        if damage:
+            raise EvidenceError(f"{damage[0]}; a result is of a whole run")
+        summary = summarise(found)
+        one = evidence(found, summary, judge(found, summary), name, for_ or ())
+    except (FolderError, ValueError) as error:
+        raise EvidenceError(f"{run}: {error}") from error
+    typer.echo(str(store.keep(file.path, one)))
+    for doubt in one.doubts:
+        typer.echo(f"headrace: warning: it is in doubt: {doubt}", err=True)
+
+
+def _deployment(file: FleetFile, name: str | None) -> str:
+    names = list(file.fleet.deployments)
+    if name is None and len(names) == 1:
+        return names[0]
+    if name not in names:
+        said = f"'{name}'{nearest(name, names)}" if name else f"nobody said which: {names}"
+        raise typer.BadParameter(f"{file.path}: no deployment, {said}", param_hint="--deployment")
+    return name
 
 
 def _known(fleet: Path | None) -> Known:

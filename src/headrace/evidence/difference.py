@@ -97,6 +97,15 @@ def difference(before: Sequence[float], after: Sequence[float], figure: Figure) 
     )
 
 
+def interval(values: Sequence[float], figure: Figure) -> tuple[float, float] | None:
+    """Return where a figure of a series lies with 95 % confidence; None of too few values."""
+    if len(values) < FEWEST:
+        return None
+    drawn = _drawn(np.asarray(values, np.float64), figure, np.random.default_rng(_SEED))
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return float(low), float(high)
+
+
 def block(values: Values) -> int:
     """Return how many values in a row are drawn together: an eighth of the series at most.
 
