@@ -36,21 +36,23 @@ _LOOP = "Send from more processes (workers), or from a machine that serves nothi
 
 def client_doubts(run: Run, summary: Summary) -> Iterator[Doubt]:
     """Yield what is to be said of the client."""
-    yield from _workers(run)
+    yield from _trouble(run)
     yield from _closed_lag(run, summary) if is_closed(run.about) else _lag(run, summary)
     yield from _cpu(summary)
     yield from _loop(summary)
     yield from _arrivals(run)
 
 
-def _workers(run: Run) -> Iterator[Doubt]:
-    lost = [one for one in run.samples if one.source.startswith("client") and one.error]
-    if lost:
-        yield worthless(
-            f"A process of the load generator was lost {seconds(lost[0].at)} into the run"
-            f" ({lost[0].error}): its requests are missing, and the load was smaller than asked.",
-            "Run it again; if it was killed for memory, keep no texts or send fewer at once.",
-        )
+def _trouble(run: Run) -> Iterator[Doubt]:
+    """Tell what went wrong with the run itself; a sender that died took its requests with it."""
+    for said in run.about.trouble:
+        if said.startswith("sender"):
+            yield worthless(
+                f"A process of the load generator was lost ({said}): the load was too small.",
+                "Run it again; if it was killed for memory, keep no texts or send fewer at once.",
+            )
+        else:
+            yield doubtful(f"The run itself had trouble: {said}.", "Mend that, and run it again.")
 
 
 def _lag(run: Run, summary: Summary) -> Iterator[Doubt]:

@@ -1,0 +1,125 @@
+"""A run for people, in a terminal: was the promise kept, at what load, and who is at fault.
+
+`report.py` has the same with plots, `summary.py` all figures for programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from headrace.bench.doubt import Doubt, Severity
+from headrace.bench.run import Run
+from headrace.bench.spread import Spread, enough
+from headrace.bench.summary import Summary
+from headrace.bench.validity import judge
+from headrace.bench.verdict import fault, headline, outcome, times, verdict
+from headrace.bench.words import count, number, percent, rate, seconds
+from headrace.diagnosis.finding import Diagnosis, Judgement
+
+_STYLE = {Severity.WORTHLESS: "bold red", Severity.DOUBTFUL: "yellow", Severity.NOTE: "dim"}
+
+
+def page(run: Run, summary: Summary) -> Group:
+    """Return a run's page to print; a worthless one says so before anything else."""
+    doubts = judge(run, summary)
+    worthless = [one for one in doubts if one.severity is Severity.WORTHLESS]
+    parts: list[RenderableType] = [*_doubts(worthless)]
+    if worthless:
+        parts.append(Text(""))
+    parts += [Text(headline(run, summary), style="bold"), Text(outcome(run, summary))]
+    parts += [_title("admission, generation or life cycle?"), *_fault(fault(run), summary)]
+    parts += [_title(_of_what(summary)), _latencies(summary)]
+    parts += [_title("load"), *_load(summary), *_failed(run, summary)]
+    rest = [one for one in doubts if one not in worthless]
+    if rest:
+        parts += [_title("doubts"), *_doubts(rest)]
+    return Group(*parts)
+
+
+def _title(words: str) -> Text:
+    return Text(f"\n{words}", style="bold")
+
+
+def _doubts(doubts: Sequence[Doubt]) -> Iterator[Text]:
+    for one in doubts:
+        yield Text.assemble((f"{one.severity}: ", _STYLE[one.severity]), str(one))
+
+
+def _fault(found: Diagnosis, summary: Summary) -> Iterator[Text]:
+    """Yield the verdict, what shows it and what to do, then where the time went."""
+    style = "bold" if found.judgement is Judgement.AT_FAULT else ""
+    yield Text(verdict(found, summary), style=style)
+    for one in found.findings[:3]:
+        yield Text(f"  {one.cause}: {'; '.join(one.figures)}")
+    if found.findings:
+        yield Text(f"  {found.findings[0].advice}")
+        yield Text(f"  next: {found.findings[0].experiment}", style="dim")
+    if found.times:
+        said = ", ".join(f"{name} {seconds(value)}" for name, value in times(found).items())
+        yield Text(f"A mean answer's time: {said}.", style="dim")
+
+
+def _of_what(summary: Summary) -> str:
+    said = f"latencies of {count(summary.counts.whole, 'whole answer')}"
+    few = summary.counts.whole and not enough(99, summary.counts.whole)
+    return f"{said} (in brackets: rests on fewer than ten values)" if few else said
+
+
+def _latencies(summary: Summary) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for name in ("mean", "p50", "p90", "p95", "p99", "max"):
+        table.add_column(name, justify="right")
+    found = summary.latencies
+    for name, figures in (
+        ("TTFT, from when it was due", found.ttft_due),
+        ("TTFT, from sending", found.ttft),
+        ("TPOT", found.tpot),
+        ("ITL, all gaps", found.itl),
+        ("end to end, from when it was due", found.e2e_due),
+        ("end to end, from sending", found.e2e),
+        ("sent late by", summary.lag),
+    ):
+        table.add_row(name, *_row(figures))
+    return table
+
+
+def _row(figures: Spread) -> Iterator[str]:
+    """Yield the figures; a percentile that too few values make is in brackets."""
+    yield seconds(figures.mean)
+    for share, value in (
+        (50, figures.p50),
+        (90, figures.p90),
+        (95, figures.p95),
+        (99, figures.p99),
+    ):
+        said = seconds(value)
+        yield said if value is None or enough(share, figures.count) else f"({said})"
+    yield seconds(figures.max)
+
+
+def _load(summary: Summary) -> Iterator[Text]:
+    tokens, flight = summary.tokens, summary.flight
+    yield Text(
+        f"{rate(summary.offered)} requests a second were due, {rate(summary.requests)} were"
+        f" answered, {number(flight.mean)} in flight in the mean and {flight.peak:,} at most"
+    )
+    cached = f", {percent(tokens.hit_share)} of prompts from a cache" if tokens.cached else ""
+    yield Text(
+        f"{rate(summary.output_tokens)} output tokens a second, {rate(summary.total_tokens)} with"
+        f" prompts ({tokens.prompt:,} + {tokens.output:,} tokens{cached})"
+    )
+    good = summary.goodput
+    if good is not None:
+        yield Text(f"goodput: {rate(good.rate)} requests a second ({percent(good.share)})")
+
+
+def _failed(run: Run, summary: Summary) -> Iterator[Text]:
+    """Yield each kind of failure with the words of one."""
+    for kind, many in summary.counts.failures.items():
+        said = next((one.detail for one in run.counted if one.failure == kind and one.detail), "")
+        yield Text(f"failed: {kind} {many:,} of {summary.counts.asked:,}{said and f' ({said})'}")
