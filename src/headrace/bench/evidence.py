@@ -22,8 +22,9 @@ from headrace.evidence.fingerprint import Fingerprint, flag_values
 from headrace.evidence.result import Evidence, Figure, Support, Variant, made
 
 AS_IT_IS = "as it is"
-_MEANS_NOTHING = ("count", "duration", "seed")
-"""Of a workload: how long it was sent, and which of many alike requests they were."""
+_MEANS_NOTHING = ("count", "duration", "seed", "context")
+"""Of a workload: how long it was sent, which of many alike requests they were, and the limit on
+their length, which is the setting's."""
 _OF_THE_LOAD = ("concurrency", "most_in_flight", "exact_length", "temperature")
 """What else decides which requests an endpoint has at once, and how long its answers are."""
 
