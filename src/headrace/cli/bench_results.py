@@ -8,10 +8,11 @@ import msgspec
 import typer
 from rich.console import Console
 
-from headrace.bench.folder import SUMMARY
+from headrace.bench.folder import REPORT, SUMMARY
+from headrace.bench.page import page
+from headrace.bench.report import html
 from headrace.bench.run import Run
 from headrace.bench.summary import Summary, summarise
-from headrace.bench.validity import judge
 from headrace.models.lock import replace_file
 
 STDOUT = Path("-")
@@ -20,25 +21,20 @@ STDOUT = Path("-")
 def show(run: Run, folder: Path | None, console: Console, as_json: Path | None) -> Summary:
     """Show a run's figures and what to think of them, write summary and report, say where."""
     summary = summarise(run)
-    _print(run, summary, console)
+    console.print(page(run, summary), highlight=False)
     if folder is not None:
         try:
             replace_file(folder / SUMMARY, _pretty(summary))
+            replace_file(folder / REPORT, html(run, summary).encode())
         except OSError as error:
-            typer.echo(f"headrace: {folder}: {error.strerror}: no summary was kept", err=True)
+            typer.echo(f"headrace: {folder}: {error.strerror}: no report was kept", err=True)
         else:
-            console.print(f"kept in {folder}", highlight=False, soft_wrap=True)
+            console.print(f"kept in {folder / REPORT}", highlight=False, soft_wrap=True)
     if as_json == STDOUT:
         typer.echo(_pretty(summary))
     elif as_json is not None:
         as_json.write_bytes(_pretty(summary))
     return summary
-
-
-def _print(run: Run, summary: Summary, console: Console) -> None:
-    console.print_json(data=msgspec.to_builtins(summary))
-    for doubt in judge(run, summary):
-        console.print(str(doubt))
 
 
 def _pretty(summary: Summary) -> bytes:

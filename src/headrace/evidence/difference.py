@@ -53,6 +53,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
     def words(self, write: Callable[[float], str] = span) -> str:
         """Say it: `420 ms -> 310 ms, -26 % (95 %: -31 to -20 %)`; `write` writes the figure."""
+        if self.before == self.after:
+            return f"{write(self.before)} both times"
         said = f"{write(self.before)} -> {write(self.after)}"
         if self.change is None:
             return said
