@@ -106,7 +106,7 @@ async def serving(script: Script) -> AsyncIterator[tuple[str, list[Call]]]:
                 call = Call(len(calls), head, await reader.readexactly(size), writer)
                 calls.append(call)
                 await script(call)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
