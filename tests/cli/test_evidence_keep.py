@@ -67,6 +67,7 @@ def test_a_run_becomes_a_result_with_its_figures(fleet: Path) -> None:
     done = keep(kept_run(fleet), fleet, "--for", "max_num_seqs")
     (one,) = load(fleet).results
     assert done.output.splitlines()[0].endswith(f"fleet.evidence/{one.id}.json")
+    assert one.valid
     assert (one.experiment, one.deployment, one.day) == ("bench", "d", "2026-11-28")
     (variant,) = one.variants
     found = variant.figures
@@ -97,13 +98,16 @@ def test_what_was_sent_is_in_the_workload_and_how_long_is_not(fleet: Path) -> No
 
 
 def test_doubts_are_kept_and_told(fleet: Path) -> None:
-    folder = kept_run(fleet)
+    folder = kept_run(fleet, load={})  # an open loop, where each has its time
     late = [msgspec.structs.replace(answer(n, 5.0), sent=n + 4.9) for n in range(50)]
     about = msgspec.json.decode((folder / "run.json").read_bytes(), type=About)
     write(folder, Run(about, late, []))
     done = keep(folder, fleet)
-    assert load(fleet).results[0].doubts
-    assert "it is in doubt" in done.stderr
+    (one,) = load(fleet).results
+    assert one.doubts
+    assert not one.valid
+    assert one.doubts[0] in done.stderr
+    assert "nothing will rest on it" in done.stderr
 
 
 def test_an_endpoint_of_others_is_kept_as_what_is_known(fleet: Path) -> None:

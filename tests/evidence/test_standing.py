@@ -59,12 +59,18 @@ def test_what_changed_since_is_named(now: Fingerprint, why: str) -> None:
     assert why in str(found)
 
 
-def test_age_and_doubts_make_stale() -> None:
+def test_age_and_a_worthless_run_make_stale() -> None:
     old = result(plain(), supports=(SEQS,), taken=DAY - timedelta(days=400))
     assert one(plain(), old).why == ("it is 13 months old",)
     assert one(plain(), old, today=date(2026, 1, 1)).basis == "evidence"
-    doubted = result(plain(), supports=(SEQS,), doubts=("the client was late",))
-    assert one(plain(), doubted).why == ("it is in doubt: the client was late",)
+    worthless = result(plain(), supports=(SEQS,), doubts=("the client was late",), valid=False)
+    assert one(plain(), worthless).why == ("it is not valid: the client was late",)
+
+
+def test_doubts_are_told_and_do_not_undo_a_result() -> None:
+    doubted = result(plain(), supports=(SEQS,), doubts=("only 60 answers", "busy"))
+    found = one(plain(), doubted)
+    assert (found.basis, str(found)[-11:]) == ("evidence", ", 2 doubts)")
 
 
 def test_what_holds_goes_before_what_is_newer_and_stale() -> None:

@@ -102,8 +102,8 @@ def test_figures_stand_beside_the_plan_of_the_same_requests(tmp_path: Path) -> N
     assert msgspec.json.decode(msgspec.json.encode(report(now)))["measured"][0]["pairs"][0]["off"]
 
 
-def test_figures_in_doubt_or_incomplete_stand_beside_nothing(tmp_path: Path) -> None:
-    measured_on(tmp_path, doubts=("the client was late",))
+def test_figures_that_are_not_valid_or_incomplete_stand_beside_nothing(tmp_path: Path) -> None:
+    measured_on(tmp_path, doubts=("the client was late",), valid=False)
     assert report(planned_now(tmp_path)).measured == ()
     some = fingerprint(fleet(tmp_path, deployment=FILE), "d")
     few = Variant(name="x", fingerprint=some, figures={"requests": Figure(value=1)})

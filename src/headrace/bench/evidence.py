@@ -15,6 +15,7 @@ from headrace.bench.doubt import Doubt, Severity
 from headrace.bench.run import About, Run
 from headrace.bench.spread import known
 from headrace.bench.summary import Summary
+from headrace.bench.validity import worst
 from headrace.capacity.words import span
 from headrace.evidence.deployment import endpoint_fingerprint
 from headrace.evidence.difference import interval, percentile
@@ -54,6 +55,7 @@ def evidence(
         variants=(one,),
         conclusion=(said,),
         doubts=tuple(str(doubt) for doubt in doubts if doubt.severity is not Severity.NOTE),
+        valid=worst(doubts) is not Severity.WORTHLESS,
         supports=tuple(supports),
         taken=_began(run.about),
     )

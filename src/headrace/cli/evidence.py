@@ -128,7 +128,9 @@ def keep(
         raise EvidenceError(f"{run}: {error}") from error
     typer.echo(str(store.keep(file.path, one)))
     for doubt in one.doubts:
-        typer.echo(f"headrace: warning: it is in doubt: {doubt}", err=True)
+        typer.echo(f"headrace: warning: {doubt}", err=True)
+    if not one.valid:
+        typer.echo("headrace: warning: it is not valid, so nothing will rest on it", err=True)
 
 
 def _deployment(file: FleetFile, name: str | None) -> str:
@@ -192,6 +194,8 @@ def _held(one: Evidence, now: Fingerprint | None) -> str:
         return f"the file has no deployment {one.deployment} any more"
     if not one.variants:
         return "says not of what it is"
+    if not one.valid:
+        return "not valid"
     least = min((differences(it.fingerprint, now) for it in one.variants), key=len)
     return f"stale: {'; '.join(least)}" if least else "holds"
 

@@ -63,8 +63,9 @@ class Support(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A result; `conclusion` are sentences, `doubts` say why it should not be relied on.
+    """A result; `conclusion` are sentences, `doubts` what a reader should know against them.
 
+    `valid` False: the figures say something else than they seem to, so nothing rests on them.
     `experiment` is the experiment's name, or `bench`. `figures` are of the whole, such as a ratio
     of two variants.
     """
@@ -78,6 +79,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     figures: dict[str, Figure] = {}
     conclusion: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    valid: bool = True
     supports: tuple[Support, ...] = ()
 
     @property
@@ -98,6 +100,7 @@ def made(
     figures: dict[str, Figure] | None = None,
     conclusion: tuple[str, ...] = (),
     doubts: tuple[str, ...] = (),
+    valid: bool = True,
     supports: tuple[Support, ...] = (),
     taken: datetime | None = None,
 ) -> Evidence:
@@ -110,6 +113,7 @@ def made(
         figures=figures or {},
         conclusion=conclusion,
         doubts=doubts,
+        valid=valid,
         supports=supports,
         version=1,
     )

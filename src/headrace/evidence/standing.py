@@ -40,7 +40,7 @@ and engine, not on how many requests run at once."""
 
 @dataclass(frozen=True)
 class Standing:
-    """What one setting rests on; `why` says in what a stale result differs, or its doubts."""
+    """What one setting rests on; `why` says in what a stale result differs, or what is wrong."""
 
     setting: str
     value: Scalar | None
@@ -55,7 +55,9 @@ class Standing:
         if self.evidence is None:
             return "the plan, not measured" if self.basis == "plan" else "not measured"
         says = f"{self.says} " if self.says else ""
-        cited = f"{says}({self.evidence.id}, {self.evidence.day})"
+        doubts = len(self.evidence.doubts)
+        known = f", {doubts} doubt{'s' * (doubts > 1)}" if doubts else ""
+        cited = f"{says}({self.evidence.id}, {self.evidence.day}{known})"
         if self.basis == "stale":
             return f"measured, but stale: {cited}: {'; '.join(self.why)}"
         return f"measured{', and it speaks against this' * (self.basis == 'against')}: {cited}"
@@ -169,8 +171,13 @@ def _same(value: Scalar | None, other: Scalar | None) -> bool:
 
 
 def _aged(one: _Found, today: date) -> _Found:
-    """Return it with what else speaks against relying on it: its age, its own doubts."""
+    """Return it with what else speaks against relying on it: its age, that it is not valid."""
     age = (today - one.evidence.taken.date()).days
     old = (f"it is {age // 30} months old",) if age > OLD else ()
-    doubts = tuple(f"it is in doubt: {doubt}" for doubt in one.evidence.doubts)
-    return msgspec.structs.replace(one, why=(*one.why, *old, *doubts))
+    invalid = () if one.evidence.valid else (f"it is not valid: {_first_doubt(one.evidence)}",)
+    return msgspec.structs.replace(one, why=(*one.why, *old, *invalid))
+
+
+def _first_doubt(evidence: Evidence) -> str:
+    """Return the first of its doubts."""
+    return evidence.doubts[0] if evidence.doubts else "it does not say why"

@@ -37,6 +37,7 @@ def lines(one: Evidence) -> Iterator[str]:
     yield one.id
     yield f"{one.experiment} of {one.deployment}, taken {one.taken:%Y-%m-%d %H:%M} UTC"
     yield from (f"  {sentence}" for sentence in one.conclusion)
+    yield from () if one.valid else ("  not valid: nothing rests on it",)
     yield from (f"  doubt: {doubt}" for doubt in one.doubts)
     if one.supports:
         yield from ("", "supports")

@@ -47,6 +47,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: float
     prompt: float
     output: float
+    doubts: tuple[str, ...]
     pairs: tuple[Pair, ...]
 
     @property
@@ -54,8 +55,13 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         """Say what was measured, and of what requests."""
         return (
             f"measured, {self.variant} ({self.evidence}, {self.day}): {self.in_flight:.3g} in"
-            f" flight, {self.prompt:.0f} + {self.output:.0f} tokens"
+            f" flight, {self.prompt:.0f} + {self.output:.0f} tokens{self._doubted}"
         )
+
+    @property
+    def _doubted(self) -> str:
+        count = len(self.doubts)
+        return f"; {count} doubt{'s' * (count > 1)}" if count else ""
 
     @property
     def rows(self) -> tuple[tuple[str, str, str, str], ...]:
@@ -70,9 +76,9 @@ COLUMNS = ("", "measured", "the plan for the same", "off by")
 
 
 def measured(plan: Plan) -> tuple[Measured, ...]:
-    """Return what was measured on this setting without doubts, the newest result first."""
+    """Return what was validly measured on this setting, the newest result first."""
     newest = reversed(plan.grounds.known.results)
-    found = [list(_of(plan, one)) for one in newest if not one.doubts]
+    found = [list(_of(plan, one)) for one in newest if one.valid]
     return tuple(each for some in [one for one in found if one][:MOST] for each in some)
 
 
@@ -91,6 +97,7 @@ def _of(plan: Plan, evidence: Evidence) -> Iterator[Measured]:
                 in_flight=in_flight,
                 prompt=prompt,
                 output=output,
+                doubts=evidence.doubts,
                 pairs=tuple(_pairs(variant, state)),
             )
 
