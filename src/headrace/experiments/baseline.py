@@ -14,6 +14,7 @@ from headrace.experiments.baseline_shown import off, plots, table
 from headrace.experiments.baseline_steps import Knee, Point, Step, knee_of, steps_of
 from headrace.experiments.case import Case
 from headrace.experiments.change import AS_IT_IS
+from headrace.experiments.doubts import doubts_of
 from headrace.experiments.finding import Conclusion
 from headrace.experiments.measured import figures
 from headrace.experiments.repeats import contrast
@@ -177,9 +178,7 @@ def _figures(knee: Knee | None, lone: Step | None, case: Case) -> dict[str, Figu
 
 
 def _doubts(points: Sequence[Point]) -> Iterator[str]:
-    for one in points:
-        for doubt in one.run.doubts:
-            yield f"{one.clients} clients, repeat {one.repeat + 1}: {doubt}"
+    yield from doubts_of((f"{one.clients} clients, {one.repeat + 1}", one.run) for one in points)
     if max(one.repeat for one in points) == 0:
         yield "each step was measured once, so nothing is known of the noise"
 

@@ -14,11 +14,12 @@ from headrace.capacity.cost import Cost, cost
 from headrace.evidence.result import Figure, Support
 from headrace.experiments.case import Case
 from headrace.experiments.change import AS_IT_IS
+from headrace.experiments.doubts import doubts_of
 from headrace.experiments.finding import Conclusion, Plot, Series
 from headrace.experiments.measured import Measured, figures, mean_of
 from headrace.experiments.predicted import Predicted
 from headrace.experiments.repeats import Contrast, contrast
-from headrace.experiments.words import changed, number, percent, seconds
+from headrace.experiments.words import changed, number, seconds
 from headrace.pages.html import Table
 
 
@@ -54,7 +55,7 @@ def conclude(points: Sequence[Point], case: Case) -> Conclusion:
         plots=_plots(ways),
         figures=_gains(ways),
         variants={AS_IT_IS.label: figures([one.run for one in ways.get(Way.CONTINUOUS, ())])},
-        doubts=_doubts(points),
+        doubts=tuple(doubts_of((f"{one.way} {one.repeat + 1}", one.run) for one in points)),
         supports=_supports(ways, case),
         next="headrace experiment baseline finds the concurrency from which more clients only wait",
     )
@@ -162,7 +163,7 @@ def _row(way: Way, some: Sequence[Point], case: Case | None) -> tuple[str, ...]:
         number(rate(some)),
         number(_tokens(some)),
         seconds(mean_of(run.ttft_p50 for run in runs)),
-        seconds(mean_of(run.tpot_p50 for run in runs)),
+        "-" if way is Way.STATIC else seconds(mean_of(run.tpot_p50 for run in runs)),
         seconds(mean_of(run.e2e_p50 for run in runs)),
         number(guess),
     )
@@ -209,18 +210,6 @@ def _gains(ways: Mapping[Way, Sequence[Point]]) -> dict[str, Figure]:
         for way, some in others.items()
     }
     return made
-
-
-def _doubts(points: Sequence[Point]) -> tuple[str, ...]:
-    said = dict.fromkeys(
-        f"{one.way}, repeat {one.repeat + 1}: {doubt}" for one in points for doubt in one.run.doubts
-    )
-    failed = sum(one.run.failed for one in points)
-    asked = sum(one.run.asked for one in points)
-    if failed:
-        share = percent(failed / asked)
-        said[f"{failed} of {asked} requests failed ({share}); rates are of whole answers"] = None
-    return tuple(said)
 
 
 def _supports(ways: Mapping[Way, Sequence[Point]], case: Case) -> tuple[Support, ...]:

@@ -15,6 +15,8 @@ from headrace.experiments import (
     coldstart_load,
     parallel,
     parallel_load,
+    prefix,
+    prefix_load,
     restart,
     restart_load,
     speculative,
@@ -46,6 +48,18 @@ _ALL: tuple[Experiment[Any, Any], ...] = (
         },
         measure=batching_load.measure,
         conclude=batching.conclude,
+    ),
+    Experiment(
+        name="prefix",
+        question="what does the prefix cache do for prompts that share a beginning?",
+        copies=False,
+        settings={
+            Effort.QUICK: prefix_load.Settings(shared=256, requests=8, output=8, repeats=1),
+            Effort.NORMAL: prefix_load.Settings(),
+            Effort.LONG: prefix_load.Settings(requests=40, repeats=4),
+        },
+        measure=prefix_load.measure,
+        conclude=prefix.conclude,
     ),
     Experiment(
         name="restart",

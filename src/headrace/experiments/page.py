@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -34,7 +33,10 @@ def _parts(finding: Finding) -> Iterator[RenderableType]:
     said = finding.conclusion
     yield Text(f"{finding.name}: {subject(finding)}", style="dim")
     for table in said.tables:
-        yield Padding(_table(table), (1, 0, 0, 0))
+        yield Text("")
+        if table.caption:
+            yield Text(table.caption, style="dim")
+        yield _table(table)
     yield Text("")
     for number, words in enumerate(said.words):
         yield Text(words, style="bold" if number == 0 else "")
@@ -44,7 +46,7 @@ def _parts(finding: Finding) -> Iterator[RenderableType]:
 
 
 def _table(given: html.Table) -> Table:
-    table = Table(box=None, pad_edge=False, title=given.caption or None, title_justify="left")
+    table = Table(box=None, pad_edge=False)
     for column, name in enumerate(given.head):
         table.add_column(Text(name), justify="left" if column in given.words else "right")
     for row in given.rows:

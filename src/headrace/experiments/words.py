@@ -8,6 +8,8 @@ from headrace.capacity.words import span
 from headrace.experiments.repeats import Contrast
 
 _THREE = 999.5
+_LONG, _HOURS = 600, 7200
+"""Seconds from which a time is written in minutes, and in hours."""
 
 
 def number(value: float | None) -> str:
@@ -18,8 +20,10 @@ def number(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Write a time; a dash where there is none."""
-    return "-" if value is None else span(value)
+    """Write a time, long ones in minutes or hours; a dash where there is none."""
+    if value is None or value < _LONG:
+        return "-" if value is None else span(value)
+    return f"{value / 60:.0f} min" if value < _HOURS else f"{value / 3600:.3g} h"
 
 
 def percent(share: float | None, *, signed: bool = False) -> str:

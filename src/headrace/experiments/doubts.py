@@ -1,0 +1,36 @@
+"""Why runs of an experiment may not be believed, each reason once, with the runs it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from headrace.experiments.measured import Measured
+from headrace.experiments.words import percent
+
+_NAMED = 3
+"""Runs that are named with a doubt; of more it is said how many."""
+
+
+def doubts_of(runs: Iterable[tuple[str, Measured]]) -> Iterator[str]:
+    """Yield the doubts of named runs, and whether requests failed."""
+    known = list(runs)
+    reasons: dict[str, list[str]] = {}
+    for name, run in known:
+        for doubt in run.doubts:
+            reasons.setdefault(doubt, []).append(name)
+    for reason, names in reasons.items():
+        yield f"{_whose(names, len(known))}{reason}"
+    asked = sum(run.asked for _, run in known)
+    if failed := sum(run.failed for _, run in known):
+        yield (
+            f"{failed} of {asked} requests failed ({percent(failed / asked)}); rates and times are"
+            " of whole answers"
+        )
+
+
+def _whose(names: list[str], runs: int) -> str:
+    if len(names) == runs:
+        return ""
+    if len(names) > _NAMED:
+        return f"{len(names)} of {runs} runs: "
+    return f"{', '.join(names)}: "

@@ -1,0 +1,80 @@
+"""Measures prompts that share something and prompts that do not, with the prefix cache on and off.
+
+Each repeat has prompts of its own, so that none finds the cache that an earlier one filled.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.bench.load import Load
+from headrace.bench.workload_order import HotPrefix, Length, Sessions, Shape, WorkloadOrder
+from headrace.experiments.change import Change
+from headrace.experiments.copies import Copy
+from headrace.experiments.endpoint import Endpoint
+from headrace.experiments.lab import Lab
+from headrace.experiments.prefix import FLAG, Kind, Point, label
+from headrace.experiments.turns import in_turns
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens: `shared` ones in front, `own` ones of each prompt or turn, `output` of answers."""
+
+    shared: int = 512
+    own: int = 64
+    output: int = 16
+    requests: int = 16
+    turns: int = 4
+    clients: int = 4
+    repeats: int = 2
+    seed: int = 1
+
+
+async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:
+    """Measure on copies with the cache on and off; without a fleet file, on what is there."""
+
+    async def body(copy: Copy, change: Change, repeat: int) -> None:
+        cache = bool(change.fields[FLAG])
+        await _kinds(lab, copy.endpoint, settings, points, (cache, repeat))
+
+    if lab.standing is None:
+        await in_turns(lab, [_with(cache=True), _with(cache=False)], settings.repeats, body)
+        return
+    async with lab.endpoint() as where:
+        for repeat in range(settings.repeats):
+            await _kinds(lab, where, settings, points, (None, repeat))
+
+
+def _with(*, cache: bool) -> Change:
+    return Change(label(cache), {FLAG: cache})
+
+
+async def _kinds(
+    lab: Lab,
+    where: Endpoint,
+    settings: Settings,
+    points: list[Point],
+    turn: tuple[bool | None, int],
+) -> None:
+    """Measure each kind once, in the opposite order in odd repeats."""
+    cache, repeat = turn
+    await lab.warm(where, await lab.asks(where, order(settings, Kind.CONTROL, repeat, warm=True)))
+    for kind in tuple(Kind) if repeat % 2 == 0 else tuple(Kind)[::-1]:
+        asks = await lab.asks(where, order(settings, kind, repeat))
+        load = Load(concurrency=settings.clients, exact_length=True)
+        name = f"{kind}-{label(cache)}-{repeat + 1}".replace(" ", "-")
+        _, run = await lab.run(where, asks, load, name)
+        points.append(Point(kind=kind, cache=cache, repeat=repeat, shared=settings.shared, run=run))
+
+
+def order(settings: Settings, kind: Kind, repeat: int, *, warm: bool = False) -> WorkloadOrder:
+    """Return the requests of one kind; prompts of the control are as long as shared ones."""
+    whole = settings.own + (settings.shared if kind is Kind.CONTROL else 0)
+    shape = Shape(str(kind), Length(whole, whole), Length(settings.output, settings.output))
+    return WorkloadOrder(
+        shapes=(shape,),
+        count=settings.clients if warm else settings.requests,
+        seed=1_000_003 * settings.seed + 10 * repeat + 5 * warm + list(Kind).index(kind),
+        prefix=HotPrefix(settings.shared) if kind is Kind.SHARED else None,
+        sessions=Sessions(settings.turns) if kind is Kind.TALK else None,
+    )
