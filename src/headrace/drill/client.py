@@ -10,6 +10,7 @@ import asyncio
 import re
 from dataclasses import dataclass
 from time import monotonic
+from typing import cast
 
 from headrace.drill.asks import Ask
 from headrace.drill.reading import Chunk, read
@@ -74,8 +75,9 @@ class Stream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP is one
-        self._transport = transport
+        self._transport = cast(
+            "asyncio.Transport", transport
+        )  # TCP is one; uvloop's is a class apart
 
     def send(self, data: bytes) -> None:
         """Send the request."""

@@ -108,10 +108,10 @@ _ALL: tuple[Experiment[Any, Any], ...] = (
         question="for which traffic does guessing tokens ahead pay?",
         copies=True,
         settings={
-            Effort.QUICK: speculative_load.Settings(repeats=2, requests=6, tokens=64),
+            Effort.QUICK: speculative_load.Settings(requests=6, tokens=64),
             Effort.NORMAL: speculative_load.Settings(),
             Effort.LONG: speculative_load.Settings(
-                repeats=5, requests=24, concurrencies=(1, 4, 16)
+                repeats=4, requests=24, concurrencies=(1, 4, 16)
             ),
         },
         measure=speculative_load.measure,

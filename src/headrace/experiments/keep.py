@@ -23,6 +23,7 @@ def keep(finding: Finding, lab: Lab) -> list[Path]:
     """Write page, figures and, beside a fleet file, evidence; return where. ExperimentError."""
     written = [lab.folder / "report.html", lab.folder / "finding.json"]
     try:
+        lab.folder.mkdir(parents=True, exist_ok=True)
         replace_file(written[0], report(finding).encode())
         replace_file(written[1], finding_json(finding))
     except OSError as error:

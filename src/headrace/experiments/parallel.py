@@ -13,7 +13,7 @@ import msgspec
 from headrace.evidence.result import Figure, Support
 from headrace.experiments.case import Case
 from headrace.experiments.change import AS_IT_IS
-from headrace.experiments.compared import compared, table
+from headrace.experiments.compared import compared, doubts, table
 from headrace.experiments.finding import Conclusion, Plot, Series
 from headrace.experiments.measured import Measured, figures, mean_of
 from headrace.experiments.predicted import Predicted
@@ -254,9 +254,7 @@ def _figures(some: Sequence[Layout]) -> dict[str, Figure]:
 
 
 def _doubts(found: Sequence[Layout]) -> Iterator[str]:
-    yield from dict.fromkeys(doubt for one in found for run in one.figures for doubt in run.doubts)
-    if failed := sum(run.failed for one in found for run in one.figures):
-        yield f"{failed} requests failed"
+    yield from doubts([run for one in found for run in one.figures])
     for one in found:
         cores = one.one.cores
         if one.figures and cores is not None and one.one.ranks > cores:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import msgspec
 
@@ -36,10 +37,12 @@ _MOST = 8
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`tensor` and `pipeline` are degrees to try; none of tensor: those up to the first that fits.
 
-    `prompt` and `output` are tokens of each of `requests`, `concurrency` at a time.
+    `prompt` and `output` are tokens of each of `requests`, `concurrency` at a time. Each of
+    `repeats` visits to a copy measures `runs` times.
     """
 
     repeats: int = 2
+    runs: int = 2
     tensor: tuple[int, ...] = ()
     pipeline: tuple[int, ...] = (2,)
     requests: int = 24
@@ -94,8 +97,10 @@ async def _on(
     lab: Lab, one: Candidate, repeats: list[int], settings: Settings, points: list[Point]
 ) -> None:
     change = AS_IT_IS if one.layout.accelerators == 1 else one.change
+    runs = range(settings.runs)
     async with lab.copy(change) as copy:
-        for repeat in repeats:
+        numbers = (repeat * settings.runs + again for repeat, again in product(repeats, runs))
+        for repeat in numbers:
             point = await _point(lab, copy, change, one.layout, repeat, settings)
             points.append(point)
 
@@ -143,16 +148,14 @@ def order(settings: Settings, repeat: int) -> WorkloadOrder:
 def candidates(file: FleetFile, deployment: str, settings: Settings) -> Iterator[Candidate]:
     """Yield the layouts to try: those asked for, else tensor parallel until one is possible."""
     of = _subject(file, deployment)
-    shapes = [Layout(1, stages) for stages in settings.pipeline]
-    for layout in [*(Layout(ranks) for ranks in settings.tensor), *shapes]:
-        yield Candidate(layout, _refused(file, deployment, of, layout))
-    if settings.tensor:
-        return
-    for layout in (Layout(ranks) for ranks in range(2, _MOST + 1)):
+    asked = [Layout(ranks) for ranks in settings.tensor or range(2, _MOST + 1)]
+    for layout in asked:
         one = Candidate(layout, _refused(file, deployment, of, layout))
         yield one
-        if not one.refused:
-            return
+        if not one.refused and not settings.tensor:
+            break
+    for layout in (Layout(1, stages) for stages in settings.pipeline):
+        yield Candidate(layout, _refused(file, deployment, of, layout))
 
 
 def _refused(file: FleetFile, deployment: str, of: Subject | None, layout: Layout) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from headrace.evidence.result import Figure, Support
 from headrace.experiments.case import Case
 from headrace.experiments.change import AS_IT_IS
-from headrace.experiments.compared import compared, table
+from headrace.experiments.compared import compared, doubts, table
 from headrace.experiments.finding import Conclusion, Plot, Series
 from headrace.experiments.measured import Measured, figures
 from headrace.experiments.repeats import Contrast
@@ -223,9 +223,7 @@ def _figures(found: Sequence[Pair]) -> dict[str, Figure]:
 
 
 def _doubts(points: Sequence[Point], found: Sequence[Pair]) -> Iterator[str]:
-    yield from dict.fromkeys(doubt for one in points for doubt in one.figures.doubts)
-    if failed := sum(one.figures.failed for one in points):
-        yield f"{failed} requests failed"
+    yield from doubts([one.figures for one in points])
     if any(one.acceptance is None for one in found):
         yield "the engine does not tell how many guesses it made, or it made none"
 

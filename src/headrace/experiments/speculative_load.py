@@ -35,9 +35,13 @@ _COUNTERS = {
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`config` is the engine's own: by default 4 tokens are guessed after a match of 2 to 4."""
+    """`config` is the engine's own: by default 4 tokens are guessed after a match of 2 to 4.
 
-    repeats: int = 3
+    Each of `repeats` visits to a copy measures `runs` times.
+    """
+
+    repeats: int = 2
+    runs: int = 2
     requests: int = 12
     tokens: int = 96
     concurrencies: tuple[int, ...] = (1, 8)
@@ -52,8 +56,10 @@ async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:
     _check(lab)
 
     async def body(copy: Copy, change: Change, repeat: int) -> None:
-        for concurrency, traffic in product(settings.concurrencies, ASKS):
-            run = _Run(change.label, traffic, concurrency, repeat)
+        runs = product(range(settings.runs), settings.concurrencies, ASKS)
+        for again, concurrency, traffic in runs:
+            number = repeat * settings.runs + again
+            run = _Run(change.label, traffic, concurrency, number)
             points.append(await _point(lab, copy, run, settings))
 
     await in_turns(
