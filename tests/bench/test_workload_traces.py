@@ -216,7 +216,7 @@ def test_conversations_of_burstgpt_go_on(place: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
     chats = build(WorkloadOrder(trace=str(tmp_path / "b.csv")), folder(place))
     said = (*chats[0].prompt, Message("assistant", " ".join(["the"] * 20)), *chats[2].prompt)
-    assert engine_count("bytes", said) == chats[2].prompt_tokens  # type: ignore[arg-type]
+    assert engine_count("bytes", said) == chats[2].prompt_tokens
 
 
 def test_a_conversation_of_a_trace_ends_where_it_does_not_fit(place: Path, tmp_path: Path) -> None:

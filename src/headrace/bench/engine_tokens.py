@@ -54,8 +54,8 @@ class Endpoint:
 
     def _known(self, model: str | None) -> str:
         """Return a name by which this endpoint knows the model: aliases are the gateway's."""
-        found = self._ask("GET", "/v1/models").get("data")
-        names = [one.get("id") for one in found or () if isinstance(one, dict)]
+        found = _listed(self._ask("GET", "/v1/models").get("data"))
+        names = [one.get("id") for one in found if isinstance(one, dict)]
         if model in names or (model is not None and not names):
             return str(model)
         if not names:
@@ -67,14 +67,14 @@ class Endpoint:
         try:
             with self._http.stream(method, url, json=body) as answer:
                 data = _bounded(answer, url)
-            found: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise TokenizerError(f"{url}: {error or type(error).__name__}") from error
+            raise TokenizerError(f"{url}: {str(error) or type(error).__name__}") from error
+        if answer.status_code != httpx.codes.OK:
+            raise TokenizerError(f"{url}: {answer.status_code} {answer.reason_phrase}")
+        try:
+            return msgspec.json.decode(data, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise TokenizerError(f"{url}: the answer is no JSON object") from error
-        if answer.status_code != httpx.codes.OK:
-            raise TokenizerError(f"{url}: {answer.status_code}: {data[:_SHOWN]!r}")
-        return found
 
 
 def _bounded(answer: httpx.Response, url: str) -> bytes:
@@ -102,7 +102,9 @@ class EngineTokenizer:
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text alone."""
         body = {"prompt": text, "add_special_tokens": False}
-        return [_whole(one) for one in self._endpoint.post("/tokenize", body).get("tokens") or ()]
+        return [
+            _whole(one) for one in _listed(self._endpoint.post("/tokenize", body).get("tokens"))
+        ]
 
     def decode(self, ids: list[int]) -> str:
         """Return the text of some ids."""
@@ -198,6 +200,10 @@ def _question(prompt: Prompt) -> dict[str, Any]:
         return {"prompt": prompt}
     messages = [{"role": one.role, "content": one.content} for one in prompt]
     return {"messages": messages, "add_generation_prompt": True}
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _whole(value: object) -> int:
