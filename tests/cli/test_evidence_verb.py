@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import jsonschema
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -137,3 +138,16 @@ def test_damage_is_a_warning(fleet: Path) -> None:
     result = CliRunner().invoke(app, ["evidence", "list"])
     assert other.id in result.output
     assert "headrace: warning: fleet.evidence/" in result.stderr
+
+
+def test_the_reference_is_current_and_kept_results_fit_the_schema(fleet: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "evidence.md"
+    made_ = run("schema", "--markdown").output
+    assert page.read_text("utf-8") == made_, (
+        "run `headrace evidence schema --markdown > docs/reference/evidence.md`"
+    )
+    one = kept(fleet)
+    content = json.loads((evidence_folder(fleet) / f"{one.id}.json").read_bytes())
+    validator = jsonschema.Draft202012Validator(json.loads(run("schema").output))
+    validator.validate(content)
+    assert not validator.is_valid({**content, "variants": [{"name": 3}]})

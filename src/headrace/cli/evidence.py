@@ -1,7 +1,8 @@
-"""`headrace evidence list|show|compare|keep`: what was measured, and whether it still holds."""
+"""`headrace evidence list|show|compare|keep|schema`: what was measured, and whether it holds."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from headrace.evidence import store
 from headrace.evidence.comparison import Comparison, Row
 from headrace.evidence.comparison import compare as compared
 from headrace.evidence.fingerprint import Fingerprint, differences
+from headrace.evidence.reference import evidence_reference, evidence_schema
 from headrace.evidence.result import Evidence
 from headrace.evidence.store import EvidenceError, Known, evidence_folder, load_folder
 from headrace.evidence.words import amount, figure, lines
@@ -131,6 +133,15 @@ def keep(
         typer.echo(f"headrace: warning: {doubt}", err=True)
     if not one.valid:
         typer.echo("headrace: warning: it is not valid, so nothing will rest on it", err=True)
+
+
+@app.command()
+def schema(
+    markdown: Annotated[bool, typer.Option("--markdown", help="For readers.")] = False,
+) -> None:
+    """Print the JSON schema of a result's file, or its reference."""
+    text = evidence_reference() if markdown else json.dumps(evidence_schema(), indent=2) + "\n"
+    typer.echo(text, nl=False)
 
 
 def _deployment(file: FleetFile, name: str | None) -> str:

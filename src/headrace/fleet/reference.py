@@ -26,17 +26,19 @@ def _section(name: str, part: dict[str, Any]) -> Iterator[str]:
     yield from ("| key | value | default | meaning |", "| --- | --- | --- | --- |")
     required = part.get("required", ())
     for key, field in part["properties"].items():
-        default = "**required**" if key in required else _default(field)
-        yield f"| `{key}` | {_kind(field)} | {default} | {field.get('description', '')} |"
+        given = "**required**" if key in required else default(field)
+        yield f"| `{key}` | {kind(field)} | {given} | {field.get('description', '')} |"
 
 
-def _default(field: dict[str, Any]) -> str:
+def default(field: dict[str, Any]) -> str:
+    """Write the default of a field of a JSON schema."""
     if "$ref" in field:
         return "see there"
     return f"`{json.dumps(field['default'])}`" if "default" in field else ""
 
 
-def _kind(field: dict[str, Any]) -> str:
+def kind(field: dict[str, Any]) -> str:
+    """Write what a field of a JSON schema may be."""
     if "$ref" in field:
         return _link(field["$ref"])
     if "enum" in field:
@@ -44,20 +46,20 @@ def _kind(field: dict[str, Any]) -> str:
     if "const" in field:
         return f"`{field['const']}`"
     if "anyOf" in field:
-        kinds = [_kind(option) for option in field["anyOf"] if option.get("type") != "null"]
+        kinds = [kind(option) for option in field["anyOf"] if option.get("type") != "null"]
         return " or ".join(dict.fromkeys(kinds))
     return _compound(field)
 
 
 def _compound(field: dict[str, Any]) -> str:
-    kind = str(field["type"])
-    if kind == "object":
+    made = str(field["type"])
+    if made == "object":
         values = [*field.get("patternProperties", {}).values(), field.get("additionalProperties")]
-        return f"names, each with {_kind(values[0])}"
-    if kind == "array":
-        return f"list of {_kind(field['items'])}"
+        return f"names, each with {kind(values[0])}"
+    if made == "array":
+        return f"list of {kind(field['items'])}"
     examples = field.get("examples", ())
-    return f"such as `{examples[0]}`" if examples else kind
+    return f"such as `{examples[0]}`" if examples else made
 
 
 def _link(reference: str) -> str:
