@@ -153,7 +153,9 @@ class Sender:
         if talk.left and answer.failure is None:
             said = Message("assistant", "".join(exchange.reply.text or ()))
             talk.said = (*talk.said, *messages(exchange.ask.prompt), said)
-            self._push(answer.ended + talk.left[0].wait, talk)
+            following = talk.left[0]
+            not_before = 0.0 if self._load.concurrency else following.at or 0.0
+            self._push(max(answer.ended + following.wait, not_before), talk)
         elif self._load.concurrency and (unit := next(self._units, None)):
             self._push(answer.ended + unit[0].wait, _Talk(unit))
 
