@@ -66,22 +66,22 @@ def _fault(found: Diagnosis, summary: Summary) -> Iterator[Text]:
 def _of_what(summary: Summary) -> str:
     said = f"latencies of {count(summary.counts.whole, 'whole answer')}"
     few = summary.counts.whole and not enough(99, summary.counts.whole)
-    return f"{said} (in brackets: rests on fewer than ten values)" if few else said
+    return f"{said} (in brackets: fewer than ten values beyond)" if few else said
 
 
 def _latencies(summary: Summary) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
     for name in ("mean", "p50", "p90", "p95", "p99", "max"):
         table.add_column(name, justify="right")
     found = summary.latencies
     for name, figures in (
-        ("TTFT, from when it was due", found.ttft_due),
-        ("TTFT, from sending", found.ttft),
+        ("TTFT from due", found.ttft_due),
+        ("TTFT from sent", found.ttft),
         ("TPOT", found.tpot),
         ("ITL, all gaps", found.itl),
-        ("end to end, from when it was due", found.e2e_due),
-        ("end to end, from sending", found.e2e),
+        ("end to end from due", found.e2e_due),
+        ("end to end from sent", found.e2e),
         ("sent late by", summary.lag),
     ):
         table.add_row(name, *_row(figures))

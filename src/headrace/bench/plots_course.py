@@ -15,7 +15,7 @@ from headrace.bench.samples import Sample
 from headrace.bench.series import BINS, Values, binned, edges, gauge, middles, outline
 from headrace.bench.spread import known
 from headrace.bench.words import number, percent, rate, seconds
-from headrace.pages.canvas import DASHED, painted, spread
+from headrace.pages.canvas import DASHED, NUMBERS, painted, spread
 from headrace.pages.theme import BAD, GRID, INK, SERIES
 
 if TYPE_CHECKING:
@@ -102,8 +102,10 @@ def _warmup(axes: Axes, start: float) -> None:
     axes.set_xlim(left=0)
 
 
-def first_tokens(answers: Sequence[Answer], slo: dict[str, float]) -> tuple[str, int]:
-    """Plot each request's TTFT over when it was due; also return how many points were drawn.
+def first_tokens(answers: Sequence[Answer], slo: dict[str, float]) -> tuple[str, int, int]:
+    """Plot each request's TTFT over when it was due.
+
+    Also return how many whole answers and how many failures were drawn.
 
     A failed one stands where it ended, by its time until then.
     """
@@ -122,14 +124,14 @@ def first_tokens(answers: Sequence[Answer], slo: dict[str, float]) -> tuple[str,
         if bad:
             x, y = [one.due for one in bad], [max(one.e2e_due, 1e-4) for one in bad]
             axes.plot(x, y, ls="none", marker="x", ms=4, color=BAD, label="failed, after")
-        _scale(axes, [*values, *(one.e2e_due for one in bad)])
-        if "ttft" in slo:
+        most = _scale(axes, [*values, *(one.e2e_due for one in bad)])
+        if slo.get("ttft", most) < most:
             axes.axhline(slo["ttft"], color=INK, lw=1, ls=DASHED, label="promised")
         axes.set(xlabel=f"due, {_TIME}", ylabel="TTFT, s")
         axes.grid(visible=True)
         figure.legend(loc="outside upper left", ncols=3, markerscale=2)
 
-    return painted(alt, 3.2, paint), len(kept)
+    return painted(alt, 3.2, paint), len(kept), len(bad)
 
 
 def _every(answers: Sequence[Answer]) -> int:
@@ -137,12 +139,14 @@ def _every(answers: Sequence[Answer]) -> int:
     return max(1, -(-failures // _FAILURES))
 
 
-def _scale(axes: Axes, values: Sequence[float]) -> None:
+def _scale(axes: Axes, values: Sequence[float]) -> float:
+    """Let the axis show the values; return where it ends."""
     shown = [value for value in values if value > 0]
     if shown and max(shown) > _HIGH * float(np.median(shown)):
         spread(axes, "y", min(shown), max(shown))
     else:
-        axes.set_ylim(bottom=0)
+        spread(axes, "y", 0, max(shown, default=1.0))
+    return float(axes.get_ylim()[1])
 
 
 def throughput(answers: Sequence[Answer], start: float, end: float) -> str:
@@ -161,13 +165,14 @@ def throughput(answers: Sequence[Answer], start: float, end: float) -> str:
 
     def paint(figure: Figure) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True)
-        upper.step(at[:-1], due, where="post", color=SERIES[7], lw=1.2, label="due")
-        upper.step(at[:-1], answered, where="post", color=SERIES[0], lw=1.5, label="answered")
+        upper.stairs(due, at, baseline=None, color=SERIES[7], lw=1.2, label="due")
+        upper.stairs(answered, at, baseline=None, color=SERIES[0], lw=1.5, label="answered")
         upper.set(ylabel="requests/s", ylim=(0, None))
-        lower.step(at[:-1], tokens, where="post", color=SERIES[2], lw=1.5)
+        lower.stairs(tokens, at, baseline=None, color=SERIES[2], lw=1.5)
         lower.set(ylabel="output tokens/s", ylim=(0, None), xlabel=_TIME)
         for axes in (upper, lower):
             axes.grid(visible=True)
+            axes.yaxis.set_major_formatter(NUMBERS)
         figure.legend(*upper.get_legend_handles_labels(), loc="outside upper left", ncols=2)
 
     return painted(alt, 3.8, paint)
@@ -193,8 +198,10 @@ def lag(answers: Sequence[Answer], start: float, end: float) -> str:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.plot(middles(at), worst, color=SERIES[1], lw=1.2, marker=".", ms=3, label="the latest")
-        axes.plot(middles(at), middle, color=SERIES[0], lw=1.2, marker=".", ms=3, label="median")
+        there = ~np.isnan(worst)
+        for name, line, colour in (("the latest", worst, 1), ("median", middle, 0)):
+            x, y = middles(at)[there], line[there]
+            axes.plot(x, y, color=SERIES[colour], lw=1.2, marker=".", ms=3, label=name)
         axes.set(xlabel=_TIME, ylabel="sent late by, ms", ylim=(0, None))
         axes.grid(visible=True)
         figure.legend(loc="outside upper left", ncols=2)

@@ -85,12 +85,10 @@ def _fault(found: Diagnosis, summary: Summary) -> Iterator[Section]:
     where = times(found)
     whole = sum(where.values())
     rows = tuple((name, seconds(value), percent(value / whole)) for name, value in where.items())
-    missing = tuple((one.what, one.remedy) for one in found.missing)
+    said += [f"Not seen: {one.what}; {one.remedy}." for one in found.missing]
     shown = []
     if rows:
         shown.append(Table(("where a mean answer's time went", "time", "share"), rows))
-    if missing:
-        shown.append(Table(("not seen", "to have it seen"), missing, words=(0, 1)))
     yield Section("Admission, generation or life cycle?", tuple(said), tables=tuple(shown))
 
 

@@ -75,8 +75,12 @@ def course(run: Run, summary: Summary, answers: Sequence[Answer]) -> Iterator[Se
     start, end = window(answers)
     flight = plots_course.timeline(run, start, end)
     yield Section("What was in flight, and where it waited", (_FLIGHT, *_summed(summary)), flight)
-    svg, drawn = plots_course.first_tokens(answers, run.about.slo)
-    left_out = _left_out(drawn, summary.counts.whole)
+    svg, drawn, failed = plots_course.first_tokens(answers, run.about.slo)
+    counts = summary.counts
+    left_out = (
+        *_left_out(drawn, counts.whole, "whole answers"),
+        *_left_out(failed, counts.asked - counts.whole, "failures"),
+    )
     yield Section("Time to first token over the run", (_POINTS, *left_out), svg)
     done = plots_course.throughput(answers, start, end)
     yield Section("Throughput over the run", (_THROUGHPUT,), done, (tables.thirds(summary),))
@@ -92,12 +96,11 @@ def _summed(summary: Summary) -> Iterator[str]:
         yield f"Engines' lines are sums over {many}; of the KV cache the fullest is shown."
 
 
-def _left_out(drawn: int, whole: int) -> Iterator[str]:
-    if drawn < whole:
-        yield (
-            f"{drawn:,} of {whole:,} whole answers are drawn: the fastest and the slowest of each"
-            " moment and some of the others."
-        )
+def _left_out(drawn: int, of: int, what: str) -> Iterator[str]:
+    """Say how points were chosen: failures evenly, whole answers by their outline."""
+    if drawn < of:
+        how = "" if what == "failures" else ": the fastest and slowest of each moment, some others"
+        yield f"{drawn:,} of {of:,} {what} are drawn{how}."
 
 
 def between_tokens(good: Sequence[Answer]) -> Iterator[Section]:
@@ -110,9 +113,12 @@ def between_tokens(good: Sequence[Answer]) -> Iterator[Section]:
     long = values > stall
     share = float(values[long].sum() / values.sum())
     hit = sum(any(gap > stall for gap in one.gaps) for one in good)
+    longer = f"longer than {STALL} times the median ({seconds(stall)})"
     said = (
-        f"Of {len(values):,} gaps {int(long.sum()):,} were stalls, longer than {STALL} times the"
-        f" median ({seconds(stall)}): {percent(share)} of the time between tokens, in"
-        f" {count(hit, 'answer')}; the longest was {seconds(float(values.max()))}."
+        f"Of {len(values):,} gaps {int(long.sum()):,} were stalls, {longer}: {percent(share)} of"
+        f" the time between tokens, in {count(hit, 'answer')}."
+        if hit
+        else f"None of the {len(values):,} gaps was a stall, {longer}."
     )
+    said += f" The longest was {seconds(float(values.max()))}."
     yield Section("Between tokens", (_GAPS, said), plots_latency.gaps(values, stall))

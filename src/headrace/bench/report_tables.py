@@ -17,25 +17,29 @@ from headrace.pages.html import Table
 EXAMPLES = 3
 """Of each kind of failure."""
 _SHOWN = (50, 90, 95, 99)
+_BRACKETS = (
+    "Due: from when a request should have been sent; sent: from when it was. In brackets: fewer"
+    " than ten values lie beyond it, so it is a matter of chance."
+)
 
 
 def latencies(summary: Summary) -> Table:
     """Return all spreads; a percentile beyond which fewer than ten values lie is in brackets."""
     found = summary.latencies
     rows = (
-        ("TTFT, from when it was due", found.ttft_due),
-        ("TTFT, from sending", found.ttft),
+        ("TTFT from due", found.ttft_due),
+        ("TTFT from sent", found.ttft),
         ("TPOT", found.tpot),
         ("ITL, all gaps", found.itl),
-        ("end to end, from when it was due", found.e2e_due),
-        ("end to end, from sending", found.e2e),
+        ("end to end from due", found.e2e_due),
+        ("end to end from sent", found.e2e),
         ("sent late by", summary.lag),
     )
     head = ("", "values", "mean", "p50", "p90", "p95", "p99", "max")
     return Table(
         head,
         tuple((name, f"{spread.count:,}", *figures(spread)) for name, spread in rows),
-        caption="In brackets: fewer than ten values lie beyond it, so it is a matter of chance.",
+        caption=_BRACKETS,
     )
 
 

@@ -23,6 +23,8 @@ FEW, TOO_FEW = 100, 20
 """Whole answers below which the p90, and the median, are a matter of chance."""
 CACHED = 0.05
 """Share of prompt tokens from a cache that changes TTFT by more than runs usually differ."""
+TEMPLATE = 64
+"""Tokens that all prompts of a chat may share: the beginning that a template gives them."""
 _SHORT = 0.95
 _MORE_EVENTS = 1.1
 _SEVERAL = 1.5
@@ -38,7 +40,7 @@ def answer_doubts(run: Run, summary: Summary) -> Iterator[Doubt]:
         yield from _counted_by(summary)
         yield from _events(good)
         yield from _short(run, good)
-        yield from _cached(run, summary)
+        yield from _cached(run, good)
     yield from _ended_early(run, summary)
 
 
@@ -134,12 +136,17 @@ def _short(run: Run, good: list[Answer]) -> Iterator[Doubt]:
         )
 
 
-def _cached(run: Run, summary: Summary) -> Iterator[Doubt]:
-    share = summary.tokens.hit_share
-    if share is not None and share > CACHED and not shares_prompts(run.about):
+def _cached(run: Run, good: list[Answer]) -> Iterator[Doubt]:
+    """Look for prompts that were sent before; what the chat's template shares is no fault."""
+    if shares_prompts(run.about):
+        return
+    telling = [one for one in good if one.cached_tokens is not None]
+    again = sum(max(0, (one.cached_tokens or 0) - TEMPLATE) for one in telling)
+    prompts = sum(one.prompt_tokens or 0 for one in telling)
+    if again > CACHED * prompts:
         yield doubtful(
-            f"{percent(share)} of the prompt tokens came from the prefix cache, though no prompts"
-            " were to begin alike: they were sent before, and new ones would wait longer.",
+            f"{percent(again / prompts)} of the prompt tokens came from the prefix cache, though no"
+            " prompts were to begin alike: they were sent before, and new ones would wait longer.",
             "Use another seed, or start the engine anew.",
         )
 

@@ -104,12 +104,12 @@ def _cpu(summary: Summary) -> Iterator[Doubt]:
 def _loop(summary: Summary) -> Iterator[Doubt]:
     lag = summary.own.client.lag if summary.own.client else None
     ttft = summary.latencies.ttft.p50
-    if lag is None or ttft is None or lag.max <= max(LATE * ttft, SLOW):
+    if lag is None or ttft is None or lag.max <= SLOW:
         return
     said = f"The client's event loop was up to {seconds(lag.max)} behind"
     if lag.mean > LATE * ttft:
         yield doubtful(f"{said}, {seconds(lag.mean)} in the mean: its times are too long.", _LOOP)
-    else:
+    elif lag.max > TOO_LATE * ttft:
         yield note(f"{said} for moments: single times may be too long by as much.", _LOOP)
 
 
