@@ -239,6 +239,15 @@ def test_a_setting_that_a_measurement_speaks_against(tmp_path: Path) -> None:
     assert f"64 serves 1.7 times ({kept.id}" in one.message
 
 
+def test_times_go_by_what_the_file_writes(tmp_path: Path) -> None:
+    measure(tmp_path, supports=(*BOTH, Support(setting="lifecycle.drain", value="1m")))
+    assert found(tmp_path) == []
+    text = FLEET.replace("drain: 60s", "drain: 30s")
+    (one,) = found(tmp_path, text)
+    assert (one.rule.id, one.line) == ("HR802", line_of(text, "drain: 30s"))
+    assert one.message.endswith("stale: lifecycle.drain 1m -> 30s")
+
+
 def test_an_old_result_is_stale(tmp_path: Path) -> None:
     file = write(tmp_path)
     one = Variant(name="as it is", fingerprint=fingerprint(load_fleet(file), "d"))

@@ -51,6 +51,7 @@ class Support(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `setting` goes by the fleet file's fields (`max_model_len`, `quantization`, `lifecycle.drain`,
     `lifecycle.startup`, `engine.flags.enable-prefix-caching`, `engine.flags.speculative-config`);
     what answers of quantized weights are worth is `quantization`, also where the weights say it.
+    Times are written as a fleet file does (`60s` as `1m`), sizes as bytes.
     `variant` is the one it was measured in; None: in every one. `says` is the figure to cite, in
     a few words: `1.8 times the requests/s of 8192`.
     """

@@ -20,6 +20,7 @@ from headrace.evidence.standing import Standing, standings
 from headrace.evidence.store import Known, load
 from headrace.fleet.load import FleetFile
 from headrace.fleet.types import Deployment, Scalar
+from headrace.fleet.units import format_duration
 from headrace.hardware.machine import read_machine
 from headrace.models.lock import lock_path, read_lock
 
@@ -77,16 +78,21 @@ def _anywhere(one: Evidence) -> Evidence:
 
 
 def settings(deployment: Deployment) -> dict[str, Scalar | None]:
-    """Return what results may speak of, by the name that supports have for it."""
+    """Return what results may speak of, by the name that supports have for it.
+
+    Times are written as a fleet file writes them.
+    """
     flags = {f"engine.flags.{canonical(k)}": v for k, v in deployment.engine.flags.items()}
-    lifecycle, scaling = deployment.lifecycle, deployment.scaling
+    scaling = deployment.scaling
+    lifecycle = {
+        f"lifecycle.{name}": format_duration(getattr(deployment.lifecycle, name))
+        for name in ("startup", "drain", "grace")
+    }
     return {
         **{field: getattr(deployment, field) for field in FIELDS},
         "quantization": deployment.quantization,
         **flags,
-        "lifecycle.startup": lifecycle.startup,
-        "lifecycle.drain": lifecycle.drain,
-        "lifecycle.grace": lifecycle.grace,
+        **lifecycle,
         "scaling.min": scaling.min,
         "scaling.max": scaling.max,
     }
