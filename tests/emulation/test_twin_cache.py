@@ -174,3 +174,12 @@ def test_room_is_kept_and_everything_is_given_back(
     for lease in leases:
         cache.give_back(lease)
     assert cache.held == 0
+
+
+def test_a_cache_that_finds_nothing_counts_its_room_all_the_same() -> None:
+    cache, prompt = PrefixCache(1000, 4, finds=False), list(b"water turns wheels")
+    first = cache.take("", prompt)
+    cache.grow(first)
+    again = cache.take("", prompt)
+    assert (first.cached, again.cached) == (0, 0)
+    assert cache.held == 16

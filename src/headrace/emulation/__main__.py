@@ -28,6 +28,7 @@ _HELP: Mapping[str, str] = {
     "max_model_len": "prompt and answer, in tokens",
     "kv_tokens": "size of the KV cache, in tokens",
     "block_size": "tokens in a block of the prefix cache",
+    "no_prefix_caching": "compute every prompt anew",
     "adapters": "vllm: LoRA adapters that can be asked for",
     "max_loras": "vllm: adapters that have room at once; default: all",
     "adapter_load": "vllm: what loading an adapter takes",

@@ -67,6 +67,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     kv_tokens: int = 46_592
     block_size: int = 16
     """Of the prefix cache."""
+    no_prefix_caching: bool = False
+    """Every prompt is computed anew."""
     adapters: tuple[str, ...] = ()
     """vLLM: names of LoRA adapters, each of which is a model that can be asked for."""
     max_loras: int | None = None

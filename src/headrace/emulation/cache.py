@@ -33,10 +33,10 @@ class Lease:
 
 
 class PrefixCache:
-    """Room for `tokens`, in blocks of `size`."""
+    """Room for `tokens`, in blocks of `size`; without `finds` no prompt is found in it."""
 
-    def __init__(self, tokens: int, size: int = 16) -> None:
-        self._size, self._width = size, size * _TOKEN
+    def __init__(self, tokens: int, size: int = 16, *, finds: bool = True) -> None:
+        self._size, self._width, self._finds = size, size * _TOKEN, finds
         self._room = tokens // size
         self._held: dict[int, int] = {}
         self._free: OrderedDict[int, None] = OrderedDict()
@@ -58,7 +58,7 @@ class PrefixCache:
         data = array("H", prompt).tobytes()
         lease = Lease(hash(seed), data)
         at = 0
-        for _ in range((len(prompt) - 1) // self._size):
+        for _ in range((len(prompt) - 1) // self._size if self._finds else 0):
             block = hash((lease.chain, data[at : at + self._width]))
             if not self._hold(block, known=True):
                 break

@@ -40,7 +40,9 @@ class Prefills:
     def __init__(
         self, behaviour: Behaviour, adapters: Adapters, wheel: Wheel, books: Books
     ) -> None:
-        self.cache = PrefixCache(behaviour.kv_tokens, behaviour.block_size)
+        self.cache = PrefixCache(
+            behaviour.kv_tokens, behaviour.block_size, finds=not behaviour.no_prefix_caching
+        )
         self.slow = 1.0
         self._behaviour, self._adapters = behaviour, adapters
         self._wheel, self._books = wheel, books

@@ -13,8 +13,8 @@ from packaging.version import Version
 from headrace.engines import pod, tgi
 from headrace.engines.vllm import embeds
 from headrace.engines.vllm_adapters import adapter_room
-from headrace.engines.vllm_flags import has_flag
-from headrace.fleet.types import Deployment, Hardware
+from headrace.engines.vllm_flags import canonical, has_flag
+from headrace.fleet.types import Deployment, Hardware, Scalar
 
 _AS_THE_REAL_ONE = ("", "the real one is given it, too")
 
@@ -56,9 +56,16 @@ def _vllm(version: str, deployment: Deployment, drain: tuple[str, str]) -> pod.R
         flags["--max-loras"] = (str(room), "engine.flags")
     if has_flag("shutdown-timeout", version):
         flags["--shutdown-timeout"] = drain
+    if False in _given(deployment, "enable-prefix-caching"):
+        flags["--no-prefix-caching"] = ("", "engine.flags")
     if embeds(deployment):
         flags["--embeds"] = ("", "engine.flags")
     return flags
+
+
+def _given(deployment: Deployment, flag: str) -> list[Scalar]:
+    """Return what the file gives for a flag of vLLM's, however it spells it."""
+    return [value for name, value in deployment.engine.flags.items() if canonical(name) == flag]
 
 
 def port_flags(name: str, ports: Mapping[str, int]) -> pod.Reasoned[str]:
