@@ -14,14 +14,34 @@ _MS = 1000.0
 
 
 def table(steps: Sequence[Step], knee: Knee | None, case: Case) -> Table:
-    """Return a row for each number of clients."""
-    head = (
-        "clients", "tokens/s", "requests/s", "TTFT p50", "TTFT p95", "TPOT p50", "TPOT p95",
-        "goodput", "plan: tokens/s", "plan is off by", "",
-    )  # fmt: skip
-    rows = tuple(_row(step, knee, case) for step in steps)
-    caption = "goodput: requests/s that kept the promises; rates while all clients were busy"
-    return Table(head, rows, words=(10,), caption=caption)
+    """Return a row for each number of clients; columns that nobody can fill are left out."""
+    columns: dict[str, Sequence[str]] = {
+        "clients": [str(step.clients) for step in steps],
+        "tokens/s": [number(step.tokens) for step in steps],
+        "requests/s": [number(step.requests) for step in steps],
+        "TTFT p50 / p95": [_pair(step, "ttft") for step in steps],
+        "TPOT p50 / p95": [_pair(step, "tpot") for step in steps],
+        "goodput": [number(step.mean("goodput")) for step in steps],
+        "planned": [_planned(step) for step in steps],
+        "": [_remark(step, knee, case) for step in steps],
+    }
+    kept = {name: cells for name, cells in columns.items() if set(cells) - {"-", ""}}
+    caption = (
+        "rates while all clients were busy; goodput: requests/s that kept the promises; planned:"
+        " tokens/s by the plan, and how far off it is"
+    )
+    words = tuple(place for place, name in enumerate(kept) if not name)
+    return Table(tuple(kept), tuple(zip(*kept.values(), strict=True)), words, caption)
+
+
+def _pair(step: Step, name: str) -> str:
+    return f"{seconds(step.mean(f'{name}_p50'))} / {seconds(step.mean(f'{name}_p95'))}"
+
+
+def _planned(step: Step) -> str:
+    if step.predicted is None:
+        return "-"
+    return f"{number(step.predicted.output_tokens)} ({percent(off(step), signed=True)})"
 
 
 def off(step: Step) -> float | None:
@@ -29,22 +49,6 @@ def off(step: Step) -> float | None:
     if step.predicted is None or step.tokens <= 0:
         return None
     return step.predicted.output_tokens / step.tokens - 1
-
-
-def _row(step: Step, knee: Knee | None, case: Case) -> tuple[str, ...]:
-    return (
-        str(step.clients),
-        number(step.tokens),
-        number(step.requests),
-        seconds(step.mean("ttft_p50")),
-        seconds(step.mean("ttft_p95")),
-        seconds(step.mean("tpot_p50")),
-        seconds(step.mean("tpot_p95")),
-        number(step.mean("goodput")),
-        number(step.predicted.output_tokens if step.predicted else None),
-        percent(off(step), signed=True),
-        _remark(step, knee, case),
-    )
 
 
 def _remark(step: Step, knee: Knee | None, case: Case) -> str:

@@ -19,6 +19,8 @@ from headrace.experiments import (
     prefix_load,
     restart,
     restart_load,
+    shapes,
+    shapes_load,
     speculative,
     speculative_load,
 )
@@ -36,6 +38,18 @@ _ALL: tuple[Experiment[Any, Any], ...] = (
         },
         measure=baseline_load.measure,
         conclude=baseline.conclude,
+    ),
+    Experiment(
+        name="shapes",
+        question="which requests are expensive, and do short ones suffer beside them?",
+        copies=False,
+        settings={
+            Effort.QUICK: shapes_load.Settings(each=2, requests=20, long_prompt=512, repeats=1),
+            Effort.NORMAL: shapes_load.Settings(),
+            Effort.LONG: shapes_load.Settings(each=6, requests=60, repeats=4),
+        },
+        measure=shapes_load.measure,
+        conclude=shapes.conclude,
     ),
     Experiment(
         name="batching",

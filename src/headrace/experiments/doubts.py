@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from headrace.experiments.measured import Measured
 from headrace.experiments.words import percent
 
+FEW = 20
+"""Answers below which a 95th percentile is hardly more than the largest value."""
 _NAMED = 3
 """Runs that are named with a doubt; of more it is said how many."""
 
@@ -20,6 +22,12 @@ def doubts_of(runs: Iterable[tuple[str, Measured]]) -> Iterator[str]:
             reasons.setdefault(doubt, []).append(name)
     for reason, names in reasons.items():
         yield f"{_whose(names, len(known))}{reason}"
+    fewest = min((run.whole for _, run in known), default=0)
+    if 0 < fewest < FEW:
+        yield (
+            f"the smallest run has {fewest} whole answers: a p95 of so few is about their slowest;"
+            " --long sends more"
+        )
     asked = sum(run.asked for _, run in known)
     if failed := sum(run.failed for _, run in known):
         yield (

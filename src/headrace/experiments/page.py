@@ -20,11 +20,11 @@ def page(finding: Finding) -> RenderableType:
 def subject(finding: Finding) -> str:
     """Say what was experimented on, when, and for how long."""
     case = finding.case
-    where = ", ".join(part for part in (case.model, case.engine, case.hardware) if part)
-    twin = "an engine twin, whose times are made up, " if case.emulated else ""
+    hardware = "a twin, whose times are made up" if case.emulated else case.hardware
+    where = ", ".join(part for part in (case.model, case.engine, hardware) if part)
     stopped = "; stopped early" if case.interrupted else ""
     return (
-        f"{case.deployment} ({twin}{where}), {finding.began[:16].replace('T', ' ')} UTC,"
+        f"{case.deployment} ({where}), {finding.began[:16].replace('T', ' ')} UTC,"
         f" {finding.seconds:.0f} s{stopped}"
     )
 

@@ -95,7 +95,7 @@ def _on_off(groups: Groups) -> Iterator[str]:
         found = _pair(groups, kind)
         if found is not None:
             hits = percent(_hits(groups, kind, cache=True))
-            yield f"{kind}: TTFT p50 {changed(found, time=True)}, {hits} of the prompt tokens cached"
+            yield f"{kind}: TTFT p50 {changed(found, time=True)}, {hits} of the prompt cached"
     before, after = (groups[Kind.SHARED, cache] for cache in (False, True))
     rates = contrast([one.output_tokens for one in before], [one.output_tokens for one in after])
     yield f"throughput with a shared beginning: {changed(rates, 'output tokens/s')}"
