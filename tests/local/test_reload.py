@@ -11,6 +11,7 @@ from rollout_kit import MODEL, SECOND, Asking, asking, chat, followed, ready, ro
 from headrace.fleet.problems import FleetError
 from headrace.gateway.keys import add_key
 from headrace.local import client, reload, rollout_client
+from headrace.local.recording import Recorder
 from headrace.local.replica import Replica, Site
 from headrace.local.state import holder
 
@@ -196,7 +197,7 @@ def test_a_running_replica_keeps_the_names_that_its_engine_knows(tmp_path: Path)
     (made,) = reload.read(running, file).edition.blueprints
     assert made.served_names == ("talk", "say", "chat")
     client: Any = None  # nothing is asked
-    site = Site(tmp_path, tmp_path, client, lambda _: None)
+    site = Site(tmp_path, tmp_path, client, lambda _: None, Recorder(tmp_path / "starts.jsonl"))
     replica = Replica(running.blueprints[0], 1, site, lambda: None, lambda: True)
     replica.adopt(made)
     assert replica.blueprint.served_names == ("chat",)

@@ -14,6 +14,7 @@ import msgspec
 
 from headrace.routing.route import Limits as RouteLimits
 from headrace.routing.route import Route
+from headrace.starts.figures import StartFigures
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +148,7 @@ class Replicas(msgspec.Struct, frozen=True, kw_only=True, tag="replicas"):
     `hint` is told to clients that wait too long, e.g. why the deployment has no ready replica.
     `expected_ready` is the runtime's estimate, in seconds, of when the next replica is ready (for
     Retry-After). `coming`: a replica is starting; `down`: the runtime has given up starting any.
+    `starts` is what starts of it took, for the metrics.
     """
 
     deployment: str
@@ -155,6 +157,7 @@ class Replicas(msgspec.Struct, frozen=True, kw_only=True, tag="replicas"):
     expected_ready: float | None = None
     coming: bool = False
     down: bool = False
+    starts: StartFigures | None = None
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True, tag="drain"):

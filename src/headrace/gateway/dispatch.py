@@ -28,6 +28,7 @@ from headrace.routing.queue import WorkQueue
 from headrace.routing.ticket import Ticket, Want
 from headrace.routing.window import SECONDS, quantile
 from headrace.routing.work import Work
+from headrace.starts.figures import StartFigures
 
 if TYPE_CHECKING:
     from headrace.gateway.counting import Count
@@ -60,6 +61,8 @@ class Lane:
         self._adapter_room: dict[str, int | None] = {}
         self._caches: dict[str, int | None] = {}
         self._coming = self._down = False
+        self.starts: StartFigures | None = None
+        """What starts of its replicas took, where the runtime has said."""
         self._pools: dict[str, Pool] = {}
         self._states: dict[str, control.ReplicaState] = {}
         self.suspicion = ""
@@ -238,7 +241,7 @@ class Lane:
         """Replace the replicas; waiting work goes to new ones at once."""
         now = monotonic()
         self._hint, self.known = message.hint, True
-        self._coming, self._down = message.coming, message.down
+        self._coming, self._down, self.starts = message.coming, message.down, message.starts
         wait = message.expected_ready
         self._ready_at = None if wait is None else now + wait
         addresses = {r.id: f"{r.host}:{r.port}".encode() for r in message.replicas}

@@ -31,6 +31,7 @@ from headrace.gateway.metrics import (
     lane_gauges,
     process_gauges,
     stalled_gauge,
+    start_metrics,
 )
 from headrace.gateway.request import Request, peek
 from headrace.gateway.server import Client
@@ -188,6 +189,7 @@ class Gateway:
         now, lanes = monotonic(), self._lanes.values()
         yield from process_gauges(self.admission.bodies)
         yield stalled_gauge(self._stalled())
+        yield from start_metrics((name, lane.starts) for name, lane in self._lanes.items())
         yield from health_gauges((lane.stats(now), bool(lane.suspicion)) for lane in lanes)
 
     def _stalled(self) -> dict[str, int]:

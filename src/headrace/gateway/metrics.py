@@ -12,12 +12,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from headrace.gateway.control import Demand, Stats
 from headrace.gateway.records import Record
 from headrace.gateway.tallies import Count, Counter, Histogram, Spread
+from headrace.starts.figures import StartFigures
 
 LABELS = ("route", "deployment")
 LATENCY = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 600)
@@ -206,6 +212,30 @@ def stalled_gauge(clients: Mapping[str, int]) -> Metric:
     for deployment, count in clients.items():
         family.add_metric([deployment], count)
     return family
+
+
+def start_metrics(lanes: Iterable[tuple[str, StartFigures | None]]) -> Iterator[Metric]:
+    """Build what starts of replicas took: quantiles of each phase, as the cold-start ledger has it.
+
+    All starts that are known count, those before this gateway included.
+    """
+    took = SummaryMetricFamily(
+        "headrace_start_seconds", "Start of a replica, by phase", labels=["deployment", "phase"]
+    )
+    ended = CounterMetricFamily(
+        "headrace_starts", "Starts of replicas by outcome", labels=["deployment", "outcome"]
+    )
+    for deployment, found in lanes:
+        if found is None:
+            continue
+        for phase, one in found.phases.items():
+            labels = {"deployment": deployment, "phase": phase}
+            for quantile, value in (("0.5", one.p50), ("0.9", one.p90), ("0.99", one.p99)):
+                took.add_sample(took.name, labels | {"quantile": quantile}, value)
+            took.add_metric([deployment, phase], one.count, one.sum)
+        for outcome in ("ready", "failed", "stopped"):
+            ended.add_metric([deployment, outcome], getattr(found, outcome))
+    yield from (took, ended)
 
 
 def process_gauges(bodies: int) -> Iterator[Metric]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from headrace.engines.base import Engine, LoraAdapter
+from headrace.engines.vllm import Vllm
 from headrace.fleet.types import Deployment, Fleet, Hardware, KnownPrompt
 from headrace.routing.from_fleet import routes_of
 from headrace.routing.match import Asked, RouteTable
@@ -39,6 +40,15 @@ class Blueprint:
     """GPUs of this machine, as CUDA_VISIBLE_DEVICES names them."""
     cores: tuple[int, ...] = ()
     """CPU numbers of this machine that replicas may use."""
+
+    digest: str = ""
+    """Of its model's weights, as the lock file has it."""
+
+    @property
+    def quick(self) -> bool:
+        """Whether its engine's processes share one import."""
+        engine = self.engine
+        return isinstance(engine, Vllm) and engine.starts_quickly(self.deployment, self.hardware)
 
     @property
     def served_names(self) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -27,6 +28,7 @@ from headrace.fleet.types import Fleet
 from headrace.local import client
 from headrace.local.observing_machine import Snapshot, cores_used, machine, snapshot, starved
 from headrace.local.observing_records import Promises, read_requests
+from headrace.local.observing_sockets import behind
 from headrace.local.state import StateDir
 from headrace.view import events as view
 from headrace.view.states import State
@@ -49,12 +51,14 @@ _NEEDED = ("running", "waiting", "kv_usage", "preemptions", "generation_tokens")
 class Watched:
     """What was seen in a fleet: statuses, samples of pages, the machine at both ends.
 
-    Samples have seconds from `zero`, a Unix time.
+    Samples have seconds from `zero`, a Unix time; `behind` has (such seconds, clients of the whole
+    fleet whose answers the kernel still holds).
     """
 
     zero: float
     statuses: Sequence[FleetStatus]
     samples: Sequence[Sample]
+    behind: Sequence[tuple[float, int | None]]
     first: Snapshot
     last: Snapshot
 
@@ -83,17 +87,22 @@ async def watch(
 ) -> Watched:
     """Look at pages and states again and again, and at the machine before and after."""
     every = min(EVERY, seconds / (_LOOKS - 1))
-    statuses, samples = [status], list[Sample]()
+    statuses, samples, late = [status], list[Sample](), list[tuple[float, int | None]]()
     scraper = Scraper(_pages(status, fleet), every, samples.extend)
     zero, began, first = time.time() - back, monotonic(), snapshot(_roots(status))
     await scraper.begin(began - back)
     try:
         while (left := began + seconds - monotonic()) > 0:
+            late.append((back + monotonic() - began, behind(_port(status))))
             await asyncio.sleep(min(every, left))
             statuses.append(await client.status(state))
     finally:
         await scraper.end()
-    return Watched(zero, statuses, samples, first, snapshot(_roots(statuses[-1])))
+    return Watched(zero, statuses, samples, late, first, snapshot(_roots(statuses[-1])))
+
+
+def _port(status: FleetStatus) -> int:
+    return urlsplit(status.address).port or 0
 
 
 def _roots(status: FleetStatus) -> list[int]:
@@ -178,7 +187,9 @@ def _waiting(deployment: str, watched: Watched) -> Iterator[Waiting]:
     """Yield what waited: by the gateway's page, else by the supervisor's word."""
     gateway = _gateway(watched)
     for sample in gateway:
-        yield waiting(sample, f'deployment="{deployment}"')
+        seen = waiting(sample, f'deployment="{deployment}"')
+        late = min(watched.behind, key=lambda one: abs(one[0] - seen.at), default=(0.0, None))[1]
+        yield replace(seen, stalled=max(seen.stalled or 0, late or 0))
     for status in () if gateway else watched.statuses:
         for one in status.deployments:
             if one.name == deployment:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from headrace.capacity.memory import replica_memory
@@ -27,7 +28,7 @@ from headrace.models.adapter import adapter_rank
 from headrace.models.cache import cache_root, weights_root
 from headrace.models.lock import LockEntry, adapter_key, lock_path, read_lock, update_lock
 from headrace.models.progress import Listener
-from headrace.models.pull import pull
+from headrace.models.pull import PullResult, pull
 from headrace.models.store import Store
 from headrace.routing.from_fleet import aliases
 
@@ -39,8 +40,15 @@ _ONLY_IN_A_CLUSTER = (
 )
 
 
+Took = Callable[[str, float, bool], None]
+"""Told of each set of weights: its lock key, seconds until it was there, whether it was fetched."""
+
+
 def prepare_weights(
-    file: FleetFile, progress: Listener, deployment: str | None = None
+    file: FleetFile,
+    progress: Listener,
+    deployment: str | None = None,
+    took: Took = lambda _key, _seconds, _fetched: None,
 ) -> dict[str, Path]:
     """Return the folders of weights by lock key, pulled if need be, checked against the lock.
 
@@ -48,15 +56,18 @@ def prepare_weights(
     folder. Raises WeightsError.
     """
     store, locked = Store(weights_root()), read_lock(lock_path(file.path))
-    return {
-        one.key: _pulled(file, one, store, locked.get(one.key), progress)
-        for one in wanted_weights(file.fleet, deployment)
-    }
+    folders: dict[str, Path] = {}
+    for one in wanted_weights(file.fleet, deployment):
+        began = time.monotonic()
+        result = _pulled(file, one, store, locked.get(one.key), progress)
+        took(one.key, time.monotonic() - began, result.fetched)
+        folders[one.key] = result.path
+    return folders
 
 
 def _pulled(
     file: FleetFile, one: Wanted, store: Store, entry: LockEntry | None, progress: Listener
-) -> Path:
+) -> PullResult:
     result = pull(
         one.key,
         parse_source(one.weights),
@@ -68,7 +79,7 @@ def _pulled(
     )
     if result.lock_changed:
         update_lock(lock_path(file.path), one.key, result.entry)
-    return result.path
+    return result
 
 
 def prepare_engines(file: FleetFile, say: Say) -> dict[str, Path]:
@@ -145,7 +156,8 @@ def blueprints(
     gpus: tuple[str, ...],
 ) -> list[Blueprint]:
     """Return what the supervisor starts replicas from, one for each deployment."""
-    fleet = file.fleet
+    fleet, locked = file.fleet, read_lock(lock_path(file.path))
+    digests = {key: entry.digest for key, entry in locked.items()}
     return [
         Blueprint(
             name=name,
@@ -162,6 +174,7 @@ def blueprints(
             embeds=embeds(deployment),
             cores=machine.cores,
             devices=gpus if fleet.hardware[deployment.hardware].kind == "gpu" else (),
+            digest="" if emulated(file.fleet, deployment) else digests.get(deployment.model, ""),
         )
         for name, deployment in fleet.deployments.items()
     ]

@@ -24,6 +24,7 @@ from headrace.local.blueprint import Blueprint
 from headrace.local.launching import HOST, Place
 from headrace.local.outcome import Outcome
 from headrace.local.ports import free_port
+from headrace.local.recording import Recorder
 from headrace.local.startup import Phases
 from headrace.local.stopping import Flight, Patience, Urgency
 from headrace.local.waiting import cancel, first
@@ -64,6 +65,7 @@ class Site:
     logs: Path
     client: httpx.AsyncClient
     emit: Emit
+    starts: Recorder
     pace: Pace = Pace()
 
 

@@ -16,6 +16,7 @@ from headrace.gateway import control
 from headrace.local import reconcile, views
 from headrace.local.blueprint import Blueprint
 from headrace.local.outcome import Outcome
+from headrace.local.recording import Opening
 from headrace.local.replica import Replica, Site
 from headrace.local.revision import Revision
 from headrace.local.stopping import Urgency
@@ -52,7 +53,7 @@ class ReplicaSet:
         self._revisions: dict[int, Revision] = {}
         self._lives: set[asyncio.Task[None]] = set()
         self._starts: dict[int, int] = {}
-        self._startup: float | None = None
+        self._openings: dict[int, Opening] = {}
         self._clashes = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -165,6 +166,11 @@ class ReplicaSet:
         """Replicas that serve."""
         return sum(replica.state == State.READY for replica in self._replicas.values())
 
+    @property
+    def busy(self) -> int:
+        """Replicas that have requests in flight."""
+        return sum(replica.flight.count > 0 for replica in self._replicas.values())
+
     # Carrying out the plan.
 
     def _reconcile(self) -> None:
@@ -203,6 +209,9 @@ class ReplicaSet:
         self._replicas[slot], self._revisions[slot] = replica, revision
         revision.proven.discard(slot)
         self._starts[slot] = self._starts.get(slot, 0) + 1
+        self._openings[slot] = self._site.starts.begin(
+            revision.blueprint, replica.id, restart=self._starts[slot] > 1
+        )
         life = self._tasks.create_task(self._keep(replica, revision), name=replica.id)
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
@@ -212,6 +221,8 @@ class ReplicaSet:
             outcome = await replica.live()
         finally:
             del self._replicas[replica.slot]
+        if opening := self._openings.pop(replica.slot, None):  # it never got ready
+            opening.ended(replica.phases, outcome)
         self._ended(replica, revision, outcome)
         self._reconcile()
         self._changed()
@@ -249,7 +260,8 @@ class ReplicaSet:
         self.ever_ready = True
         self._clashes = 0
         revision.ready()
-        self._startup = sum(phase.seconds for phase in replica.phases.done) or self._startup
+        if opening := self._openings.pop(replica.slot, None):
+            opening.ready(replica.phases)
 
     def calm(self) -> None:
         """Forget crashes that were followed by long health; called from time to time."""
@@ -271,7 +283,8 @@ class ReplicaSet:
             restarts=self.current.restarts,
             crashes=self.current.crashes,
             last_words=self.current.last_words,
-            startup=self._startup,
+            startup=self._site.starts.lead(self.blueprint),
+            figures=self._site.starts.figures(self.blueprint),
             starts=self._starts,
         )
 

@@ -27,6 +27,7 @@ from headrace.local.gateway_config import configuration
 from headrace.local.gateway_link import GatewayLink
 from headrace.local.gateway_process import COMMAND
 from headrace.local.journal import Journal
+from headrace.local.recording import Recorder
 from headrace.local.replica import Pace, Site
 from headrace.local.reserve import Reserved, holder_of
 from headrace.local.rollouts import Loads, Rollouts, interrupted
@@ -53,6 +54,7 @@ class Supervisor:
         display: Display,
         loader: Loads,
         *,
+        starts: Recorder | None = None,
         pace: Pace | None = None,
         gateway_command: Sequence[str] = COMMAND,
     ) -> None:
@@ -62,6 +64,8 @@ class Supervisor:
         self._events = Journal(self._state.events)
         self._patience = Patience()
         self._since = time.time()
+        self._starts = starts or Recorder(self._state.starts)
+        self._starts.emit = self._emit
         self._rollouts = Rollouts(edition, loader, self._state, self._emit)
         self._keys = key_file(edition.file)
         self._removed: Sequence[Blueprint] = ()
@@ -108,7 +112,9 @@ class Supervisor:
         return FAILED if self._failed else 0
 
     async def _serve(self, client: httpx.AsyncClient) -> None:
-        site = Site(self._state.path, self._state.logs, client, self._emit, self._pace)
+        site = Site(
+            self._state.path, self._state.logs, client, self._emit, self._starts, self._pace
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 linking = tasks.create_task(self._link.run())
@@ -132,6 +138,7 @@ class Supervisor:
             deployments.add(blueprint)
         self._rollouts.open(deployments, self._switch, tasks)
         self._deployments = deployments
+        self._starts.busy = lambda: sum(one.busy for one in deployments.sets)
         return deployments
 
     # What flows between the parts.

@@ -18,11 +18,13 @@ from headrace.local.edition import Edition
 from headrace.local.errors import LocalError
 from headrace.local.gpus import read_gpus
 from headrace.local.preflight import Finding
+from headrace.local.recording import Preparation, Recorder
 from headrace.local.reserve import AddressError, Reserved, listening, locked
 from headrace.local.rollout_load import Loader
 from headrace.local.supervisor import Supervisor
 from headrace.models.progress import Listener
 from headrace.planning.settled import settled
+from headrace.starts.ledger import of_fleet
 from headrace.view.display import Display
 from headrace.view.events import event
 
@@ -52,8 +54,11 @@ def up(file: FleetFile, display: Display, bars: Bars) -> int:
         raise_problems(file.problem(path, message) for path, message in findings)
         if reserved is None:
             raise LocalError("the address was not reserved")
-        edition = _prepare(file, machine, gpus, display, bars)
-        supervisor = Supervisor(edition, reserved, display, Loader(gpus, read_machine))
+        prepared = Preparation()
+        edition = _prepare(file, machine, gpus, display, bars, prepared=prepared)
+        loader = Loader(gpus, read_machine)
+        starts = Recorder(state.starts, of_fleet(file.fleet.fleet, file.path), prepared.of(edition))
+        supervisor = Supervisor(edition, reserved, display, loader, starts=starts)
         return asyncio.run(supervisor.run())
 
 
@@ -68,15 +73,17 @@ def _prepare(
     gpus: tuple[str, ...],
     display: Display,
     bars: Bars,
+    *,
+    prepared: Preparation,
 ) -> Edition:
     with _timed(display, "weights"), bars() as progress:
-        weights = prepare.prepare_weights(file, progress)
+        weights = prepare.prepare_weights(file, progress, took=prepared.weights)
     plan = settled(file)
     file = plan.file
     for line in plan.lines():
         _note(display, "plan", line)
     _check_again(file, machine, gpus)
-    with _timed(display, "engines"):
+    with _timed(display, "engines"), prepared.environment():
         pythons = prepare.prepare_engines(file, lambda text: _note(display, "engines", text))
     return Edition(file, tuple(prepare.blueprints(file, weights, pythons, machine, gpus)))
 

@@ -15,6 +15,7 @@ from headrace.local.blueprint import Blueprint
 from headrace.local.launching import HOST
 from headrace.local.replica import Replica
 from headrace.local.restarts import Restarts
+from headrace.starts.figures import StartFigures
 from headrace.view.states import State
 from headrace.view.status import DeploymentStatus, ReplicaStatus
 
@@ -23,13 +24,17 @@ _COMING = {State.STARTING, State.PROBING}
 
 @dataclass(frozen=True)
 class Known:
-    """What a deployment learned: `startup` is the last start in seconds, `starts` are by slot."""
+    """What a deployment learned: `startup` is what a start takes in seconds, `starts` are by slot.
+
+    `figures` are those of all starts of it that are known.
+    """
 
     restarts: Restarts
     crashes: int
     last_words: str
     startup: float | None
     starts: Mapping[int, int]
+    figures: StartFigures | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ def for_gateway(
         expected_ready=None if ready else _expected_ready(known.startup, coming),
         coming=bool(coming),
         down=known.restarts.given_up and not ready,
+        starts=known.figures,
     )
 
 
@@ -98,7 +104,7 @@ def _hint(name: str, known: Known, *, starting: bool) -> str:
 
 
 def _expected_ready(startup: float | None, coming: Iterable[Replica]) -> float | None:
-    """Return seconds until the oldest start should be over, if it takes as long as the last one."""
+    """Return seconds until the oldest start should be over, if it takes as long as others did."""
     ages = [time.monotonic() - replica.since for replica in coming]
     if startup is None or not ages:
         return None

@@ -52,8 +52,7 @@ def kept_path(file: Path) -> Path:
 
 def record(path: Path, start: Start, limit: int = LIMIT) -> None:
     """Add a start; OSError if it cannot be written. Several may write at once."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _turn(path):
+    with _turn(path.with_name(f"{path.name}.lock")):
         _append(path, msgspec.json.encode(start) + b"\n")
         if path.stat().st_size > limit:
             lines = path.read_bytes().splitlines(keepends=True)
@@ -65,7 +64,7 @@ def merge(path: Path, starts: Iterable[Start], limit: int = LIMIT) -> int:
 
     ValueError if the file has damaged lines: they are somebody's, so they are not thrown away.
     """
-    with _turn(path):
+    with _turn(_guard(path)):
         old = read(path)
         if old.damage:
             raise ValueError(f"{old.damage[0]}; mend or delete the line, then try again")
@@ -108,13 +107,17 @@ def _newest(lines: Sequence[bytes], limit: int) -> Sequence[bytes]:
 
 
 @contextmanager
-def _turn(path: Path) -> Iterator[None]:
-    """Have the file to ourselves; OSError (Timeout) if another writer never lets go."""
-    guards = cache_root() / "locks"
-    guards.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
-    with FileLock(guards / f"{key}.lock", timeout=_PATIENCE):
+def _turn(lock: Path) -> Iterator[None]:
+    """Be the only writer; OSError (Timeout) if another one never lets go."""
+    lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(lock, timeout=_PATIENCE):
         yield
+
+
+def _guard(path: Path) -> Path:
+    """Return the lock of a file in a reviewed folder, which nothing else should lie in."""
+    key = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
+    return cache_root() / "locks" / f"{key}.lock"
 
 
 def _append(path: Path, line: bytes) -> None:

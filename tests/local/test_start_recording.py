@@ -1,0 +1,137 @@
+"""Every start on this machine is in the ledger, however it ended, and the gateway's metrics tell of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import httpx
+from fleet_kit import ScriptLoader, Up, until, write_fleet
+
+from headrace.hardware.page_cache import resident
+from headrace.local.outcome import Outcome
+from headrace.local.recording import Preparation, Recorder
+from headrace.local.startup import Phases
+from headrace.starts.ledger import Ledger, read
+from headrace.starts.start import Start
+
+
+def recorded(folder: Path) -> tuple[Start, ...]:
+    (path,) = folder.glob("s/*/starts.jsonl")
+    return read(path).starts
+
+
+async def until_recorded(folder: Path, count: int) -> tuple[Start, ...]:
+    await until(lambda: any(folder.glob("s/*/starts.jsonl")) and len(recorded(folder)) >= count)
+    return recorded(folder)
+
+
+async def test_a_start_that_succeeds_and_the_next_in_its_place(up: Up) -> None:
+    running = await up()
+    (start,) = await until_recorded(running.folder, 1)
+    assert (start.deployment, start.runtime, start.outcome) == ("chat", "local", "ready")
+    assert (start.engine, start.hardware, start.emulated) == ("vllm", "cpu", False)
+    assert (start.restart, start.beside, start.busy) == (False, 0, 0)
+    assert list(start.phases) == ["import", "load", "serve", "known prompt"]
+    assert 0 < start.total == start.lead < 20
+    os.kill(running.pids()[0], 9)
+    first, second = await until_recorded(running.folder, 2)
+    assert first == start
+    assert (second.outcome, second.restart) == ("ready", True)
+
+
+async def test_starts_that_fail_say_in_which_phase_and_why(up: Up) -> None:
+    running = await up("wrong")
+    start = (await until_recorded(running.folder, 1))[0]
+    assert (start.outcome, start.ended_in) == ("failed", "known prompt")
+    assert "wrong answer" in start.why
+    running.mode("crash")
+    start = (await until_recorded(running.folder, 2))[1]
+    assert (start.outcome, start.ended_in in {"import", "load"}) == ("failed", True)
+
+
+async def test_a_start_that_is_stopped_is_no_failure(up: Up) -> None:
+    running = await up("mute")
+    running.supervisor.hurry()
+    await running.task
+    (start,) = recorded(running.folder)
+    assert (start.outcome, start.ended_in, start.why) == ("stopped", "import", "")
+
+
+async def test_starts_beside_others_are_told_apart(up: Up) -> None:
+    running = await up(min=2)
+    starts = await until_recorded(running.folder, 2)
+    assert sorted(start.beside for start in starts) == [0, 1]
+
+
+async def test_the_gateway_tells_what_starts_took(up: Up) -> None:
+    running = await up()
+    (start,) = await until_recorded(running.folder, 1)
+    await until(lambda: bool(running.status().deployments[0].replicas))
+    async with httpx.AsyncClient() as client:
+        for _ in range(100):
+            page = (await client.get(f"{running.status().admin}/metrics")).text
+            if 'headrace_starts_total{deployment="chat",outcome="ready"} 1.0' in page:
+                break
+    assert 'headrace_start_seconds{deployment="chat",phase="known prompt",quantile="0.9"}' in page
+    assert 'headrace_start_seconds_count{deployment="chat",phase="total"} 1.0' in page
+    told = float(page.split('phase="total",quantile="0.5"} ')[1].split()[0])
+    assert abs(told - start.total) < 0.002
+
+
+async def test_a_disk_that_takes_nothing_costs_a_note_and_no_replica(up: Up) -> None:
+    running = await up("mute")
+    path = running.state.starts
+    path.mkdir()
+    running.mode("good")
+    await until(lambda: "READY" in str(running.states()).upper())
+    await until(
+        lambda: any("starts are not recorded" in text for text in running.display.texts("note"))
+    )
+
+
+def test_what_had_to_be_there_first_belongs_to_the_first_start(tmp_path: Path) -> None:
+    file = write_fleet(tmp_path)
+    edition = ScriptLoader().edition(file)
+    prepared = Preparation()
+    prepared.weights("small", 12.5, True)
+    recorder = Recorder(tmp_path / "starts.jsonl", Ledger(), prepared.of(edition))
+    blueprint = edition.blueprints[0]
+    for _ in range(2):
+        phases = Phases(clock=iter((0.0, 3.0, 3.0, 4.0, 4.0)).__next__)
+        opening = recorder.begin(blueprint, "chat-1", restart=False)
+        phases.begin("load")
+        phases.begin("")
+        opening.ready(phases)
+    first, second = read(tmp_path / "starts.jsonl").starts
+    assert first.phases == {"environment": 0.0, "weights": 12.5, "import": 3.0, "load": 1.0}
+    assert (first.fetched, first.total, first.lead) == (True, 16.5, 4.0)
+    assert (second.phases, second.fetched) == ({"import": 3.0, "load": 1.0}, False)
+    assert recorder.lead(blueprint) == 4.0
+
+
+def test_a_start_is_closed_once(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "starts.jsonl")
+    blueprint = ScriptLoader().edition(write_fleet(tmp_path)).blueprints[0]
+    opening = recorder.begin(blueprint, "chat-1", restart=False)
+    opening.ready(Phases())
+    opening.ended(Phases(), Outcome("crashed", "x"))
+    assert [one.outcome for one in read(tmp_path / "starts.jsonl").starts] == ["ready"]
+
+
+def test_what_is_in_the_page_cache_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "w"
+    file.write_bytes(b"x" * 8_000_000)
+    assert resident([file]) == 1.0
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    assert resident([file]) == 0.0
+    with file.open("rb") as opened:
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # no reading ahead
+        opened.raw.read(4_000_000)
+    found = resident([file])
+    assert found is not None
+    assert 0.4 < found < 0.6
+    assert resident([]) is None
+    assert resident([tmp_path / "none"]) is None
