@@ -17,6 +17,8 @@ from headrace.experiments import (
     parallel_load,
     prefix,
     prefix_load,
+    quantization,
+    quantization_load,
     restart,
     restart_load,
     shapes,
@@ -74,6 +76,18 @@ _ALL: tuple[Experiment[Any, Any], ...] = (
         },
         measure=prefix_load.measure,
         conclude=prefix.conclude,
+    ),
+    Experiment(
+        name="quantization",
+        question="are quantized weights worth it, and what do they cost in quality?",
+        copies=True,
+        settings={
+            Effort.QUICK: quantization_load.Settings(open=6, requests=16, output=32),
+            Effort.NORMAL: quantization_load.Settings(),
+            Effort.LONG: quantization_load.Settings(runs=4, requests=64, output=128, answer=64),
+        },
+        measure=quantization_load.measure,
+        conclude=quantization.conclude,
     ),
     Experiment(
         name="restart",

@@ -104,7 +104,7 @@ class _Stream:
             url = f"{self._copy.direct.address}/completions"
             async with self._http.stream("POST", url, json=self._body) as answer:
                 if answer.is_error:
-                    return f"was refused with {answer.status_code}"
+                    return f"got {answer.status_code}"
                 async for line in answer.aiter_lines():
                     done = done or line == "data: [DONE]"
                     if line.startswith("data: {"):
@@ -115,8 +115,8 @@ class _Stream:
         except httpx.TimeoutException:
             return "fell silent"
         except (httpx.HTTPError, ValueError):
-            return "was cut off"
-        return _WHOLE if finish == "length" and done else f"was cut short ({finish or 'no finish'})"
+            return "broke off"
+        return _WHOLE if finish == "length" and done else f"ended short ({finish or 'no finish'})"
 
     def _heard(self, said: dict[str, list[dict[str, str | None]]]) -> str:
         choice = said["choices"][0] if said.get("choices") else {}

@@ -98,8 +98,9 @@ def _harm(reports: Sequence[Report]) -> str:
 
 def _drilled(point: Point, report: Report) -> str:
     """Say what one way of stopping did."""
+    name = NAMES.get(point.way, point.way)
     said = (
-        f"{NAMES.get(point.way, point.way).capitalize()}: {report.whole} of {report.begun} whole,"
+        f"{name[:1].upper()}{name[1:]}: {report.whole} of {report.begun} whole,"
         f" {report.continued} continued"
     )
     if report.pause_ms.max is not None:

@@ -50,6 +50,7 @@ async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:
     own = {
         "lifecycle.drain": format_duration(lifecycle.drain),
         "lifecycle.grace": format_duration(lifecycle.grace),
+        "balancing.slow_start": "0ms",  # both replicas are new, and both should have streams
     }
     empty = Point(way="", drain=lifecycle.drain, grace=lifecycle.grace)
     if settings.ways:
