@@ -64,7 +64,7 @@ DAMAGE = {
     "edited": lambda text: text.replace('"value": 0.2', '"value": 0.1'),
     "cut": lambda text: text[: len(text) // 2],
     "empty": lambda _: "",
-    "huge": lambda _: " " * (MAX_BYTES + 1),
+    "huge": lambda text: text + " " * MAX_BYTES,
     "deep": lambda _: "[" * 100_000,
     "list": lambda _: "[1]",
     "binary": lambda _: "\ud83d",
