@@ -22,8 +22,10 @@ from headrace.diagnosis.words import count, span
 
 QUEUE_ENDS = ("queue_full", "waited_too_long", "would_wait_too_long", "shed")
 """Errors with which a gateway turns requests away because too many wait."""
-_SAME = 0.02
+_SAME = 0.03
 """Times that differ by no more than this are one limit and its jitter, not chance."""
+_LONGER = 0.1
+"""What outlives a limit by no more than this was noticed late."""
 _LEAST = 3
 """Requests that must have ended at one time: two may by chance."""
 _KNOWN_LIMITS = {
@@ -40,13 +42,19 @@ def gateway_queue(seen: Observation) -> Finding | None:
     """Find requests that wait for room longer than an engine needs to their first token."""
     turned_away = [one for one in seen.requests if one.error in QUEUE_ENDS]
     waited = [one for one in seen.requests if _waits_most(one)]
-    harmed = len(waited) + len(turned_away)
+    harmed = len(waited) + len(turned_away) + (waiting_now(seen) if waited else 0)
     if harmed >= ENOUGH and harmed >= MANY * len(seen.requests):
         weight = lost((one.queued or 0.0 for one in waited), seen)
         weight = max(weight, len(turned_away) / len(seen.requests))
         figures = (*_waits(waited), *_turned_away(turned_away), *_room(seen))
         return found(Cause.GATEWAY_QUEUE, figures, weight, strong=bool(_room(seen)))
     return _backlog(seen)
+
+
+def waiting_now(seen: Observation) -> int:
+    """Return how many waited for room at the last look, if some did at most looks."""
+    queued = [look.queued or 0 for look in seen.waiting]
+    return queued[-1] if mostly([number > 0 for number in queued]) else 0
 
 
 def _waits_most(one: Request) -> bool:
@@ -97,7 +105,7 @@ def time_limit(seen: Observation) -> Finding | None:
     together = _densest(sorted(one.duration for one in cut))
     if len(together) < max(_LEAST, len(cut) / 2, MANY * len(seen.requests)):
         return None
-    limit = together[-1] * (1 + _SAME)
+    limit = together[-1] * (1 + _LONGER)
     if any(one.duration > limit for one in seen.requests):
         return None
     ends = " and ".join(sorted({str(one.outcome) for one in cut}))

@@ -50,7 +50,7 @@ def long_prefill(seen: Observation) -> Finding | None:
     by_length = sorted(timed, key=fresh)
     third = len(timed) // 3
     short = by_length[:third]
-    quick = quantile(map(prefill, short), 0.25) or 0.0
+    quick = min(known(map(prefill, short)), default=0.0)
     bound = _LONGER * max(1, fresh(short[len(short) // 2]))
     long = [one for one in timed if fresh(one) >= bound]
     slow = [one for one in timed if (prefill(one) or 0.0) >= _SLOWER * quick and _hurts(one)]

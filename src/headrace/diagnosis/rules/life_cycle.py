@@ -20,6 +20,7 @@ from headrace.diagnosis.figures import (
 )
 from headrace.diagnosis.finding import Finding, found
 from headrace.diagnosis.observation import Event, Observation, Outcome, Replica, Request
+from headrace.diagnosis.rules.admission import waiting_now
 from headrace.diagnosis.words import count, percent, span
 
 _LEAVING = ("draining", "leaving", "stopping")
@@ -153,7 +154,8 @@ def draining(seen: Observation) -> Finding | None:
     crowded = [
         one for one in seen.requests if one.queued and felt(one.queued, one) and not first_kept(one)
     ]
-    if not gone or len(crowded) < max(ENOUGH, MANY * len(seen.requests)):
+    many = len(crowded) + (waiting_now(seen) if crowded else 0)
+    if not gone or many < max(ENOUGH, MANY * len(seen.requests)):
         return None
     waited = median(one.queued for one in crowded) or 0.0
     figures = (
@@ -166,9 +168,18 @@ def draining(seen: Observation) -> Finding | None:
 def _going(seen: Observation) -> set[str]:
     """Return the replicas that leave, or left while we looked, other than by a crash."""
     states = {one.name for one in seen.replicas if one.state in _LEAVING}
-    lost_ones = {event.subject for event in seen.events if event.kind in _LOSSES}
-    stopped = {event.subject for event in seen.events if event.kind == "stopping"}
+    lost_ones = {event.subject for event in seen.events if _is_loss(event)}
+    stopped = {event.subject for event in seen.events if event.kind == "stopping" or _told(event)}
     return (states | stopped) - lost_ones
+
+
+def _is_loss(event: Event) -> bool:
+    return event.kind in _LOSSES and not _told(event)
+
+
+def _told(event: Event) -> bool:
+    """Whether the engine ended as one does that somebody else told to stop."""
+    return event.kind == "crashed" and event.text.startswith("exit status 0")
 
 
 def _cut_by(one: Request, gone: Collection[str]) -> bool:
@@ -197,7 +208,7 @@ def _going_words(seen: Observation, gone: Collection[str]) -> list[str]:
 def lost_replica(seen: Observation) -> Finding | None:
     """Find a replica that crashed, was wrong, or broke requests without being told to leave."""
     gone = _going(seen)
-    losses = [event for event in seen.events if event.kind in _LOSSES]
+    losses = [event for event in seen.events if _is_loss(event)]
     bad = [one for one in seen.replicas if one.state in _LOST]
     broken = [one for one in seen.requests if _broke(one) and not set(one.left) & gone]
     if not losses and not bad and len(broken) < max(_LEAST, MANY * len(seen.requests)):

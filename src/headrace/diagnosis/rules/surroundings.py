@@ -51,7 +51,8 @@ def _on_the_machine(seen: Observation) -> Finding | None:
     best, pace = best_pace(seen), median(_broken_paces(seen.requests))
     slow = best is not None and pace is not None and pace >= _SLOWER * best
     starved = [one for one in seen.replicas if _starved(one)]
-    if not slow and not starved:
+    blind = all(one.starved is None for one in seen.replicas)
+    if not starved and not (slow and blind):
         return None
     figures = [_takers(machine)]
     figures += [
