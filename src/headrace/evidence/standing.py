@@ -51,13 +51,13 @@ class Standing:
     why: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Say it in a sentence without its end."""
+        """Say it in a sentence without its end; a result's id begins with its day."""
         if self.evidence is None:
             return "the plan, not measured" if self.basis == "plan" else "not measured"
         says = f"{self.says} " if self.says else ""
         doubts = len(self.evidence.doubts)
         known = f", {doubts} doubt{'s' * (doubts > 1)}" if doubts else ""
-        cited = f"{says}({self.evidence.id}, {self.evidence.day}{known})"
+        cited = f"{says}({self.evidence.id}{known})"
         if self.basis == "stale":
             return f"measured, but stale: {cited}: {'; '.join(self.why)}"
         return f"measured{', and it speaks against this' * (self.basis == 'against')}: {cited}"

@@ -54,7 +54,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     def title(self) -> str:
         """Say what was measured, and of what requests."""
         return (
-            f"measured, {self.variant} ({self.evidence}, {self.day}): {self.in_flight:.3g} in"
+            f"measured, {self.variant} ({self.evidence}): {self.in_flight:.3g} in"
             f" flight, {self.prompt:.0f} + {self.output:.0f} tokens{self._doubted}"
         )
 
