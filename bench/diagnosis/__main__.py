@@ -42,17 +42,19 @@ async def _all(
         if keep:
             (keep / f"{situation.name}.json").write_bytes(msgspec.json.encode(seen))
         found = diagnose(seen)
-        _tell(situation, found)
+        tell(situation, found)
         return situation, found
 
     return await asyncio.gather(*map(one, chosen))
 
 
-def _tell(situation: Situation, found: Diagnosis) -> None:
-    right = "right" if _said(found) == _expected(situation) else "WRONG"
-    print(f"{right}  {situation.name}: {_expected(situation)} -> {_said(found)}")
-    for text in lines(found):
-        print(f"         {text}")
+def tell(situation: Situation, found: Diagnosis) -> bool:
+    """Print what was made of a situation, and whether that is right."""
+    right = _said(found) == _expected(situation)
+    word = "right" if right else "WRONG"
+    print(f"{word}  {situation.name}: {_expected(situation)} -> {_said(found)}")
+    print("\n".join(f"         {text}" for text in lines(found)), flush=True)
+    return right
 
 
 def _expected(situation: Situation) -> str:

@@ -45,21 +45,25 @@ async def look_at(situation: Situation) -> Observation:
     """Bring the situation about, and return what is seen of it."""
     with tempfile.TemporaryDirectory(prefix="hr-") as folder:
         async with staged(situation.fleet, Path(folder)) as stage:
-            if situation.before is not None:
-                await situation.before(stage)
-                await asyncio.sleep(0.6)  # the gateway writes its records twice a second
-            began = time.time()
-            life = asyncio.ensure_future(situation.life(stage))
-            try:
-                await asyncio.sleep(situation.lead)
-                if life.done():
-                    life.result()
-                seen = await observe(stage.state, WATCH, time.time() - began)
-            finally:
-                life.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await life
-        return seen[0]
+            return await seen_on(stage, situation)
+
+
+async def seen_on(stage: Stage, situation: Situation, watch: float = WATCH) -> Observation:
+    """Bring the situation about on a fleet that is up, and return what is seen of it."""
+    if situation.before is not None:
+        await situation.before(stage)
+        await asyncio.sleep(0.6)  # the gateway writes its records twice a second
+    began = time.time()
+    life = asyncio.ensure_future(situation.life(stage))
+    try:
+        await asyncio.sleep(situation.lead)
+        if life.done():
+            life.result()
+        return (await observe(stage.state, watch, time.time() - began))[0]
+    finally:
+        life.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await life
 
 
 def twins(

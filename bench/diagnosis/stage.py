@@ -28,6 +28,23 @@ PATIENCE = 180.0
 """Seconds to wait for a fleet to serve."""
 _SMALL = 4096
 """Bytes that a slow client's socket takes in."""
+_WORDS = [
+    "the",
+    "river",
+    "runs",
+    "down",
+    "to",
+    "a",
+    "mill",
+    "where",
+    "people",
+    "bring",
+    "their",
+    "grain",
+    "in",
+    "the",
+    "autumn",
+]
 
 
 @dataclass
@@ -59,6 +76,10 @@ class Stage:
     def text(self, tokens: int) -> str:
         """Return a prompt that no cache knows: letters, each a token of a twin's."""
         return "".join(self.chance.choices("abcdefghijklmnop", k=max(1, tokens)))
+
+    def words(self, count: int) -> str:
+        """Return a prompt of common words, each about one token of a real model's."""
+        return " ".join(self.chance.choices(_WORDS, k=count))
 
     async def _stream(self, prompt: str, tokens: int, pace: int | None) -> None:
         limit = _SMALL if pace else 1 << 16

@@ -42,6 +42,8 @@ _BEFORE = 86_400.0
 """How far back the requests go that the present ones are compared with, in seconds."""
 _EVENTS = 1 << 20
 """Bytes of the journal of events that are read, from its end."""
+_WRITTEN = 0.7
+"""Seconds after which the gateways have written what ended: they do it twice a second."""
 _SERVES = (State.READY, State.DRAINING, State.LEAVING)
 _NEEDED = ("running", "waiting", "kv_usage", "preemptions", "generation_tokens")
 """What rules ask of an engine's page, where its version has it."""
@@ -71,6 +73,7 @@ async def observe(state: StateDir, seconds: float, back: float) -> list[Observat
     status = await client.status(state)
     fleet = _fleet(Path(status.file))
     watched = await watch(state, status, fleet, seconds, back)
+    await asyncio.sleep(_WRITTEN)
     return [_deployment(state, one, fleet, watched) for one in watched.statuses[-1].deployments]
 
 
