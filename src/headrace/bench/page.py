@@ -31,7 +31,7 @@ def page(run: Run, summary: Summary) -> Group:
     if worthless:
         parts.append(Text(""))
     parts += [Text(headline(run, summary), style="bold"), Text(outcome(run, summary))]
-    parts += [_title("admission, generation or life cycle?"), *_fault(fault(run), summary)]
+    parts += [_title("admission, generation or life cycle?"), *_fault(fault(run), run, summary)]
     parts += [_title(_of_what(summary)), _latencies(summary)]
     parts += [_title("load"), *_load(summary), *_failed(run, summary)]
     rest = [one for one in doubts if one not in worthless]
@@ -49,10 +49,10 @@ def _doubts(doubts: Sequence[Doubt]) -> Iterator[Text]:
         yield Text.assemble((f"{one.severity}: ", _STYLE[one.severity]), str(one))
 
 
-def _fault(found: Diagnosis, summary: Summary) -> Iterator[Text]:
+def _fault(found: Diagnosis, run: Run, summary: Summary) -> Iterator[Text]:
     """Yield the verdict, what shows it and what to do, then where the time went."""
     style = "bold" if found.judgement is Judgement.AT_FAULT else ""
-    yield Text(verdict(found, summary), style=style)
+    yield Text(verdict(found, run, summary), style=style)
     for one in found.findings[:3]:
         yield Text(f"  {one.cause}: {'; '.join(one.figures)}")
     if found.findings:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DUE, SENT, PACE = SERIES[0], SERIES[1], SERIES[2]
 _BARS = 60
-LEAST = 1e-5
+LEAST = 1e-4
 """Seconds: gaps below it came in one piece from the network."""
 
 

@@ -33,7 +33,7 @@ def html(run: Run, summary: Summary) -> str:
     good = [one for one in answers if one.failure is None]
     parts = [
         *_verdict(run, summary),
-        *_fault(fault(run), summary),
+        *_fault(fault(run), run, summary),
         *sections.latency(run, summary, good),
         *sections.course(run, summary, answers),
         *sections.between_tokens(good),
@@ -77,8 +77,8 @@ def _doubts(rest: Sequence[Doubt], bad: Sequence[Doubt]) -> tuple[Table, ...]:
     return (Table((name, "because", "what to do"), rows, words=(0, 1, 2)),)
 
 
-def _fault(found: Diagnosis, summary: Summary) -> Iterator[Section]:
-    said = [verdict(found, summary)]
+def _fault(found: Diagnosis, run: Run, summary: Summary) -> Iterator[Section]:
+    said = [verdict(found, run, summary)]
     for one in found.findings:
         said.append(f"{str(one.cause).capitalize()} ({one.part}): {'; '.join(one.figures)}.")
         said.append(f"{one.advice} Next: {one.experiment}")

@@ -109,7 +109,7 @@ def between_tokens(good: Sequence[Answer]) -> Iterator[Section]:
     if not len(values) or not values.any():
         return
     usual = float(np.median(values))
-    stall = max(STALL * usual, 10 * plots_latency.LEAST)
+    stall = max(STALL * usual, plots_latency.LEAST)
     long = values > stall
     share = float(values[long].sum() / values.sum())
     hit = sum(any(gap > stall for gap in one.gaps) for one in good)

@@ -2,9 +2,13 @@
 
 **A queue that grows.** An open loop above what the server can do has no steady state: each request
 waits longer than the last, and every latency tells how long the run was. It shows in what is in
-flight while requests still arrive: if it is higher in each third, and by the last one a twentieth
-of the requests that came in between have not left, then they came faster than they could be
-answered. What such a run does tell is the rate at which the server answers when it is full.
+flight while requests still arrive. In the first third it rises in any run, until the first answers
+are over; if it rises from the second third to the last, and by then a twentieth of the requests
+that came in between have not left, they came faster than they could be answered. What such a run
+does tell is the rate at which the server answers when it is full.
+
+**A run that is too short** for its answers is all beginning and end. How long an answer takes that
+waits for nobody is taken from the fastest tenth.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import msgspec
+import numpy as np
 
 from headrace.bench.answers import Answer
 from headrace.bench.asked import is_closed, is_steady
@@ -26,19 +31,21 @@ from headrace.evidence.difference import Difference, difference, percentile
 
 LEFT_BEHIND = 0.05
 """Share of arrivals that have not left, beyond which a queue grows rather than varies."""
-_GROWN = 1.5
+_GROWN = 1.15
 DRIFT = 0.10
-"""Change of a median from the first to the last third that is more than runs usually differ."""
+"""Change of a median from the first to the last third that it surely exceeds if it is a doubt."""
 COLD = 1.5
 """How many times slower the first requests must be to be still warming up."""
+SHORT = 3
+"""How many times an answer's time requests should come, at least."""
 _FEWEST = 30
 _FIRST = 10
 
 
 class Growth(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests in flight in the first and the last third of the arrivals, in the mean; rates."""
+    """Requests in flight in the second and the last third of the arrivals, in the mean; rates."""
 
-    first: float
+    middle: float
     last: float
     came: float
     """Requests a second that came."""
@@ -49,12 +56,36 @@ class Growth(msgspec.Struct, frozen=True, kw_only=True):
 def course_doubts(run: Run, summary: Summary) -> Iterator[Doubt]:
     """Yield what is to be said of the course."""
     answers = sorted(run.counted, key=lambda one: (one.due, one.number))
-    found = growth(answers) if is_steady(run.about) and not is_closed(run.about) else None
-    if found is not None:
-        yield _saturated(found)
-    elif is_steady(run.about):
-        yield from _drift([one for one in answers if one.failure is None])
+    good = [one for one in answers if one.failure is None]
+    if is_steady(run.about):
+        yield from _steady(answers, good, closed=is_closed(run.about))
     yield from _warmup(summary, answers)
+
+
+def _steady(answers: Sequence[Answer], good: Sequence[Answer], *, closed: bool) -> Iterator[Doubt]:
+    short = _short(answers, good)
+    found = None if closed or short else growth(answers)
+    if short:
+        yield short
+    elif found is not None:
+        yield _saturated(found)
+    else:
+        yield from _drift(good)
+
+
+def _short(answers: Sequence[Answer], good: Sequence[Answer]) -> Doubt | None:
+    """Return a doubt if requests came for too short a time."""
+    if len(good) < _FEWEST:
+        return None
+    lasted = answers[-1].due - answers[0].due
+    alone = float(np.percentile([one.e2e for one in good], 10))
+    if lasted >= SHORT * alone:
+        return None
+    return doubtful(
+        f"Requests came for {seconds(lasted)}, and an answer takes {seconds(alone)}: the run was"
+        " mostly its beginning and its end, with fewer in flight than the load means.",
+        f"Let it last {seconds(SHORT * alone)} or longer.",
+    )
 
 
 def growth(answers: Sequence[Answer]) -> Growth | None:
@@ -72,10 +103,10 @@ def growth(answers: Sequence[Answer]) -> Growth | None:
     )
     came = (len(answers) - 1) / (end - start)
     left = sum(one.ended <= end for one in answers) / (end - start)
-    behind = (last - first) / (came * 2 * third)
-    if not first < middle < last or last < _GROWN * first or behind < LEFT_BEHIND:
+    behind = (last - middle) / (came * third)
+    if not first < middle or last < _GROWN * middle or behind < LEFT_BEHIND:
         return None
-    return Growth(first=first, last=last, came=came, left=left)
+    return Growth(middle=middle, last=last, came=came, left=left)
 
 
 def _mean_between(made: Sequence[tuple[float, int]], start: float, end: float) -> float:
@@ -89,9 +120,9 @@ def _mean_between(made: Sequence[tuple[float, int]], start: float, end: float) -
 def _saturated(found: Growth) -> Doubt:
     return doubtful(
         f"Requests came faster than they were answered ({rate(found.came)} a second came,"
-        f" {rate(found.left)} left), and those in flight grew from {number(found.first)} to"
-        f" {number(found.last)}: this is no steady state, and every latency is a matter of how long"
-        " the run was.",
+        f" {rate(found.left)} left), and those in flight grew from {number(found.middle)} in the"
+        f" second third to {number(found.last)} in the last: this is no steady state, and every"
+        " latency is a matter of how long the run was.",
         f"Take the rate that left as what the server can do; for latencies ask for less than"
         f" {rate(found.left)} a second.",
     )
@@ -108,7 +139,7 @@ def _drift(good: Sequence[Answer]) -> Iterator[Doubt]:
         if not len(first) or not len(last):
             continue
         found = difference(first.tolist(), last.tolist(), percentile(50))
-        if found.real and abs(found.change or 0.0) > DRIFT:
+        if found.real and min(abs(found.low or 0.0), abs(found.high or 0.0)) > DRIFT:
             yield _drifted(said, found)
 
 
@@ -116,8 +147,8 @@ def _drifted(name: str, found: Difference) -> Doubt:
     return doubtful(
         f"The median {name} was not the same all along: from the first third of the run to the last"
         f" it went {found.words()}.",
-        "Look for what changed (caches that fill, a neighbour, heat), warm up for longer, and run"
-        " it again.",
+        "Look for what changed (caches that fill, a neighbour, a load near what the server can do),"
+        " warm up for longer, and run it again.",
     )
 
 

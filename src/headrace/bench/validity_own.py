@@ -75,11 +75,12 @@ def _counts(summary: Summary, seen: Sequence[Engine]) -> Iterator[Doubt]:
             "Measure an engine that serves nobody else.",
         )
     elif counted < (1 - OTHERS) * counts.whole:
+        unseen = sorted(set(summary.replicas) - {one.source for one in seen} - {""})
+        who = f"{', '.join(unseen)} were" if unseen else "some replicas were"
         yield doubtful(
             f"The engines whose metrics were read finished {number(counted)} requests, the client"
-            f" had {counts.whole:,} whole answers: some replicas were not looked at, or the pages"
-            " are of others.",
-            "Name the metrics page of every replica.",
+            f" had {counts.whole:,} whole answers: {who} not looked at, or pages are of others.",
+            "Name the metrics page of every replica; keep their number the same during a run.",
         )
 
 

@@ -113,14 +113,39 @@ def fault(run: Run) -> Diagnosis:
     return diagnose(observe(run))
 
 
-def verdict(found: Diagnosis, summary: Summary) -> str:
-    """Write a diagnosis' verdict as a sentence; where nothing was found it explains no failures."""
+def verdict(found: Diagnosis, run: Run, summary: Summary) -> str:
+    """Write a diagnosis' verdict as a sentence; where it found nothing, where misses waited."""
     said = f"{found.verdict[:1].upper()}{found.verdict[1:].rstrip('.')}."
     good = summary.goodput
     broken = bool(summary.counts.failures) or (good is not None and good.share < KEPT)
     if found.judgement is not Judgement.HEALTHY or not broken:
         return said
-    return "None of the three was found at fault, though not all is well: see what was missed."
+    return f"None of the three was at fault for most requests. {_where_missed(run)}".rstrip()
+
+
+def _where_missed(run: Run) -> str:
+    """Say where whole answers whose first token was late had waited, if the gateway tells."""
+    bound = run.about.slo.get("ttft")
+    late = [
+        one
+        for one in run.counted
+        if bound and one.failure is None and one.queued is not None and (one.ttft_due or 0) > bound
+    ]
+    if not late:
+        return ""
+    held, queued, first = (
+        sum(values) / len(late)
+        for values in zip(
+            *((one.held or 0.0, one.queued or 0.0, one.ttft_due or 0.0) for one in late),
+            strict=True,
+        )
+    )
+    parts = {"life cycle": held, "admission": queued, "generation": first - held - queued}
+    return (
+        f"The {count(len(late), 'answer')} with a late first token were held {seconds(held)} for a"
+        f" ready replica, queued {seconds(queued)} for room, and {seconds(parts['generation'])} on"
+        f" the way and in the engine, in the mean: {max(parts, key=lambda name: parts[name])}."
+    )
 
 
 def times(found: Diagnosis) -> dict[str, float]:
