@@ -35,7 +35,10 @@ def table(steps: Sequence[Step], knee: Knee | None, case: Case) -> Table:
 
 
 def _pair(step: Step, name: str) -> str:
-    return f"{seconds(step.mean(f'{name}_p50'))} / {seconds(step.mean(f'{name}_p95'))}"
+    p50, p95 = (step.mean(f"{name}_{which}") for which in ("p50", "p95"))
+    if p50 is None or p95 is None or (p50 < 1) != (p95 < 1):
+        return f"{seconds(p50)} / {seconds(p95)}"
+    return f"{seconds(p50).split()[0]} / {seconds(p95)}"
 
 
 def _planned(step: Step) -> str:

@@ -13,6 +13,8 @@ from headrace.experiments import (
     batching_load,
     coldstart,
     coldstart_load,
+    context,
+    context_load,
     parallel,
     parallel_load,
     prefix,
@@ -52,6 +54,18 @@ _ALL: tuple[Experiment[Any, Any], ...] = (
         },
         measure=shapes_load.measure,
         conclude=shapes.conclude,
+    ),
+    Experiment(
+        name="context",
+        question="what does a lower max_model_len change?",
+        copies=True,
+        settings={
+            Effort.QUICK: context_load.Settings(requests=16, repeats=1),
+            Effort.NORMAL: context_load.Settings(),
+            Effort.LONG: context_load.Settings(requests=64, repeats=4),
+        },
+        measure=context_load.measure,
+        conclude=context.conclude,
     ),
     Experiment(
         name="batching",

@@ -59,18 +59,22 @@ async def _kinds(
     """Measure each kind once, in the opposite order in odd repeats."""
     cache, repeat = turn
     await lab.warm(where, await lab.asks(where, order(settings, Kind.CONTROL, repeat, warm=True)))
+    shared = await lab.asks(where, order(settings, Kind.SHARED, repeat))
+    whole = max(one.prompt_tokens or 0 for one in shared)
     for kind in tuple(Kind) if repeat % 2 == 0 else tuple(Kind)[::-1]:
-        asks = await lab.asks(where, order(settings, kind, repeat))
+        asks = await lab.asks(where, order(settings, kind, repeat, whole=whole))
         load = Load(concurrency=settings.clients, exact_length=True)
         name = f"{kind}-{label(cache)}-{repeat + 1}".replace(" ", "-")
         _, run = await lab.run(where, asks, load, name)
         points.append(Point(kind=kind, cache=cache, repeat=repeat, shared=settings.shared, run=run))
 
 
-def order(settings: Settings, kind: Kind, repeat: int, *, warm: bool = False) -> WorkloadOrder:
-    """Return the requests of one kind; prompts of the control are as long as shared ones."""
-    whole = settings.own + (settings.shared if kind is Kind.CONTROL else 0)
-    shape = Shape(str(kind), Length(whole, whole), Length(settings.output, settings.output))
+def order(
+    settings: Settings, kind: Kind, repeat: int, *, whole: int = 0, warm: bool = False
+) -> WorkloadOrder:
+    """Return the requests of one kind; prompts of the control have `whole` tokens."""
+    prompt = settings.own if kind is not Kind.CONTROL else whole or settings.shared + settings.own
+    shape = Shape(str(kind), Length(prompt, prompt), Length(settings.output, settings.output))
     return WorkloadOrder(
         shapes=(shape,),
         count=settings.clients if warm else settings.requests,
