@@ -13,7 +13,6 @@ from headrace.bench.run import About, Run
 from headrace.bench.samples import Sample
 
 SLO = {"ttft": 1.0, "tpot": 0.05}
-_NOBODY = {"chat": "made", "seed": 0}
 
 
 def answer(number: int = 0, at: float = 0.0, **fields: Any) -> Answer:
@@ -96,6 +95,7 @@ def made(
     shapes: Mapping[str, tuple[int, int]] | None = None,
     slo: Mapping[str, float] | None = None,
     gateway: bool = True,
+    looks: bool = True,
 ) -> Run:
     """A run of Poisson arrivals on a made server, with the samples that it would have shown."""
     server, dice = server or Server(), random.Random(seed)
@@ -162,7 +162,8 @@ def made(
         ),
         answers,
     )
-    run.samples = samples_of(answers, server, gateway=gateway)
+    if looks:
+        run.samples = samples_of(answers, server, gateway=gateway)
     return run
 
 
