@@ -1,5 +1,6 @@
 """Loads have exactly the lengths, shares and sharing that were ordered, each time the same."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from workload_kit import KINDS, as_json, count_of, engine_count, folder, ids
 
 from headrace.bench.asks import Message
-from headrace.bench.tokens import Estimate, TokenizerError
+from headrace.bench.shape_lengths import shares
+from headrace.bench.tokens import Estimate, Prompt, TokenizerError
 from headrace.bench.workload import build
 from headrace.bench.workload_order import (
     HotPrefix,
@@ -55,6 +57,22 @@ def test_no_two_prompts_begin_alike(place: Path, kind: str) -> None:
     assert len({tuple(ids(kind, prompt)[:12]) for prompt in prompts}) == 2000
     assert all(word.isalpha() for word in prompts[0].split())
     assert not prompts[0].startswith(" ")
+
+
+def test_short_prompts_differ_while_there_are_words(place: Path) -> None:
+    tokenizer, notes = folder(place), list[str]()
+    order = WorkloadOrder(shapes=(shape(3),), count=500, chat=False)
+    assert len({ask.prompt for ask in build(order, tokenizer, notes)}) == 500
+    assert notes == []
+    build(WorkloadOrder(shapes=(shape(1),), count=3, chat=False), tokenizer, notes)
+    assert notes == ["2 requests too short to begin unlike all others"]
+
+
+def test_weights_go_by_largest_remainders() -> None:
+    # 3.375 and 5.625; 3.5, 2.1 and 1.4
+    assert shares([3, 5], 9) == [3, 6]
+    assert shares([2.5, 1.5, 1], 7) == [4, 2, 1]
+    assert shares([1, 1e-9], 5) == [5, 0]
 
 
 def test_the_same_order_gives_the_same_load(place: Path) -> None:
@@ -227,14 +245,36 @@ def test_short_prompts_are_made_longer_and_said(place: Path) -> None:
     notes: list[str] = []
     build(WorkloadOrder(shapes=(shape(1),), count=2), folder(place), notes)
     assert notes == [
-        "2 requests made longer: the template alone has more tokens than were asked for"
+        "2 requests made longer: the template alone has more tokens than were asked for",
+        "1 request too short to begin unlike all others",
     ]
 
 
 def test_an_estimate_makes_prompts_by_its_own_count() -> None:
     asks = build(WorkloadOrder(shapes=(shape(50),), count=3), Estimate("nobody answers"))
+    assert {ask.prompt_tokens for ask in asks} == {None}
     # 45 words and five tokens for the message
     assert [len(ask.prompt[0].content.split()) for ask in asks if ask.prompt] == [45, 45, 45]
+
+
+class Merging(Estimate):
+    """A tokenizer that writes some words that stand beside each other as one token."""
+
+    exact = True
+
+    def encode(self, text: str) -> list[int]:
+        return [0] * (len(text.split()) - len(re.findall(r"\b(old|new|large) \w+", text)))
+
+    def count(self, prompt: Prompt) -> int:
+        return len(self.encode(str(prompt)))
+
+
+def test_texts_are_mended_where_words_merge() -> None:
+    tokenizer = Merging("it is made up")
+    order = WorkloadOrder(shapes=(shape(100),), count=30, chat=False)
+    asks = build(order, tokenizer)
+    assert {len(tokenizer.encode(str(ask.prompt))) for ask in asks} == {100}
+    assert {len(str(ask.prompt).split()) for ask in asks} > {100}
 
 
 class Letters:

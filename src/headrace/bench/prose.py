@@ -12,6 +12,7 @@ from itertools import cycle
 import numpy as np
 
 from headrace.bench.lexicon import Lexicon
+from headrace.bench.room import Room
 from headrace.bench.tokens import PROBE, Prompt, Tokenizer, TokenizerError
 
 _BLOCK = 4
@@ -23,15 +24,14 @@ _DOUBLE_TRIES = 20
 
 
 class Prose:
-    """Writes texts for one tokenizer; `seed` is the order's."""
+    """Writes texts for one tokenizer; `seed` is the order's, `room` counts what could not be."""
 
-    def __init__(self, tokenizer: Tokenizer, seed: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, seed: int, room: Room) -> None:
         self.tokenizer, self._seed = tokenizer, seed
         self._lexicon = Lexicon(self.length)
         self._begun: set[tuple[str, ...]] = set()
         self._own: dict[Prompt, int] = {}
-        self.alike = 0
-        """Prompts too short to differ from all others."""
+        self._room = room
 
     def length(self, text: str) -> int:
         """Return the tokens of a text alone."""
@@ -74,7 +74,7 @@ class Prose:
             if beginning not in self._begun:
                 self._begun.add(beginning)
                 return words
-        self.alike += 1
+        self._room.alike += 1
         return words
 
     def fitted(self, words: list[str], total: int, wrap: Callable[[str], Prompt]) -> Prompt:

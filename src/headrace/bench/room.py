@@ -16,6 +16,8 @@ class Room:
     left_out: int = 0
     clipped: int = 0
     raised: int = 0
+    alike: int = 0
+    """Texts that begin as another does, because they are too short not to."""
 
     def fit(self, prompt: int, output: int, least: int, *, fixed: bool = False) -> tuple[int, int]:
         """Return the tokens of prompt and answer as they can be sent; (0, 0) leaves it out.
@@ -42,5 +44,6 @@ class Room:
             (self.left_out, f"left out: prompt and answer are {context}"),
             (self.clipped, f"clipped: prompt and answer were {context}"),
             (self.raised, "made longer: the template alone has more tokens than were asked for"),
+            (self.alike, "too short to begin unlike all others"),
         )
         return [f"{n:,} request{'s' * (n > 1)} {what}" for n, what in said if n]

@@ -33,9 +33,9 @@ MOST_TOKENS = 200_000_000
 def build(order: WorkloadOrder, tokenizer: Tokenizer, notes: list[str] | None = None) -> list[Ask]:
     """Return the requests of a load, by number; what was left out or changed is added to `notes`.
 
-    In rising order of their times; sessions one behind the other. TrafficError if the order
-    contradicts itself or nothing is left of it, TokenizerError if no prompts of its lengths can be
-    made.
+    In rising order of their times; sessions one behind the other. Where the tokenizer is an
+    estimate nobody knows `prompt_tokens`, and they are None. TrafficError if the order contradicts
+    itself or nothing is left of it, TokenizerError if no prompts of its lengths can be made.
     """
     room = Room(order.context, order.misfit)
     said: list[str] = [] if notes is None else notes
@@ -43,7 +43,12 @@ def build(order: WorkloadOrder, tokenizer: Tokenizer, notes: list[str] | None = 
     said += room.notes()
     if not asks:
         raise TrafficError("no request is left: " + ("; ".join(said) or "none was asked for"))
-    return [msgspec.structs.replace(one, number=number) for number, one in enumerate(asks)]
+    return [
+        msgspec.structs.replace(
+            one, number=number, prompt_tokens=one.prompt_tokens if tokenizer.exact else None
+        )
+        for number, one in enumerate(asks)
+    ]
 
 
 def _asks(
@@ -55,7 +60,7 @@ def _asks(
         lines = read_prompts(Path(order.file))
         due = _due(order, len(lines))
         return file_asks(order, lines, tokenizer, _repeats(due, lines, notes), room)
-    prose = Prose(tokenizer, order.seed)
+    prose = Prose(tokenizer, order.seed, room)
     if order.trace:
         trace = read_traffic(Path(order.trace))
         notes += trace.notes

@@ -80,7 +80,10 @@ def guidellm(asks: Sequence[Ask], _: Tokenizer) -> Iterator[Line]:
 
 
 def vllm(asks: Sequence[Ask], _: Tokenizer) -> Iterator[Line]:
-    """Yield lines for `vllm bench serve --dataset-name custom --custom-output-len -1`."""
+    """Yield lines for `vllm bench serve --dataset-name custom --custom-output-len -1`.
+
+    With `--skip-chat-template`, since the server adds it, and `--disable-shuffle`.
+    """
     for ask, text in _texts("vllm", asks):
         yield {"prompt": text, "output_tokens": ask.max_tokens}
 

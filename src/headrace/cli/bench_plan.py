@@ -124,6 +124,8 @@ def _order(words: Words) -> WorkloadOrder:
 
 
 def _arrivals(words: Words) -> Arrivals | None:
+    if words.trace is not None and words.concurrency is None:
+        return parse_arrivals(words.arrivals or "replay", words.time_scale)
     return parse_arrivals(words.arrivals, words.time_scale) if words.arrivals else None
 
 
