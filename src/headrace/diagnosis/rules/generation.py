@@ -29,6 +29,8 @@ from headrace.diagnosis.words import count, percent, span
 
 _LONGER = 4
 """Times the tokens of the short prompts that make a prompt a long one among them."""
+_SHORT = 1 / 6
+"""Where among all prompts, by length, a typical short one is looked for."""
 _SLOWER = 3
 """Times the quick requests' prefill: beyond what a busy step or two more explain."""
 _HALF_SPEED = 2
@@ -47,12 +49,10 @@ def long_prefill(seen: Observation) -> Finding | None:
     timed = [one for one in whole(seen.requests) if one.prompt_tokens and one.engine is not None]
     if len(timed) < ENOUGH:
         return None
-    by_length = sorted(timed, key=fresh)
-    third = len(timed) // 3
-    short = by_length[:third]
-    quick = min(known(map(prefill, short)), default=0.0)
-    bound = _LONGER * max(1, fresh(short[len(short) // 2]))
+    bound = _LONGER * max(1.0, quantile(map(fresh, timed), _SHORT) or 0.0)
     long = [one for one in timed if fresh(one) >= bound]
+    short = [one for one in timed if fresh(one) < bound]
+    quick = min(known(map(prefill, short)))
     slow = [one for one in timed if (prefill(one) or 0.0) >= _SLOWER * quick and _hurts(one)]
     own = [one for one in slow if one in long]
     behind = [one for one in slow if one not in long and _behind(one, long)]

@@ -1,0 +1,349 @@
+"""Each cause is found where it is the only thing that is wrong, and its doubles are told apart."""
+
+from dataclasses import replace
+
+import pytest
+from diagnosis_kit import (
+    BUSY,
+    SICK,
+    asked,
+    causes,
+    cold_prompt,
+    gateway,
+    long_prompt,
+    looks,
+    many,
+    replica,
+    seen,
+    waited,
+    warm_prompt,
+)
+
+from headrace.diagnosis.causes import CARDS, Cause, Part
+from headrace.diagnosis.diagnose import diagnose, times
+from headrace.diagnosis.finding import Judgement
+from headrace.diagnosis.observation import Event, Machine, Outcome
+
+
+def test_every_cause_has_an_observation_that_shows_it() -> None:
+    assert set(SICK) == set(Cause) == set(CARDS)
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_a_cause_is_found_first_and_its_figures_are_told(cause: Cause) -> None:
+    found = diagnose(SICK[cause])
+    assert found.judgement == Judgement.AT_FAULT
+    assert found.findings[0].cause == cause
+    assert found.verdict == f"{found.findings[0].part} is at fault: {cause}"
+    assert all(any(letter.isalnum() for letter in figure) for figure in found.findings[0].figures)
+    assert found.findings[0].figures
+    assert 0 <= found.findings[0].weight <= 1
+
+
+def test_nothing_is_wrong_with_a_healthy_fleet() -> None:
+    found = diagnose(seen())
+    assert (found.judgement, found.findings) == (Judgement.HEALTHY, ())
+    assert found.verdict == (
+        "nothing is wrong: 30 whole answers in 60 s; TTFT p50 50 ms, p95 50 ms; TPOT p50 10 ms, p95 10 ms"
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_few_answers_are_not_enough(count: int) -> None:
+    found = diagnose(seen(requests=many(count)))
+    assert found.judgement == Judgement.NOT_ENOUGH_DATA
+    assert "it takes 5" in found.missing[0].what
+    assert "headrace bench" in found.missing[0].remedy
+
+
+# -- which wait it is ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("queued", Cause.GATEWAY_QUEUE), ("held", Cause.COLD_MODEL)],
+)
+def test_a_late_first_token_is_blamed_on_the_wait_that_took_longest(
+    name: str, expected: Cause
+) -> None:
+    assert causes(seen(requests=many(30, lambda at: waited(at, name, 3.0)))) == [expected]
+
+
+def test_a_wait_of_one_request_in_twenty_is_chance() -> None:
+    requests = (*many(95), *many(5, lambda at: waited(at, "queued", 3.0)))
+    assert causes(seen(requests=requests)) == []
+
+
+def test_a_wait_that_keeps_the_promise_is_no_fault() -> None:
+    late = many(30, lambda at: waited(at, "queued", 3.0, promised_ttft=5.0))
+    assert causes(seen(requests=late)) == []
+
+
+def test_a_queue_that_nobody_has_left_yet_is_seen_at_the_gateway() -> None:
+    stuck = seen(requests=(), waiting=gateway(queued=7, running=16))
+    assert causes(stuck) == [Cause.GATEWAY_QUEUE]
+    assert causes(seen(requests=(), waiting=gateway(2, queued=7))) == []
+
+
+def test_those_that_were_turned_away_stand_for_a_queue() -> None:
+    away = many(6, lambda at: asked(at, outcome=Outcome.REFUSED, error="queue_full", ttft=None))
+    assert causes(seen(requests=(*many(20), *away))) == [Cause.GATEWAY_QUEUE]
+
+
+def test_a_wait_inside_the_engine_is_a_batch_that_is_full() -> None:
+    inside = many(30, lambda at: waited(at, "engine", 2.05, engine_queue=2.0, ttft=2.05))
+    full = replica(looks=looks(running=16, waiting=8))
+    assert causes(seen(requests=inside, replicas=(full,))) == [Cause.OVERLOADED_BATCH]
+
+
+def test_an_engine_that_does_not_tell_its_queue_is_believed_by_its_gauge() -> None:
+    inside = many(30, lambda at: waited(at, "engine", 2.0, engine_queue=None, ttft=2.0))
+    full = replica(room=None, looks=looks(running=16, waiting=8))
+    assert causes(seen(requests=inside, replicas=(full,))) == [Cause.OVERLOADED_BATCH]
+
+
+def test_a_full_kv_cache_explains_a_queue_inside_the_engine() -> None:
+    inside = many(30, lambda at: waited(at, "engine", 2.05, engine_queue=2.0, ttft=2.05))
+    full = replica(looks=looks(running=5, waiting=8, kv_usage=0.97))
+    assert causes(seen(requests=inside, replicas=(full,))) == [
+        Cause.KV_PRESSURE,
+        Cause.OVERLOADED_BATCH,
+    ]
+
+
+# -- generation ------------------------------------------------------------------------------------
+
+
+def test_a_full_batch_that_keeps_its_pace_is_no_fault() -> None:
+    assert causes(seen(replicas=(replica(looks=looks(running=16, assigned=16)),))) == []
+
+
+def test_a_slow_pace_in_a_batch_that_is_not_full_has_another_reason() -> None:
+    slow = many(30, lambda at: asked(at, tpot=0.04, duration=4.05))
+    assert causes(seen(requests=slow)) == []
+
+
+def test_a_promise_for_tokens_stands_in_for_a_better_past() -> None:
+    slow = many(30, lambda at: asked(at, tpot=0.04, duration=4.05, promised_tpot=0.02))
+    full = (replica(looks=looks(running=16, assigned=16)),)
+    assert causes(seen(requests=slow, earlier=(), replicas=full)) == [Cause.OVERLOADED_BATCH]
+    kept = many(30, lambda at: asked(at, tpot=0.04, duration=4.05, promised_tpot=0.05))
+    assert causes(seen(requests=kept, replicas=full)) == []
+
+
+def test_short_prompts_that_wait_behind_a_long_one_count() -> None:
+    def behind(at: float) -> object:
+        return asked(at + 0.5, engine=1.5, ttft=1.5, duration=2.5)
+
+    pairs = [one for at in range(0, 60, 4) for one in (long_prompt(float(at)), behind(float(at)))]
+    alone = [asked(at + 3.0) for at in range(0, 60, 4)]
+    found = diagnose(seen(requests=(*pairs, *alone)))
+    assert [one.cause for one in found.findings] == [Cause.LONG_PREFILL]
+    assert any("15 shorter requests took 1.5 s" in figure for figure in found.findings[0].figures)
+
+
+def test_long_prompts_on_another_replica_hold_up_nobody_here() -> None:
+    slow = [asked(at + 0.5, engine=1.5, ttft=1.5, duration=2.5) for at in range(0, 60, 4)]
+    few = [
+        replace(long_prompt(float(at)), replica="chat-2", engine=0.1, ttft=0.1)
+        for at in range(0, 60, 4)
+    ]
+    quick = [asked(at + 3.0) for at in range(0, 60, 4)]
+    assert Cause.LONG_PREFILL not in causes(seen(requests=(*slow, *few, *quick)))
+
+
+def test_long_prompts_that_are_cached_cost_nothing() -> None:
+    requests = tuple(warm_prompt(float(at)) if at % 2 else asked(float(at)) for at in range(30))
+    assert causes(seen(requests=requests)) == []
+
+
+def test_long_prompts_with_long_answers_are_not_felt() -> None:
+    def document(at: float) -> object:
+        return asked(at, prompt_tokens=4000, engine=0.4, ttft=0.4, duration=5.0, output_tokens=460)
+
+    requests = tuple(document(float(at)) if at % 2 else asked(float(at)) for at in range(30))
+    assert causes(seen(requests=requests)) == []
+
+
+@pytest.mark.parametrize("preempted", [0, 1])
+def test_one_preemption_among_many_requests_is_chance(preempted: int) -> None:
+    page = (*looks(3), *looks(3, preemptions=preempted))
+    assert causes(seen(replicas=(replica(looks=page),))) == []
+
+
+def test_preemptions_from_before_do_not_count() -> None:
+    assert causes(seen(replicas=(replica(looks=looks(preemptions=500)),))) == []
+
+
+# -- surroundings ----------------------------------------------------------------------------------
+
+
+def test_others_that_take_what_engines_do_not_want_harm_nobody() -> None:
+    assert causes(seen(machine=BUSY)) == []
+
+
+def test_an_engine_that_wants_more_than_there_is_has_no_neighbour_to_blame() -> None:
+    alone = Machine(cores=4, others=0.1, idle=0.0, stolen=0.0, by={})
+    assert causes(seen(replicas=(replica(starved=0.6),), machine=alone)) == []
+
+
+def test_a_hypervisor_is_a_neighbour_too() -> None:
+    stolen = Machine(cores=4, others=0.1, idle=1.0, stolen=1.0, by={})
+    assert causes(seen(replicas=(replica(starved=0.6),), machine=stolen)) == [Cause.NOISY_NEIGHBOUR]
+
+
+def peers(slow: float, load: int) -> object:
+    requests = [
+        asked(float(at), replica=name, tpot=pace, duration=0.05 + 100 * pace)
+        for name, pace in (("chat-1", 0.01), ("chat-2", slow), ("chat-3", 0.01))
+        for at in range(8)
+    ]
+    busy = {"chat-1": 3, "chat-2": load, "chat-3": 3}
+    replicas = [replica(name, looks=looks(running=n, assigned=n)) for name, n in busy.items()]
+    return seen(requests=tuple(requests), replicas=tuple(replicas))
+
+
+@pytest.mark.parametrize(
+    ("slow", "load", "expected"),
+    [
+        (0.03, 3, [Cause.NOISY_NEIGHBOUR]),
+        (0.03, 1, [Cause.NOISY_NEIGHBOUR]),
+        (0.03, 9, []),  # it has three times their work
+        (0.013, 3, []),
+    ],
+)
+def test_a_replica_that_is_slower_than_its_peers(
+    slow: float, load: int, expected: list[Cause]
+) -> None:
+    assert causes(peers(slow, load)) == expected  # type: ignore[arg-type]
+
+
+def test_clients_that_stall_now_are_seen_at_the_gateway() -> None:
+    assert causes(seen(waiting=gateway(stalled=2, running=4))) == [Cause.SLOW_CLIENT]
+    assert causes(seen(waiting=gateway(stalled=2, running=100))) == []
+
+
+def test_a_client_whose_clock_shows_far_more_than_the_gateways_is_slow() -> None:
+    assert causes(seen(client_mean=3.0, gateway_mean=1.0, sender=0.99)) == [Cause.SLOW_CLIENT]
+    assert causes(seen(client_mean=1.1, gateway_mean=1.0)) == []
+
+
+# -- admission: limits -----------------------------------------------------------------------------
+
+
+def test_clients_that_leave_at_any_time_are_no_limit() -> None:
+    leaving = many(20, lambda at: asked(at, duration=1.0 + at, outcome=Outcome.GONE))
+    assert causes(seen(requests=(*many(20), *leaving))) == []
+
+
+def test_what_others_outlive_is_no_limit() -> None:
+    gone = many(10, lambda at: asked(at, duration=1.5, outcome=Outcome.GONE))
+    longer = many(20, lambda at: asked(at, duration=4.0))
+    assert causes(seen(requests=(*gone, *longer))) == []
+
+
+def test_whose_limit_it_may_be_is_said() -> None:
+    cut = many(10, lambda at: asked(at, duration=60.0, outcome=Outcome.TIMEOUT))
+    found = diagnose(seen(requests=(*many(20), *cut)))
+    assert any("nginx" in figure for figure in found.findings[0].figures)
+
+
+# -- life cycle ------------------------------------------------------------------------------------
+
+
+def test_a_drain_that_harms_nobody_is_no_fault() -> None:
+    going = (replica(), replica("chat-2", state="draining"))
+    stopping = (Event(at=2.0, kind="stopping", subject="chat-2", text="draining 3 requests"),)
+    assert causes(seen(replicas=going, events=stopping)) == []
+
+
+def test_a_queue_while_a_replica_drains_is_the_drains_fault() -> None:
+    going = (replica(), replica("chat-2", state="draining"))
+    requests = (*many(20), *many(10, lambda at: waited(at, "queued", 3.0)))
+    assert causes(seen(requests=requests, replicas=going)) == [Cause.DRAINING, Cause.GATEWAY_QUEUE]
+
+
+def test_an_engine_that_was_told_to_stop_did_not_crash() -> None:
+    told = (
+        Event(
+            at=2.0, kind="crashed", subject="chat-2", text="exit status 0; starting again in 1 s"
+        ),
+    )
+    left = many(6, lambda at: asked(at, left=("chat-2",), attempts=2, error="aborted the request"))
+    assert causes(seen(requests=(*many(20), *left), events=told)) == [Cause.DRAINING]
+
+
+def test_a_crash_brings_about_that_requests_are_held() -> None:
+    crash = (Event(at=2.0, kind="crashed", subject="chat-1", text="signal 9"),)
+    held = (*many(20), *many(10, lambda at: waited(at, "held", 9.0)))
+    assert causes(seen(requests=held, events=crash)) == [Cause.LOST_REPLICA, Cause.COLD_MODEL]
+
+
+def test_a_new_replica_with_a_cold_cache_stands_out_among_its_peers() -> None:
+    old = many(20, warm_prompt)
+    new = many(10, lambda at: replace(cold_prompt(at), replica="chat-2"))
+    both = (replica(), replica("chat-2", age=10.0))
+    found = causes(seen(requests=(*old, *new), earlier=(), replicas=both))
+    assert found[0] == Cause.COLD_CACHE
+
+
+def test_a_cold_cache_that_costs_nothing_is_no_fault() -> None:
+    same = many(30, lambda at: asked(at, prompt_tokens=2000))
+    assert causes(seen(requests=same, earlier=many(20, warm_prompt))) == []
+
+
+# -- measurement -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        looks(error="503"),
+        looks(absent=("running",)),
+        looks(running=0, assigned=1),
+        looks(generated=70.0),
+    ],
+)
+def test_pages_that_cannot_be_right(page: object) -> None:
+    during = many(5, lambda at: asked(at, duration=0.5))
+    found = causes(seen(requests=during, replicas=(replica(looks=page),)))
+    assert found == [Cause.BAD_METRICS]
+
+
+def test_a_page_that_is_late_once_is_no_fault() -> None:
+    page = (*looks(5), *looks(1, error="timed out"))
+    assert causes(seen(replicas=(replica(looks=page),))) == []
+
+
+def test_a_replica_that_starts_has_no_metrics_yet() -> None:
+    coming = replica("chat-2", state="starting", looks=looks(error="connection refused"))
+    assert causes(seen(replicas=(replica(), coming))) == []
+
+
+def test_bad_metrics_do_not_hide_what_else_is_wrong() -> None:
+    sick = replace(SICK[Cause.GATEWAY_QUEUE], replicas=SICK[Cause.BAD_METRICS].replicas)
+    assert causes(sick) == [Cause.GATEWAY_QUEUE, Cause.BAD_METRICS]
+
+
+@pytest.mark.parametrize(
+    ("wait", "part"), [("queued", Part.ADMISSION), ("engine", Part.GENERATION)]
+)
+def test_what_nothing_explains_is_put_where_the_time_went(wait: str, part: Part) -> None:
+    # 0.1 s are not felt in answers of two minutes, but were not promised either
+    late = many(30, lambda at: waited(at, wait, 0.2, promised_ttft=0.1, duration=120.0))
+    (finding,) = diagnose(seen(requests=late)).findings
+    assert (finding.cause, finding.part) == (Cause.UNEXPLAINED, part)
+
+
+def test_where_the_time_went_adds_up_to_the_mean_request() -> None:
+    requests = (waited(0.0, "queued", 2.0), waited(1.0, "held", 4.0))
+    parts = times(seen(requests=requests))
+    assert parts["queued for room"] == pytest.approx(1.0)
+    assert parts["held for a ready replica"] == pytest.approx(2.0)
+    assert sum(parts.values()) == pytest.approx((3.05 + 5.05) / 2)
+    assert "client not reading" in parts
+
+
+def test_what_nobody_saw_is_left_out_of_the_times() -> None:
+    parts = times(seen(requests=many(9, lambda at: asked(at, held=None, engine_queue=None))))
+    assert set(parts) == {"queued for room", "prefill", "decode", "client not reading"}
