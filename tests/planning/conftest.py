@@ -1,4 +1,4 @@
-"""A CPU that is not measured: tests of plans do not depend on how busy this machine is."""
+"""A CPU that is not measured, and no recorded starts: plans in tests do not depend on this machine."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def small_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Accelerator:
     monkeypatch.setenv("HEADRACE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(places, "measure_cpu", lambda machine: made)  # noqa: ARG005 - by name
     return made
+
+
+@pytest.fixture(autouse=True)
+def _no_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Know of no start that this machine recorded: plans go by those."""
+    monkeypatch.setenv("HEADRACE_STATE", str(tmp_path / "state"))

@@ -41,6 +41,7 @@ from headrace.cli import (
     scale,
     scaler,
     schema,
+    starts,
     status,
     up,
     usage,
@@ -79,6 +80,7 @@ app.command()(compare.compare)
 app.command()(usage.usage)
 app.command()(drill.drill)
 app.command()(experiment.experiment)
+app.command()(starts.starts)
 app.command()(diagnose.diagnose)
 app.command()(validate.validate)
 app.command()(plan.plan)

@@ -16,7 +16,6 @@ from headrace.capacity.cost_curve import alone, one_at_a_time
 from headrace.capacity.efficiency import Efficiency
 from headrace.capacity.fits import Fit
 from headrace.capacity.lengths import Lengths
-from headrace.capacity.options import ASSUMED_REACTION
 from headrace.capacity.replicas import (
     BUSY_WINDOWS,
     Reaction,
@@ -152,8 +151,8 @@ class Plan:
 
     @property
     def reaction(self) -> Reaction:
-        """How late help comes; the cold start is assumed until one was measured."""
-        return ASSUMED_REACTION
+        """How late help comes; the cold start is assumed until one was recorded."""
+        return self.subject.cold_start.reaction
 
     @cached_property
     def state(self) -> State | None:

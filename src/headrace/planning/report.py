@@ -140,6 +140,7 @@ def notes(plan: Plan) -> tuple[str, ...]:
         if one.rate is None
     ]
     return (
+        subject.cold_start.label,
         *assumed,
         *unknown,
         *subject.traffic.notes,

@@ -32,6 +32,7 @@ from headrace.models.look_up import ModelFacts, look_up
 from headrace.models.store import Store
 from headrace.models.weight_bytes import Weights, weights_by_formula
 from headrace.planning.calibrations import Calibrations
+from headrace.planning.cold_start import UNSEEN, ColdStart, cold_start
 from headrace.planning.errors import PlanError
 from headrace.planning.loads import Load, loads_of, together
 from headrace.planning.places import Place, place_of
@@ -49,6 +50,7 @@ class Subject:
     place: Place
     loads: tuple[Load, ...]
     calibrations: Calibrations
+    cold_start: ColdStart = UNSEEN
 
     @property
     def architecture(self) -> Architecture:
@@ -193,6 +195,7 @@ def subject(file: FleetFile, name: str, *, hub: bool = False) -> Subject:
         place_of(deployment.hardware, file.fleet.hardware[deployment.hardware]),
         loads_of(file, name) or _unused(name),
         Calibrations.beside(file.path),
+        cold_start(file, name),
     )
 
 
