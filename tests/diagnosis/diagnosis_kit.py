@@ -19,7 +19,7 @@ from headrace.diagnosis.observation import (
 PLAIN: Mapping[str, Any] = {
     "duration": 1.05, "replica": "chat-1", "held": 0.0, "queued": 0.0, "engine": 0.05,
     "engine_queue": 0.0, "ttft": 0.05, "tpot": 0.01, "stalled": 0.0, "prompt_tokens": 100,
-    "cached_tokens": 0, "output_tokens": 101, "attempts": 1,
+    "cached_tokens": 0, "output_tokens": 101,
 }  # fmt: skip
 QUIET: Mapping[str, Any] = {
     "running": 2, "waiting": 0, "kv_usage": 0.1, "preemptions": 0, "prefix_hits": 0,
@@ -133,7 +133,7 @@ SICK: Mapping[Cause, Observation] = {
     Cause.DRAINING: seen(
         requests=(
             *many(20),
-            *many(6, lambda at: asked(at, left=("chat-2",), attempts=2, error="is to be left")),
+            *many(6, lambda at: asked(at, left=("chat-2",), error="is to be left")),
         ),
         replicas=(replica(), replica("chat-2", state="draining")),
     ),

@@ -269,7 +269,7 @@ def test_an_engine_that_was_told_to_stop_did_not_crash() -> None:
             at=2.0, kind="crashed", subject="chat-2", text="exit status 0; starting again in 1 s"
         ),
     )
-    left = many(6, lambda at: asked(at, left=("chat-2",), attempts=2, error="aborted the request"))
+    left = many(6, lambda at: asked(at, left=("chat-2",), error="aborted the request"))
     assert causes(seen(requests=(*many(20), *left), events=told)) == [Cause.DRAINING]
 
 
@@ -347,3 +347,13 @@ def test_where_the_time_went_adds_up_to_the_mean_request() -> None:
 def test_what_nobody_saw_is_left_out_of_the_times() -> None:
     parts = times(seen(requests=many(9, lambda at: asked(at, held=None, engine_queue=None))))
     assert set(parts) == {"queued for room", "prefill", "decode", "client not reading"}
+
+
+def test_pauses_of_answers_under_way_are_told_where_a_client_saw_them() -> None:
+    def talking(at: float) -> object:
+        return asked(at - 0.5, engine=0.05, duration=8.0, longest_gap=1.9)
+
+    pairs = [one for at in range(0, 90, 6) for one in (long_prompt(float(at)), talking(float(at)))]
+    found = diagnose(seen(requests=tuple(pairs)))
+    assert found.findings[0].cause == Cause.LONG_PREFILL
+    assert "15 answers under way paused for up to 1.9 s meanwhile" in found.findings[0].figures

@@ -33,8 +33,8 @@ class Request:
     Its waits: `held` for a ready replica, `queued` for room, `engine` from being given to an engine
     to the first token, `engine_queue` the part of that in the engine's own queue. `ttft` is all of
     these. `stalled` is the time in which the client did not take what was there for it,
-    `longest_gap` the longest silence between two tokens. `attempts` counts the replicas tried, and
-    `left` are those that it was taken away from. `promised_*` is what its users were promised.
+    `longest_gap` the longest silence between two tokens. `left` are the replicas that it was taken
+    away from. `promised_*` is what its users were promised.
     """
 
     at: float
@@ -52,7 +52,6 @@ class Request:
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     output_tokens: int | None = None
-    attempts: int | None = None
     left: tuple[str, ...] = ()
     error: str = ""
     promised_ttft: float | None = None

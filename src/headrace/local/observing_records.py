@@ -70,7 +70,6 @@ def request(record: Record, zero: float, promised: tuple[float | None, float | N
         prompt_tokens=record.prompt_tokens,
         cached_tokens=record.cached_tokens,
         output_tokens=record.completion_tokens,
-        attempts=record.attempts,
         left=tuple(one.replica for one in broken),
         error=record.error or next((one.outcome for one in broken), ""),
         promised_ttft=promised[0],

@@ -33,6 +33,8 @@ _SHORT = 1 / 6
 """Where among all prompts, by length, a typical short one is looked for."""
 _SLOWER = 3
 """Times the quick requests' prefill: beyond what a busy step or two more explain."""
+_GAP = 5
+"""Times the mean time of a token: a pause that a reader notices."""
 _HALF_SPEED = 2
 """Times the best pace: a batch costs some speed always; half of it is what it has shown it can."""
 _FULL = 0.9
@@ -59,7 +61,9 @@ def long_prefill(seen: Observation) -> Finding | None:
     if len(own) + len(behind) >= MANY * len(timed) and (len(own) > 1 or len(behind) > 1):
         seconds = [(prefill(one) or 0.0) - quick for one in (*own, *behind)]
         figures = (_lengths(short, long), *_own(own, quick), *_waited_behind(behind, quick))
-        return found(Cause.LONG_PREFILL, figures, lost(seconds, seen), strong=bool(own and behind))
+        paused = _paused(short, long)
+        strong = bool(own and behind) or bool(paused)
+        return found(Cause.LONG_PREFILL, (*figures, *paused), lost(seconds, seen), strong=strong)
     return _all_long(seen, timed)
 
 
@@ -97,6 +101,25 @@ def _waited_behind(behind: Sequence[Request], quick: float) -> tuple[str, ...]:
     took = median(map(prefill, behind)) or 0.0
     many = count(len(behind), "shorter request")
     return (f"{many} took {span(took)} instead of {span(quick)} beside a long prompt's prefill",)
+
+
+def _paused(short: Sequence[Request], long: Sequence[Request]) -> tuple[str, ...]:
+    """Say how long answers under way paused beside long prompts' prefill, if far beyond a token."""
+    gaps = [one.longest_gap for one in short if _gapped(one) and _speaks_beside(one, long)]
+    if len(gaps) < ENOUGH:
+        return ()
+    return (f"{len(gaps)} answers under way paused for up to {span(max(known(gaps)))} meanwhile",)
+
+
+def _gapped(one: Request) -> bool:
+    return bool(one.longest_gap and one.tpot and one.longest_gap >= _GAP * one.tpot)
+
+
+def _speaks_beside(one: Request, long: Sequence[Request]) -> bool:
+    """Whether its tokens came during a long prompt's prefill on the same replica."""
+    begin = _prefilled(one)[1]
+    spans = (_prefilled(other) for other in long if other.replica == one.replica)
+    return any(begin < until and since < one.ended for since, until in spans)
 
 
 def _all_long(seen: Observation, timed: Sequence[Request]) -> Finding | None:

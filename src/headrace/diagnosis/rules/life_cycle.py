@@ -26,6 +26,8 @@ from headrace.diagnosis.words import count, percent, span
 _LEAVING = ("draining", "leaving", "stopping")
 _LOST = ("crashed", "wrong", "failed")
 _LOSSES = ("crashed", "wrong", "gave-up")
+_SENT_AWAY = ("abort", "is to be left")
+"""An engine that drains aborts what comes; a gateway leaves one whose time is over."""
 _LEAST = 3
 """Requests that must have been moved or cut: one or two may have other reasons."""
 _WORTH = 0.2
@@ -147,7 +149,7 @@ def draining(seen: Observation) -> Finding | None:
     """Find a replica that leaves and harms requests, or leaves too little room behind."""
     gone = _going(seen)
     moved = [one for one in seen.requests if set(one.left) & gone or _cut_by(one, gone)]
-    aborted = [one for one in seen.requests if "abort" in one.error]
+    aborted = [one for one in seen.requests if _sent_away(one)]
     harmed = [*moved, *(one for one in aborted if one not in moved)]
     if len(harmed) >= _LEAST and len(harmed) >= MANY * len(seen.requests):
         return _harmed_by(gone, harmed, seen)
@@ -180,6 +182,11 @@ def _is_loss(event: Event) -> bool:
 def _told(event: Event) -> bool:
     """Whether the engine ended as one does that somebody else told to stop."""
     return event.kind == "crashed" and event.text.startswith("exit status 0")
+
+
+def _sent_away(one: Request) -> bool:
+    """Whether a replica that leaves would not have it, by what was said of that."""
+    return any(words in one.error for words in _SENT_AWAY)
 
 
 def _cut_by(one: Request, gone: Collection[str]) -> bool:
@@ -222,4 +229,4 @@ def lost_replica(seen: Observation) -> Finding | None:
 
 
 def _broke(one: Request) -> bool:
-    return bool(one.left) and "abort" not in one.error
+    return bool(one.left) and not _sent_away(one)
