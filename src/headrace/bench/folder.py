@@ -40,6 +40,12 @@ def default_folder(beside: Path, name: str, at: float | None = None) -> Path:
     return beside / _RESULTS / f"{when}-{safe}"
 
 
+def check_free(folder: Path) -> None:
+    """Raise FolderError if there is a run in it already: none is written over."""
+    if (folder / ABOUT).exists():
+        raise FolderError(f"{folder} holds a run already; give another folder, or move it")
+
+
 class Writer:
     """Writes one run; a `measure.Keep`."""
 
@@ -49,8 +55,7 @@ class Writer:
         self._encode_lines = msgspec.json.Encoder().encode_lines
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if (folder / ABOUT).exists():
-                raise FolderError(f"{folder} holds a run already; give another folder, or move it")
+            check_free(folder)
             replace_file(folder / ABOUT, _pretty(msgspec.structs.replace(about, interrupted=True)))
             self._answers: IO[bytes] = (folder / ANSWERS).open("wb")
             self._samples: IO[bytes] = (folder / SAMPLES).open("wb")

@@ -13,7 +13,7 @@ from rich.console import Console
 from headrace.bench.answers import Answer, Failure
 from headrace.bench.asks import Ask
 from headrace.bench.engine_tokens import discover
-from headrace.bench.folder import FolderError, Writer, default_folder
+from headrace.bench.folder import FolderError, Writer, check_free, default_folder
 from headrace.bench.load import Load
 from headrace.bench.measure import measure
 from headrace.bench.run import About, Run
@@ -42,10 +42,11 @@ def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int
     """
     route = subject.route
     plan = filled(plan, route.traffic if route else None, subject.context)
-    load = _tried(subject, plan.load, console)
-    asks = _asks(subject, plan, console)
     name = named.name or subject.name
     folder = named.out or default_folder(subject.beside, name)
+    check_free(folder)
+    load = _tried(subject, plan.load, console)
+    asks = _asks(subject, plan, console)
     about = _about(subject, plan, load, name)
     writer = Writer(folder, about)
     try:
@@ -53,6 +54,10 @@ def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int
     finally:
         writer.close()
     _complete(run, about)
+    if load.seconds and run.about.seconds < load.seconds and not run.about.interrupted:
+        console.print(
+            f"all {len(asks)} requests were over before the time was; give a larger --count"
+        )
     try:
         writer.end(run)
     except FolderError as error:

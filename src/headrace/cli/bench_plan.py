@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from headrace.fleet.routes import Traffic
 
 _CLIENTS, _REQUESTS, _SECONDS = 4, 64, 60.0
+_FASTEST = 250.0
+"""Tokens a second of one stream; a closed loop for a time needs requests for all of it."""
 _SHAPE = Shape("128:64", Length(128, 128), Length(64, 64))
 _PROMISES = ("ttft", "tpot", "e2e")
 
@@ -65,8 +67,8 @@ def _bounded(load: Load, order: WorkloadOrder) -> tuple[Load, WorkloadOrder]:
     closed = load.concurrency is not None
     if closed and order.duration is not None:
         load = msgspec.structs.replace(load, seconds=order.duration)
-        enough = int(order.duration * 2 * (load.concurrency or 1)) + _REQUESTS
-        return load, msgspec.structs.replace(order, duration=None, count=order.count or enough)
+        count = order.count or _enough(order, order.duration * (load.concurrency or 1))
+        return load, msgspec.structs.replace(order, duration=None, count=count)
     if order.count is not None or order.duration is not None or order.file:
         return load, order
     if closed:
@@ -74,6 +76,15 @@ def _bounded(load: Load, order: WorkloadOrder) -> tuple[Load, WorkloadOrder]:
     if isinstance(order.arrivals, Constant | Poisson | Gamma):  # others have an end
         return load, msgspec.structs.replace(order, duration=_SECONDS)
     return load, order
+
+
+def _enough(order: WorkloadOrder, client_seconds: float) -> int | None:
+    """Return how many requests fast streams get through; None where a file or trace tells."""
+    if not order.shapes:
+        return None
+    weight = sum(shape.weight for shape in order.shapes)
+    tokens = sum(shape.weight * shape.output.p50 for shape in order.shapes) / weight
+    return int(client_seconds * _FASTEST / tokens) + _REQUESTS
 
 
 def _expected(order: WorkloadOrder, traffic: Traffic | None) -> Arrivals | None:
