@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from headrace.cli.files import load_checked
 from headrace.cli.progress import progress_bars
@@ -97,13 +97,12 @@ def _effort(*, quick: bool, long: bool) -> Effort:
 def _list() -> None:
     from headrace.experiments.catalogue import EXPERIMENTS  # noqa: PLC0415 - as above
     from headrace.experiments.experiment import Effort  # noqa: PLC0415 - as above
+    from headrace.experiments.settings import written  # noqa: PLC0415 - as above
 
-    table = Table("experiment", "question", "needs", "knobs", box=None, pad_edge=False)
     for one in EXPERIMENTS.values():
-        settings = one.settings[Effort.NORMAL]
-        knobs = " ".join(f"{knob}={getattr(settings, knob)}" for knob in settings.__struct_fields__)
-        table.add_row(one.name, one.question, "a fleet file" if one.copies else "any", knobs)
-    Console(highlight=False).print(table)
+        knobs = written(msgspec.to_builtins(one.settings[Effort.NORMAL]))
+        needs = "needs a fleet file" if one.copies else "a fleet file or any endpoint"
+        typer.echo(f"{one.name}: {one.question} ({needs})\n    knobs: {knobs}")
 
 
 @contextmanager

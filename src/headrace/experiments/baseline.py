@@ -178,7 +178,7 @@ def _figures(knee: Knee | None, lone: Step | None, case: Case) -> dict[str, Figu
 
 
 def _doubts(points: Sequence[Point]) -> Iterator[str]:
-    yield from doubts_of((f"{one.clients} clients, {one.repeat + 1}", one.run) for one in points)
+    yield from doubts_of((f"{one.clients} clients ({one.repeat + 1})", one.run) for one in points)
     if max(one.repeat for one in points) == 0:
         yield "each step was measured once, so nothing is known of the noise"
 

@@ -15,6 +15,7 @@ from headrace.experiments.change import AS_IT_IS, Change
 from headrace.experiments.copies import Copy
 from headrace.experiments.endpoint import Endpoint
 from headrace.experiments.lab import Lab
+from headrace.experiments.settings import Count
 from headrace.experiments.turns import grouped, turns
 
 
@@ -24,13 +25,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Tokens of prompts, and of answers by p50 and p99: alike ones would march in step.
     """
 
-    most: int = 64
-    each: int = 4
-    least: int = 8
-    prompt: int = 128
-    output_p50: int = 32
-    output_p99: int = 64
-    repeats: int = 2
+    most: Count = 64
+    each: Count = 4
+    least: Count = 8
+    prompt: Count = 128
+    output_p50: Count = 32
+    output_p99: Count = 64
+    repeats: Count = 2
     seed: int = 1
 
 

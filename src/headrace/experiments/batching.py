@@ -55,7 +55,7 @@ def conclude(points: Sequence[Point], case: Case) -> Conclusion:
         plots=_plots(ways),
         figures=_gains(ways),
         variants={AS_IT_IS.label: figures([one.run for one in ways.get(Way.CONTINUOUS, ())])},
-        doubts=tuple(doubts_of((f"{one.way} {one.repeat + 1}", one.run) for one in points)),
+        doubts=tuple(doubts_of((f"{one.way} ({one.repeat + 1})", one.run) for one in points)),
         supports=_supports(ways, case),
         next="headrace experiment baseline finds the concurrency from which more clients only wait",
     )

@@ -22,18 +22,19 @@ from headrace.experiments.batching import Point, Way
 from headrace.experiments.endpoint import Endpoint
 from headrace.experiments.lab import Lab
 from headrace.experiments.predicted import Oracle, Predicted
+from headrace.experiments.settings import Count
 from headrace.experiments.turns import turns
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens are of each request; answers are log-normal, so that a batch has stragglers."""
 
-    requests: int = 32
-    size: int = 16
-    prompt: int = 64
-    output_p50: int = 32
-    output_p99: int = 160
-    repeats: int = 2
+    requests: Count = 32
+    size: Count = 16
+    prompt: Count = 64
+    output_p50: Count = 32
+    output_p99: Count = 160
+    repeats: Count = 2
     seed: int = 1
 
 

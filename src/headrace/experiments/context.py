@@ -69,7 +69,7 @@ def conclude(points: Sequence[Point], case: Case) -> Conclusion:
         plots=(_plot(arms),),
         figures=_figures(arms),
         variants={label(arm): figures([one.run for one in some]) for arm, some in arms.items()},
-        doubts=tuple(doubts_of((f"{one.arm}, {one.repeat + 1}", _asked(one)) for one in points)),
+        doubts=tuple(doubts_of((f"{one.arm} ({one.repeat + 1})", _asked(one)) for one in points)),
         supports=tuple(_supports(arms)),
         next=(
             f"headrace plan shows what other limits mean for the traffic of {case.deployment};"

@@ -16,6 +16,7 @@ from headrace.experiments.context import Arm, Point, label
 from headrace.experiments.copies import Copy
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.lab import Lab
+from headrace.experiments.settings import Count
 from headrace.experiments.turns import in_turns
 from headrace.fleet.load import FleetFile
 from headrace.planning.errors import PlanError
@@ -30,14 +31,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Tokens of prompts and answers; None: as the routes' traffic.
     """
 
-    lower: int | None = None
-    requests: int = 32
-    clients: int = 16
-    prompt_p50: int | None = None
-    prompt_p99: int | None = None
-    output_p50: int | None = None
-    output_p99: int | None = None
-    repeats: int = 2
+    lower: Count | None = None
+    requests: Count = 32
+    clients: Count = 16
+    prompt_p50: Count | None = None
+    prompt_p99: Count | None = None
+    output_p50: Count | None = None
+    output_p99: Count | None = None
+    repeats: Count = 2
     seed: int = 1
 
 

@@ -41,4 +41,4 @@ def _whose(names: list[str], runs: int) -> str:
         return ""
     if len(names) > _NAMED:
         return f"{len(names)} of {runs} runs: "
-    return f"{', '.join(names)}: "
+    return f"{' and '.join(names)}: "

@@ -54,6 +54,7 @@ class Lab:
     runs: list[str] = field(default_factory=list)
     settings: dict[str, Fingerprint] = field(default_factory=dict)
     _tokenizers: dict[str, Tokenizer] = field(default_factory=dict)
+    _noted: set[str] = field(default_factory=set)
 
     @asynccontextmanager
     async def copy(self, change: Change = AS_IT_IS) -> AsyncIterator[Copy]:
@@ -99,9 +100,20 @@ class Lab:
         return Oracle.of(file, self.case.deployment, prompts, [one.max_tokens for one in asks])
 
     async def warm(self, where: Endpoint, asks: Sequence[Ask]) -> None:
-        """Send requests that nobody counts: the first ones after a start are slower."""
+        """Send requests that nobody counts: the first ones after a start are slower.
+
+        ExperimentError if none of them is answered: nothing could be measured then.
+        """
         self.doing(f"warming up with {len(asks)} requests")
-        await self.send(where, asks, Load(concurrency=max(len(asks), 1)))
+        run = await self.send(where, asks, Load(concurrency=max(len(asks), 1)))
+        failed = [one for one in run.answers if one.failure is not None]
+        if failed and len(failed) == len(run.answers):
+            first = failed[0]
+            status = f" {first.status}" if first.status else ""
+            raise ExperimentError(
+                f"{where.address} answers none of {len(failed)} requests for '{where.model}':"
+                f" {first.failure}{status}{f', {first.detail}' if first.detail else ''}"
+            )
 
     async def run(
         self, where: Endpoint, asks: Sequence[Ask], load: Load, name: str
@@ -150,7 +162,9 @@ class Lab:
         notes: list[str] = []
         asks = build(order, self._tokenizers[where.address], notes)
         for note in notes:
-            self.tell(note)
+            if note not in self._noted:
+                self._noted.add(note)
+                self.tell(note)
         return asks
 
     def _progress(self, now: Progress) -> None:

@@ -31,7 +31,7 @@ def painted_plot(plot: Plot) -> str:
         axes.grid(visible=True, axis="y" if plot.kind == "bars" else "both")
         (_bars if plot.kind == "bars" else _lines)(axes, plot)
         _marks(axes, plot)
-        if len(plot.series) > 1:
+        if len(plot.series) > 1 and any(axes.get_legend_handles_labels()):
             figure.legend(loc="outside upper left", ncols=4)
 
     return painted(alt, _HEIGHT, paint)

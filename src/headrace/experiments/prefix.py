@@ -72,7 +72,7 @@ def conclude(points: Sequence[Point], case: Case) -> Conclusion:
 
 
 def _name(one: Point) -> str:
-    return f"{one.kind}, {label(one.cache)}, {one.repeat + 1}"
+    return f"{one.kind}, {label(one.cache)} ({one.repeat + 1})"
 
 
 def label(cache: bool | None) -> str:

@@ -14,19 +14,20 @@ from headrace.experiments.copies import Copy
 from headrace.experiments.endpoint import Endpoint
 from headrace.experiments.lab import Lab
 from headrace.experiments.prefix import FLAG, Kind, Point, label
+from headrace.experiments.settings import Count
 from headrace.experiments.turns import in_turns
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens: `shared` ones in front, `own` ones of each prompt or turn, `output` of answers."""
 
-    shared: int = 512
-    own: int = 64
-    output: int = 16
-    requests: int = 16
-    turns: int = 4
-    clients: int = 4
-    repeats: int = 2
+    shared: Count = 512
+    own: Count = 64
+    output: Count = 16
+    requests: Count = 16
+    turns: Count = 4
+    clients: Count = 4
+    repeats: Count = 2
     seed: int = 1
 
 
@@ -70,7 +71,7 @@ async def _kinds(
 
 
 def order(
-    settings: Settings, kind: Kind, repeat: int, *, whole: int = 0, warm: bool = False
+    settings: Settings, kind: Kind, repeat: int, *, whole: Count = 0, warm: bool = False
 ) -> WorkloadOrder:
     """Return the requests of one kind; prompts of the control have `whole` tokens."""
     prompt = settings.own if kind is not Kind.CONTROL else whole or settings.shared + settings.own

@@ -1,9 +1,9 @@
-"""Knobs of an experiment as people set them: `--set most=32`."""
+"""Knobs of an experiment as people set them: `--set most=32`, `--set ways=kill,stop`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -11,31 +11,46 @@ from headrace.experiments.errors import ExperimentError
 from headrace.fleet.problems import nearest
 
 S = TypeVar("S", bound=msgspec.Struct)
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+"""How many, or tokens: at least one."""
+AUTO = "auto"
+"""A knob that is left to the experiment: None."""
 
 
 def with_changes(settings: S, changes: Sequence[str]) -> S:
     """Return settings with some of them changed; ExperimentError for one that cannot be."""
-    given: dict[str, object] = msgspec.to_builtins(settings)
+    given: dict[str, Any] = msgspec.to_builtins(settings)
+    made = settings
     for text in changes:
         name, sign, value = text.partition("=")
         if not sign or name not in given:
-            known = ", ".join(f"{key}={now}" for key, now in given.items())
             raise ExperimentError(
-                f"--set {text}: no such knob{nearest(name, given)}; known: {known}"
+                f"--set {text}: no such knob{nearest(name, given)}; known: {written(given)}"
             )
-        given[name] = value
-    try:
-        made = msgspec.convert(given, type(settings), strict=False)
-    except msgspec.ValidationError as error:
-        raise ExperimentError(f"--set: {error}") from None
-    _check(made)
+        given[name] = _read(value, given[name])
+        try:
+            made = msgspec.convert(given, type(settings), strict=False)
+        except msgspec.ValidationError as error:
+            why = str(error).partition(" - at ")[0]
+            raise ExperimentError(f"--set {text}: {why}") from None
     return made
 
 
-def _check(settings: msgspec.Struct) -> None:
-    """Raise ExperimentError for a count that is none: all knobs but seeds are at least 1."""
-    for name in settings.__struct_fields__:
-        value = getattr(settings, name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and name != "seed" and value <= 0:
-            raise ExperimentError(f"--set {name}={value}: must be more than 0")
+def written(settings: Mapping[str, Any]) -> str:
+    """Write knobs as --set takes them."""
+    return " ".join(f"{name}={_plain(value)}" for name, value in settings.items())
+
+
+def _read(text: str, now: Any) -> Any:
+    """Return what a text stands for: a list where there is one now, by commas."""
+    if text == AUTO:
+        return None
+    if isinstance(now, list):
+        return [part for part in text.split(",") if part]
+    return text
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return AUTO if value is None else str(value)

@@ -150,4 +150,4 @@ def _kinds(points: Sequence[Point]) -> dict[str, Figure]:
 
 
 def _name(one: Point) -> str:
-    return f"{one.kind or f'short {one.arm}'}, {one.repeat + 1}"
+    return f"{one.kind or f'short {one.arm}'} ({one.repeat + 1})"

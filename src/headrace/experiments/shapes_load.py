@@ -7,6 +7,7 @@ time. There are `mix` short requests for each long one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -17,6 +18,7 @@ from headrace.experiments.busy import while_busy
 from headrace.experiments.endpoint import Endpoint
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.lab import Lab
+from headrace.experiments.settings import Count
 from headrace.experiments.shapes_points import Arm, Costs, Kind, Point, costs_of
 from headrace.experiments.turns import turns
 from headrace.traffic.arrivals import Poisson
@@ -35,17 +37,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `requests` are the short ones of each run of the second part.
     """
 
-    short_prompt: int = 64
-    short_output: int = 16
-    long_output: int = 96
-    long_prompt: int = 1024
-    moderate_output: int = 32
-    clients: int = 4
-    each: int = 3
-    requests: int = 30
-    load: float = 0.6
-    mix: float = 4.0
-    repeats: int = 2
+    short_prompt: Count = 64
+    short_output: Count = 16
+    long_output: Count = 96
+    long_prompt: Count = 1024
+    moderate_output: Count = 32
+    clients: Count = 4
+    each: Count = 3
+    requests: Count = 30
+    load: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.6
+    mix: Annotated[float, msgspec.Meta(gt=0)] = 4.0
+    repeats: Count = 2
     seed: int = 1
 
 
