@@ -83,7 +83,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     """Send a load and say what it met: times, tokens, failures, and whether to believe them.
 
     A fleet that asks for API keys gets the one in $HEADRACE_KEY, else that in $OPENAI_API_KEY.
-    `headrace bench report FOLDER` shows a finished run again.
+    `headrace bench report FOLDER` shows a finished run again, `headrace bench compare A B` what
+    differs between two.
     """
     from headrace.cli.bench_perform import Named, perform  # noqa: PLC0415 - verbs start faster
     from headrace.cli.bench_plan import read_words  # noqa: PLC0415 - as above
@@ -117,12 +118,28 @@ def report(
     as_json: given.JsonOption = None,
 ) -> None:
     """Show a finished run again, and make its summary and page anew."""
-    from headrace.bench.folder import read  # noqa: PLC0415 - the other verbs start faster
-    from headrace.cli.bench_results import show  # noqa: PLC0415 - as above
+    from headrace.cli.bench_results import read_told, show  # noqa: PLC0415 - verbs start faster
 
-    damage: list[str] = []
     with _told():
-        found = read(folder, damage)
-    for line in damage:
-        typer.echo(f"headrace: warning: left out: {line}", err=True)
+        found = read_told(folder)
     show(found, folder, Console(stderr=as_json == _STDOUT), as_json)
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    after: Annotated[Path, typer.Argument(help="The folder of another, with the same requests.")],
+    anyway: Annotated[bool, typer.Option("--anyway", help="Though other was asked of it.")] = False,
+) -> None:
+    """Say in which figures two runs differ, and by how much more than chance would have it."""
+    from headrace.bench import versus  # noqa: PLC0415 - the other verbs start faster
+    from headrace.cli.bench_results import read_told, show_comparison  # noqa: PLC0415 - as above
+
+    with _told():
+        runs = read_told(before), read_told(after)
+    try:
+        found = versus.compare(*runs, anyway=anyway)
+    except versus.IncomparableError as error:
+        typer.echo(f"headrace: {error} (--anyway)", err=True)
+        raise typer.Exit(1) from None
+    show_comparison(found, Console())

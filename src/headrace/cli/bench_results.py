@@ -7,12 +7,15 @@ from pathlib import Path
 import msgspec
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from headrace.bench.folder import REPORT, SUMMARY
+from headrace.bench.folder import REPORT, SUMMARY, read
 from headrace.bench.page import page
 from headrace.bench.report import html
 from headrace.bench.run import Run
 from headrace.bench.summary import Summary, summarise
+from headrace.bench.versus import Comparison
 from headrace.models.lock import replace_file
 
 STDOUT = Path("-")
@@ -35,6 +38,31 @@ def show(run: Run, folder: Path | None, console: Console, as_json: Path | None) 
     elif as_json is not None:
         as_json.write_bytes(_pretty(summary))
     return summary
+
+
+def read_told(folder: Path) -> Run:
+    """Return a run; what is damaged in its folder is said on standard error. FolderError."""
+    damage: list[str] = []
+    run = read(folder, damage)
+    for line in damage:
+        typer.echo(f"headrace: warning: left out: {line}", err=True)
+    return run
+
+
+def show_comparison(found: Comparison, console: Console) -> None:
+    """Show two runs side by side, what is sure first, what leaves nothing of them before all."""
+    for doubt in found.doubts:
+        console.print(Text(doubt, style="bold red"))
+    for one in found.unlike:
+        console.print(Text(f"asked differently: {one}", style="yellow"))
+    table = Table(title=f"{found.before} -> {found.after}", title_justify="left", box=None)
+    table.add_column("")
+    table.add_column("before -> after")
+    for row in found.rows:
+        table.add_row(row.name, row.words, style="bold" if row.difference.real else "")
+    console.print(table)
+    for sentence in found.sentences:
+        console.print(sentence, highlight=False)
 
 
 def _pretty(summary: Summary) -> bytes:
