@@ -82,7 +82,9 @@ def test_goodput_counts_from_when_a_request_was_due() -> None:
 
 
 def test_a_stopped_request_that_had_missed_nothing_is_not_judged() -> None:
-    answers = [answer(1, 0.0), failed(2, 0.1, Failure.STOPPED, after=0.2)]
+    waiting = failed(2, 0.1, Failure.STOPPED, after=0.2)
+    answering = failed(3, 0.1, Failure.STOPPED, after=9.0, first=0.2)
+    answers = [answer(1, 0.0), waiting, answering]
     found = summarise(run_of(answers, slo={"ttft": 0.3})).goodput
     assert found is not None
     assert (found.met, found.judged) == (1, 1)

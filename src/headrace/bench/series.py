@@ -38,7 +38,7 @@ def edges(start: float, end: float, width: float = 0.0, most: int = BINS) -> Val
     """Return the edges of equal times, each at least `width` seconds wide."""
     lasted = max(end - start, 1e-9)
     count = max(1, min(most, int(lasted / width) if width else most))
-    return np.linspace(start, start + lasted, count + 1)
+    return np.linspace(start, max(end, start + lasted), count + 1)
 
 
 def gauge(samples: Sequence[Sample], name: str, at: Values, *, worst: bool = False) -> Values:
