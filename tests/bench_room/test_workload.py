@@ -229,6 +229,19 @@ def test_nothing_left_is_an_error_with_its_reason(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        (WorkloadOrder(file="f", sessions=Sessions(2)), "made of shapes"),
+        (WorkloadOrder(trace="t", prefix=HotPrefix(9)), "made of shapes"),
+        (WorkloadOrder(shapes=(shape(9),), shrink=2), "only a trace can be shrunk"),
+    ],
+)
+def test_what_would_not_be_heard_is_refused(place: Path, order: WorkloadOrder, words: str) -> None:
+    with pytest.raises(TrafficError, match=words):
+        build(order, folder(place))
+
+
+@pytest.mark.parametrize(
     "order",
     [
         WorkloadOrder(count=3),
@@ -275,6 +288,12 @@ def test_texts_are_mended_where_words_merge() -> None:
     asks = build(order, tokenizer)
     assert {len(tokenizer.encode(str(ask.prompt))) for ask in asks} == {100}
     assert {len(str(ask.prompt).split()) for ask in asks} > {100}
+    hot = build(
+        WorkloadOrder(shapes=(shape(9),), count=9, chat=False, prefix=HotPrefix(300)), tokenizer
+    )
+    assert {len(tokenizer.encode(str(ask.prompt))) for ask in hot} == {309}
+    shared = {str(ask.prompt).rpartition(" the ")[0] for ask in hot}
+    assert min(len(tokenizer.encode(text)) for text in shared) >= 300 - 1
 
 
 class Letters:

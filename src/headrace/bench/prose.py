@@ -46,14 +46,16 @@ class Prose:
             for pool, draw in zip(cycle(self._lexicon.pattern), drawn, strict=False)
         ]
 
-    def block(self, number: int, name: int) -> list[str]:
-        """Return the words of a block of a trace: its name in two words, then what follows from it.
+    def block(self, number: int, name: int, *, first: bool) -> list[str]:
+        """Return the words of a trace's block: its name in three words, and what follows from it.
 
-        Cut to a token or two, blocks that have the same beginning must still differ.
+        Cut to a token or two, blocks that have the same beginning must still differ. A prompt's
+        `first` block begins as all texts do, or it might be a token longer.
         """
         every = self._lexicon.words
-        first, second = name % len(every), name // len(every) % len(every)
-        return [every[first], every[second], *self.words(number, _BLOCK, name)][:number]
+        named = [every[name // len(every) ** place % len(every)] for place in range(3)]
+        begin = [self._lexicon.pattern[0][0]] if first else []
+        return [*begin, *named, *self.words(number, _BLOCK, name)][:number]
 
     def text(self, words: list[str]) -> str:
         """Return words as the beginning of a text."""

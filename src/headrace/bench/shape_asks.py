@@ -57,7 +57,10 @@ def prefixes(prefix: HotPrefix | None, prose: Prose) -> list[str]:
     """Return the texts that are shared, each of as many tokens as were asked for."""
     if prefix is None:
         return []
-    return [prose.text(prose.unlike(prefix.tokens, _SHARED, n)) for n in range(prefix.copies)]
+    form = partial(wrap, False, "")  # as text, whatever it becomes part of
+    total = prefix.tokens + prose.own(form)
+    words = (prose.unlike(prefix.tokens, _SHARED, copy) for copy in range(prefix.copies))
+    return [str(prose.fitted(one, total, form)) for one in words]
 
 
 def choice(prefix: HotPrefix | None, count: int, seed: int) -> list[int]:

@@ -73,10 +73,7 @@ def _words(prose: Prose, hashes: Sequence[int], block: int, number: int, request
     for one in hashes:
         if len(words) >= number:
             break
-        words += prose.block(block, one)
+        words += prose.block(block, one, first=not words)
     del words[number:]
-    if not words:
-        return prose.unlike(number, _REST, request)
-    words[:1] = prose.words(1, _REST)  # a text must begin as all do, or it may be a token longer
     more = number - len(words)
     return words + (prose.unlike(more, _REST, request) if more else [])

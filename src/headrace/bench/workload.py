@@ -54,8 +54,7 @@ def build(order: WorkloadOrder, tokenizer: Tokenizer, notes: list[str] | None = 
 def _asks(
     order: WorkloadOrder, tokenizer: Tokenizer, room: Room, notes: list[str]
 ) -> Iterable[Ask]:
-    if sum(map(bool, (order.shapes, order.file, order.trace))) != 1:
-        raise TrafficError("prompts come from shapes, a file or a trace: give one of the three")
+    _check(order)
     if order.file:
         lines = read_prompts(Path(order.file))
         due = _due(order, len(lines))
@@ -71,6 +70,18 @@ def _asks(
     if order.sessions is not None:
         return session_asks(order, prose, _due(order, None), room)
     return shape_asks(order, prose, _due(order, None), room)
+
+
+def _check(order: WorkloadOrder) -> None:
+    """Raise TrafficError for parts that contradict each other, or would not be heard."""
+    if sum(map(bool, (order.shapes, order.file, order.trace))) != 1:
+        raise TrafficError("prompts come from shapes, a file or a trace: give one of the three")
+    if (order.sessions or order.prefix) and not order.shapes:
+        raise TrafficError(
+            "sessions and shared prefixes are made of shapes, not of a file or trace"
+        )
+    if order.shrink != 1 and not order.trace:
+        raise TrafficError(f"only a trace can be shrunk ({order.shrink}), and there is none")
 
 
 def _due(
