@@ -357,3 +357,15 @@ def test_pauses_of_answers_under_way_are_told_where_a_client_saw_them() -> None:
     found = diagnose(seen(requests=tuple(pairs)))
     assert found.findings[0].cause == Cause.LONG_PREFILL
     assert "15 answers under way paused for up to 1.9 s meanwhile" in found.findings[0].figures
+
+
+@pytest.mark.parametrize(
+    ("others", "first"), [(1.0, Cause.OVERLOADED_BATCH), (3.0, Cause.NOISY_NEIGHBOUR)]
+)
+def test_a_neighbour_explains_no_more_than_what_it_takes(others: float, first: Cause) -> None:
+    slow = many(30, lambda at: asked(at, tpot=0.04, duration=4.05))  # three quarters are lost
+    full = replica(looks=looks(running=16, assigned=16), starved=0.6)
+    machine = Machine(cores=4, others=others, idle=0.0, stolen=0.0, by={})
+    found = causes(seen(requests=slow, replicas=(full,), machine=machine))
+    assert found[0] == first
+    assert set(found) == {Cause.OVERLOADED_BATCH, Cause.NOISY_NEIGHBOUR}

@@ -26,6 +26,8 @@ GATEWAY = "gateway"
 _ENGINE = "engine:"
 _CLIENT = "client"
 _BUSY, _GATEWAY_TIMEOUT = (429, 503), (408, 504, 524)
+_BROKEN = 500
+"""From this HTTP status on, something behind the address failed."""
 _ALWAYS = ("running", "waiting")
 """What every engine's page has, whatever its version."""
 _SAME_REQUESTS = 0.1
@@ -80,6 +82,8 @@ def _request(one: Answer, slo: Mapping[str, float]) -> Request:
 def _outcome(one: Answer) -> Outcome:
     if one.status in _GATEWAY_TIMEOUT:
         return Outcome.TIMEOUT
+    if one.status is not None and one.status >= _BROKEN and one.status not in _BUSY:
+        return Outcome.FAILED
     return _OUTCOMES.get(one.failure, Outcome.FAILED)
 
 

@@ -46,7 +46,7 @@ def status(
     if cluster:
         if fleet is None:
             raise typer.BadParameter("--cluster needs the fleet file")
-        found, notes = asyncio.run(_of_cluster(fleet, namespace, context))
+        found, notes = asyncio.run(of_cluster(fleet, namespace, context))
         _show(found, as_json=as_json, notes=notes)
         return
     from headrace.local import client  # noqa: PLC0415 - the other verbs start faster
@@ -54,7 +54,7 @@ def status(
     _show(asyncio.run(client.status(find_fleet(fleet))), as_json=as_json)
 
 
-async def _of_cluster(
+async def of_cluster(
     file: Path, namespace: str | None, context: str | None
 ) -> tuple[FleetStatus, list[str]]:
     """Return the fleet as it is in a cluster, and what its table has no place for."""

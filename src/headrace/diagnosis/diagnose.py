@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
-from headrace.diagnosis.causes import CARDS, Part
+from headrace.diagnosis.causes import Part
 from headrace.diagnosis.figures import ENOUGH, decode, known, median, prefill, quantile, whole
-from headrace.diagnosis.finding import Diagnosis, Finding, Judgement
+from headrace.diagnosis.finding import Diagnosis, Finding, Judgement, brings
 from headrace.diagnosis.observation import Observation, Request, Unseen
 from headrace.diagnosis.rules.admission import gateway_queue, time_limit
 from headrace.diagnosis.rules.generation import kv_pressure, long_prefill, overloaded_batch
@@ -46,8 +46,11 @@ def diagnose(seen: Observation) -> Diagnosis:
 
 def ranked(findings: Sequence[Finding]) -> list[Finding]:
     """Return them with the roots first, then what these bring about; in each, the weightiest."""
-    brought = {cause for one in findings for cause in CARDS[one.cause].leads_to}
-    return sorted(findings, key=lambda one: (one.cause in brought, -one.weight))
+
+    def brought(one: Finding) -> bool:
+        return any(brings(root, one) for root in findings)
+
+    return sorted(findings, key=lambda one: (brought(one), -one.weight))
 
 
 def times(seen: Observation) -> Mapping[str, float]:
@@ -76,7 +79,7 @@ def _too_few(seen: Observation) -> tuple[Unseen, ...]:
     if done >= ENOUGH:
         return ()
     what = f"{count(done, 'whole answer')} in {span(seen.seconds)}; it takes {ENOUGH}"
-    remedy = "look further back (--since 1h), or send some: `headrace bench`"
+    remedy = "look further back (--since 1h), or send some with `headrace bench`"
     return (Unseen(what=what, remedy=remedy),)
 
 

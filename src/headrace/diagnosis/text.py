@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from headrace.diagnosis.causes import CARDS
-from headrace.diagnosis.finding import Diagnosis, Finding
+from headrace.diagnosis.finding import Diagnosis, Finding, brings
 from headrace.diagnosis.words import count, span
 
 
@@ -22,7 +21,7 @@ def lines(one: Diagnosis) -> Iterator[str]:
 
 
 def _finding(finding: Finding, before: Sequence[Finding]) -> Iterator[str]:
-    roots = [one.cause for one in before if finding.cause in CARDS[one.cause].leads_to]
+    roots = [one.cause for one in before if brings(one, finding)]
     because = f", which {roots[0]} brings about" if roots else ""
     yield f"  {finding.part}: {finding.cause} ({finding.confidence} evidence{because})"
     yield from (f"    - {figure}" for figure in finding.figures)

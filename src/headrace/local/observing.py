@@ -31,6 +31,7 @@ from headrace.local.observing_records import Promises, read_requests
 from headrace.local.observing_sockets import behind
 from headrace.local.state import StateDir
 from headrace.view import events as view
+from headrace.view.observed import waiting_by_status
 from headrace.view.states import State
 from headrace.view.status import DeploymentStatus, FleetStatus, ReplicaStatus
 
@@ -193,12 +194,9 @@ def _waiting(deployment: str, watched: Watched) -> Iterator[Waiting]:
         seen = waiting(sample, f'deployment="{deployment}"')
         late = min(watched.behind, key=lambda one: abs(one[0] - seen.at), default=(0.0, None))[1]
         yield replace(seen, stalled=max(seen.stalled or 0, late or 0))
-    for status in () if gateway else watched.statuses:
-        for one in status.deployments:
-            if one.name == deployment:
-                at = status.since + status.uptime - watched.zero
-                held, queued, running = one.held, one.queued, one.running
-                yield Waiting(at=at, held=held, queued=queued, running=running)
+    if not gateway:
+        looks = [(one.since + one.uptime - watched.zero, one) for one in watched.statuses]
+        yield from waiting_by_status(deployment, looks)
 
 
 def _events(journal: Path, zero: float, deployment: str) -> Iterator[Event]:

@@ -61,8 +61,9 @@ def _on_the_machine(seen: Observation) -> Finding | None:
     ]
     if slow and best and pace:
         figures.append(f"a token takes {span(pace)}, at best {span(best)}")
-    shares = [one.starved or 0.0 for one in starved]
-    weight = max([*shares, 1 - best / pace if slow and best and pace else 0.0])
+    slower = 1 - best / pace if slow and best and pace else 0.0
+    share = max([slower, *(one.starved or 0.0 for one in starved)])
+    weight = min(share, _taken(machine))
     return found(Cause.NOISY_NEIGHBOUR, tuple(figures), weight, strong=slow and bool(starved))
 
 
@@ -75,6 +76,11 @@ def _crowded(machine: Machine) -> bool:
     taken = machine.others is not None and machine.others >= _TAKEN * machine.cores
     none_left = machine.idle is not None and machine.idle <= _IDLE * machine.cores
     return stolen or (taken and none_left)
+
+
+def _taken(machine: Machine) -> float:
+    """Return the share of the cores that others took: engines lost no more than that."""
+    return ((machine.others or 0.0) + (machine.stolen or 0.0)) / machine.cores
 
 
 def _starved(one: Replica) -> bool:
