@@ -19,6 +19,14 @@ def test_an_outline_has_the_extremes(points: list[tuple[float, float]], most: in
     assert values[kept].min() == values.min()
 
 
+def test_a_single_slow_request_among_thousands_is_drawn() -> None:
+    at, values = np.arange(5000.0), np.ones(5000)
+    values[3217], values[1111] = 60.0, 0.1
+    kept = outline(at, values, 200)
+    assert {3217, 1111} <= set(kept.tolist())
+    assert len(kept) <= 200
+
+
 @given(st.lists(st.tuples(floats, floats), min_size=1, max_size=50), st.integers(1, 20))
 def test_bins_hold_every_value_once(points: list[tuple[float, float]], bins: int) -> None:
     at, values = np.array(points).T
