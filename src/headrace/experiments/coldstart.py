@@ -99,8 +99,8 @@ def _words(points: Sequence[Point], usual: Sequence[Point], case: Case) -> Itera
     ready = Spread.of([one.ready for one in usual])
     n = f"{ready.count} start" + ("s" if ready.count > 1 else "")
     yield (
-        f"A replica of {case.deployment} is ready {seconds(ready.p50)} after it is wanted"
-        f" (median of {n}, the longest {seconds(ready.longest)})."
+        f"a replica of {case.deployment} is ready {seconds(ready.p50)} after it is wanted"
+        f" (median of {n}, the longest {seconds(ready.longest)})"
     )
     yield _dominant(usual)
     if (cold := _of(points, Cache.EMPTIED)) and cold != usual:
@@ -114,26 +114,26 @@ def _dominant(usual: Sequence[Point]) -> str:
     total = sum(phases.values())
     longest = sorted(phases.items(), key=lambda one: -one[1])
     if not total:
-        return "It does not tell what of."
+        return "it does not tell what of"
     said = ", then ".join(
         f"{name} ({seconds(took)}, {percent(took / total)})" for name, took in longest[:2] if took
     )
-    return f"Most of it is {said}."
+    return f"most of it is {said}"
 
 
 def _emptied(usual: Sequence[Point], cold: Sequence[Point]) -> str:
     before, after = (mean_of(one.ready for one in some) or 0.0 for some in (usual, cold))
     if after - before < _MATTERS * before:
         return (
-            "With weights and engine out of the page cache it takes"
-            f" {seconds(after)}: the disk is no part of what there is to win."
+            "with weights and engine out of the page cache it takes"
+            f" {seconds(after)}: the disk is no part of what there is to win"
         )
     warm, now = _means(usual), _means(cold)
     worst = max(now, key=lambda name: now[name] - warm.get(name, 0.0))
     return (
-        f"With weights and engine out of the page cache it takes {seconds(after)}, most of the"
+        f"with weights and engine out of the page cache it takes {seconds(after)}, most of the"
         f" difference in {worst} ({seconds(warm.get(worst, 0.0))} -> {seconds(now[worst])}): plan"
-        " with this for a new machine."
+        " with this for a new machine"
     )
 
 
@@ -146,11 +146,12 @@ def wanted_limit(points: Sequence[Point]) -> float:
 def _limit(points: Sequence[Point]) -> str:
     wanted, rules = wanted_limit(points), points[0].rules
     if rules is None:
-        return f"A startup time limit should be {format_duration(wanted)} or more."
+        return f"a startup time limit should be {format_duration(wanted)} or more"
     said = f"lifecycle.startup is {format_duration(rules.limit)}"
     if rules.limit < wanted:
-        return f"{said}, too near to that: make it {format_duration(wanted)} or more."
-    return f"{said}, enough: twice the longest start is {format_duration(wanted)}."
+        twice = f"twice the longest start is {format_duration(wanted)}"
+        return f"{said}, which a slow start may overrun: {twice}, so make it that or more"
+    return f"{said}, enough: twice the longest start is {format_duration(wanted)}"
 
 
 def _scaling(points: Sequence[Point], case: Case) -> Iterator[str]:
@@ -158,15 +159,15 @@ def _scaling(points: Sequence[Point], case: Case) -> Iterator[str]:
     if rules is None:
         return
     yield (
-        f"Scaling helps {seconds(late + rules.look)} after more is needed: up to"
-        f" {seconds(rules.look)} until it looks, and the start. What grows faster has to be"
-        " queued, served elsewhere, or met by replicas that are there already."
+        f"scaling helps {seconds(late + rules.look)} after more is needed: up to"
+        f" {seconds(rules.look)} until it looks, and the start; what grows faster has to be"
+        " queued, served elsewhere, or met by replicas that are there already"
     )
     if rules.floor == 0:
         promise = f"; promised are {seconds(case.ttft)}" if case.ttft is not None else ""
         yield (
-            f"With scaling.min 0 whoever wakes it waits {seconds(late)}{promise}: min 1 where that"
-            " is too long."
+            f"with scaling.min 0 whoever wakes it waits {seconds(late)}{promise}: min 1 where that"
+            " is too long"
         )
 
 
@@ -241,7 +242,8 @@ def _figures(points: Sequence[Point], usual: Sequence[Point]) -> dict[str, Figur
 
 def _doubts(points: Sequence[Point], usual: Sequence[Point]) -> Iterator[str]:
     if len(usual) < FEW:
-        yield f"{len(usual)} starts tell the usual one; the rare slow one only the ledger will show"
+        few = "one start tells" if len(usual) == 1 else f"{len(usual)} starts tell"
+        yield f"{few} the usual one; the rare slow one only the ledger will show"
     if not _of(points, Cache.EMPTIED):
         yield "no start was measured with an empty page cache, as a new machine has it"
     left = [one.resident for one in _of(points, Cache.EMPTIED) if one.resident]

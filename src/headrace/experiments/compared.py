@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -66,15 +65,3 @@ def certainty(one: Contrast) -> str:
         return "yes"
     noise = percent(one.noise_share)
     return "measured once" if noise == "-" else f"no, noise ±{noise}"
-
-
-def doubts(some: Sequence[Measured]) -> list[str]:
-    """Return the doubts of runs, one of each kind: figures in them differ from run to run."""
-    kinds: dict[str, str] = {}
-    for one in some:
-        for doubt in one.doubts:
-            kinds.setdefault(re.sub(r"[\d.,]+", "", doubt), doubt)
-    failed = sum(one.failed for one in some)
-    asked = sum(one.asked for one in some)
-    lost = [f"{failed} of {asked} requests failed; rates are of whole answers"] if failed else []
-    return [*kinds.values(), *lost]

@@ -13,7 +13,8 @@ import msgspec
 from headrace.evidence.result import Figure, Support
 from headrace.experiments.case import Case
 from headrace.experiments.change import AS_IT_IS
-from headrace.experiments.compared import compared, doubts, table
+from headrace.experiments.compared import compared, table
+from headrace.experiments.doubts import doubts_of
 from headrace.experiments.finding import Conclusion, Plot, Series
 from headrace.experiments.measured import Measured, figures, mean_of
 from headrace.experiments.predicted import Predicted
@@ -131,27 +132,27 @@ def _words(found: Sequence[Layout], some: Sequence[Layout], best: Layout | None)
     yield _answer(some, best)
     for one in found:
         if one.refused:
-            yield f"{one.label} is impossible here: {one.refused}."
+            yield f"{one.label} is impossible here: {one.refused}"
         elif one.rows:
-            yield f"{one.label}: {_changes(one)}; {_cost(one)}."
+            yield f"{one.label}: {_changes(one)}; {_cost(one)}"
         if said := _against_plan(one):
             yield said
 
 
 def _answer(some: Sequence[Layout], best: Layout | None) -> str:
     if not some:
-        return "Nothing was measured beside one rank, so there is nothing to compare."
+        return "nothing was measured beside one rank, so there is nothing to compare"
     if best is not None:
         gain = best.rows["output_tokens"]
         pays = _pays(best, gain)
-        return f"{best.label} has {1 + gain.share:.2f} times the tokens/s of one rank: {pays}."
+        return f"{best.label} has {1 + gain.share:.2f} times the tokens/s of one rank: {pays}"
     if all(_verdict(one) < 0 for one in some):
         worst = "; ".join(
             f"{one.label} {percent(one.rows['output_tokens'].share, signed=True)} tokens/s"
             for one in some
         )
-        return f"One rank is faster here ({worst}): stay with it as long as the model fits."
-    return "No certain difference was found; one rank is the cheaper one."
+        return f"one rank is faster here ({worst}): stay with it as long as the model fits"
+    return "no certain difference was found; one rank is the cheaper one"
 
 
 def _pays(best: Layout, gain: Contrast) -> str:
@@ -192,9 +193,9 @@ def _against_plan(one: Layout) -> str:
     inside = abs(told.output_tokens / rate - 1) <= told.error
     verdict = "within" if inside else "outside"
     return (
-        f"The plan says {number(told.output_tokens)} tokens/s for {one.label} and {number(rate)}"
+        f"the plan says {number(told.output_tokens)} tokens/s for {one.label} and {number(rate)}"
         f" were measured ({percent(off, signed=True)}), {verdict} its ±{percent(told.error)}"
-        f" ({told.label})."
+        f" ({told.label})"
     )
 
 
@@ -254,7 +255,8 @@ def _figures(some: Sequence[Layout]) -> dict[str, Figure]:
 
 
 def _doubts(found: Sequence[Layout]) -> Iterator[str]:
-    yield from doubts([run for one in found for run in one.figures])
+    runs = [(one.label, one.repeat, one.figures) for each in found for one in each.points]
+    yield from doubts_of((f"{label} ({n + 1})", run) for label, n, run in runs if run is not None)
     for one in found:
         cores = one.one.cores
         if one.figures and cores is not None and one.one.ranks > cores:

@@ -13,7 +13,8 @@ import msgspec
 
 from headrace.evidence.result import Figure, Support
 from headrace.experiments.case import Case
-from headrace.experiments.compared import compared, doubts, table
+from headrace.experiments.compared import compared, table
+from headrace.experiments.doubts import doubts_of
 from headrace.experiments.finding import Conclusion, Plot, Series
 from headrace.experiments.measured import Measured, figures
 from headrace.experiments.quality import Answered, Apart, agreement, apart
@@ -140,26 +141,26 @@ def _words(found: Seen, case: Case) -> Iterator[str]:
     if found.quality is not None:
         yield from _quality(found.quality, found.noise)
     yield (
-        "A quantized variant is a candidate, not an upgrade: give it a small weight in a route"
-        " beside the full one, and compare what your own users and questions make of it."
+        "a quantized variant is a candidate, not an upgrade: give it a small weight in a route"
+        " beside the full one, and compare what your own users and questions make of it"
     )
 
 
 def _answer(found: Seen, case: Case) -> str:
     if found.quality is None:
-        return "Only one of the two was asked, so nothing can be compared."
+        return "only one of the two was asked, so nothing can be compared"
     gains = _gains(found)
     if found.worse:
-        return f"No: {case.deployment} quantized loses quality beyond the limit; it {gains}."
+        return f"no: {case.deployment} quantized loses quality beyond the limit; it {gains}"
     if found.worse is None:
         return (
-            f"Not decided: {case.deployment} quantized {gains}, and these questions are too few to"
-            f" say whether its perplexity grows by less than {percent(found.limit)}."
+            f"not decided: {case.deployment} quantized {gains}, and these questions are too few to"
+            f" say whether its perplexity grows by less than {percent(found.limit)}"
         )
     kept = f"and no loss of quality beyond {percent(found.limit)} of perplexity was found"
     if found.speed < 0:
-        return f"Only where memory is short: {case.deployment} quantized {gains}, {kept}."
-    return f"Worth a trial: {case.deployment} quantized {gains}, {kept}."
+        return f"only where memory is short: {case.deployment} quantized {gains}, {kept}"
+    return f"worth a trial: {case.deployment} quantized {gains}, {kept}"
 
 
 def _gains(found: Seen) -> str:
@@ -178,17 +179,17 @@ def _memory(found: Seen) -> str | None:
     if full is None or small is None:
         return None
     said = (
-        f"Memory: weights {format_size(full.weights)} -> {format_size(small.weights)}, all"
+        f"memory: weights {format_size(full.weights)} -> {format_size(small.weights)}, all"
         f" processes {format_size(full.memory)} -> {format_size(small.memory)}"
     )
     if full.kv_tokens is None or small.kv_tokens is None:
-        return f"{said}."
+        return said
     if full.kv_tokens == small.kv_tokens:
         return (
             f"{said}; the KV cache has {full.kv_tokens:,} tokens either way, as kv_cache fixes it:"
-            " what is saved is room for a larger one."
+            " what is saved is room for a larger one"
         )
-    return f"{said}; room in the KV cache {full.kv_tokens:,} -> {small.kv_tokens:,} tokens."
+    return f"{said}; room in the KV cache {full.kv_tokens:,} -> {small.kv_tokens:,} tokens"
 
 
 def _speed(found: Seen) -> str:
@@ -202,21 +203,21 @@ def _speed(found: Seen) -> str:
         for field, name, time in named
         if field in found.rows
     ]
-    return f"Speed: {'; '.join(said)}."
+    return f"speed: {'; '.join(said)}"
 
 
 def _quality(one: Apart, noise: Apart | None) -> Iterator[str]:
     again = f" (the full weights asked again: {percent(noise.first)})" if noise else ""
     yield (
-        f"Quality: of {one.tasks} tasks with known answers {one.done + one.lost - one.won} were"
+        f"quality: of {one.tasks} tasks with known answers {one.done + one.lost - one.won} were"
         f" right before and {one.done} after ({one.lost} lost, {one.won} won, {_luck(one)});"
         f" perplexity of texts {percent(one.perplexity, signed=True)}"
-        f" ({percent(one.low, signed=True)} to {percent(one.high, signed=True)})."
+        f" ({percent(one.low, signed=True)} to {percent(one.high, signed=True)})"
     )
     floor = f", of the full weights asked again {percent(noise.same)}" if noise else ""
     yield (
-        f"It would have chosen {percent(one.first)} of the tokens of the full model's"
-        f" answers{again}; {percent(one.same)} of its own answers are the same to the end{floor}."
+        f"it would have chosen {percent(one.first)} of the tokens of the full model's"
+        f" answers{again}; {percent(one.same)} of its own answers are the same to the end{floor}"
     )
 
 
@@ -356,7 +357,8 @@ def _figures(found: Seen) -> dict[str, Figure]:
 
 
 def _doubts(found: Seen, points: Sequence[Point]) -> Iterator[str]:
-    yield from doubts([one.figures for one in points if isinstance(one, Timed)])
+    timed = [one for one in points if isinstance(one, Timed)]
+    yield from doubts_of((f"{one.label} ({one.repeat + 1})", one.figures) for one in timed)
     if found.quality is not None and found.noise is None:
         yield "the full weights were asked once only, so their own noise is not known"
     one = found.quality

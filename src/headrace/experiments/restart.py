@@ -76,17 +76,17 @@ def _answer(reports: Sequence[Report], case: Case) -> str:
     went_on = sum(one.continued for one in reports)
     if not any(one.pauses for one in reports):
         return (
-            f"No stream of {case.deployment} was on a replica when it stopped, so nothing is shown:"
-            " ask longer answers (--set tokens=512)."
+            f"no stream of {case.deployment} was on a replica when it stopped, so nothing is shown:"
+            " ask longer answers (--set tokens=512)"
         )
     if whole == begun and all(one.good for one in reports):
         return (
-            f"Stopping a replica of {case.deployment} under load cost its clients nothing: all"
-            f" {begun} answers came whole, {went_on} of them continued by another replica."
+            f"stopping a replica of {case.deployment} under load cost its clients nothing: all"
+            f" {begun} answers came whole, {went_on} of them continued by another replica"
         )
     return (
-        f"Stopping a replica of {case.deployment} under load cost {begun - whole} of {begun}"
-        f" answers: {_harm(reports)}."
+        f"stopping a replica of {case.deployment} under load cost {begun - whole} of {begun}"
+        f" answers: {_harm(reports)}"
     )
 
 
@@ -99,16 +99,13 @@ def _harm(reports: Sequence[Report]) -> str:
 def _drilled(point: Point, report: Report) -> str:
     """Say what one way of stopping did."""
     name = NAMES.get(point.way, point.way)
-    said = (
-        f"{name[:1].upper()}{name[1:]}: {report.whole} of {report.begun} whole,"
-        f" {report.continued} continued"
-    )
+    said = f"{name}: {report.whole} of {report.begun} whole, {report.continued} continued"
     if report.pause_ms.max is not None:
         calm = report.undisturbed_ms.p50
         beside = f" beside {seconds(calm / _MS)} of the others" if calm is not None else ""
         said += f"; the longest pause was {seconds(report.pause_ms.max / _MS)}{beside}"
     gone = went(report)
-    return said + (f"; the replica was gone after {seconds(gone)}." if gone is not None else ".")
+    return said + (f"; the replica was gone after {seconds(gone)}" if gone is not None else "")
 
 
 def went(report: Report) -> float | None:
@@ -128,25 +125,25 @@ def _directly(one: Stopped) -> str:
     )
     gone = f"gone after {seconds(one.gone)}" if one.gone is not None else "still there at the end"
     return (
-        f"Without a gateway, {one.signal} to the engine: of {one.streams} streams {ends}; {ready};"
-        f" a new request {one.fresh}; the process was {gone}."
+        f"without a gateway, {one.signal} to the engine: of {one.streams} streams {ends}; {ready};"
+        f" a new request {one.fresh}; the process was {gone}"
     )
 
 
 def _lesson(bare: Sequence[Stopped]) -> Iterator[str]:
     polite = [one for one in bare if one.signal == "SIGTERM"]
     if any(one.whole == one.streams for one in polite):
-        yield "So the engine itself lets its streams finish when it is told to stop."
+        yield "so the engine itself lets its streams finish when it is told to stop"
     elif polite:
         yield (
-            "So the engine itself does not let its streams finish when it is told to stop: it needs"
-            " something before it that stops sending, waits, and only then tells it."
+            "so the engine itself does not let its streams finish when it is told to stop: it needs"
+            " something before it that stops sending, waits, and only then tells it"
         )
     if any((one.ready_for or 0) > 1 and "answered as if" not in one.fresh for one in polite):
         yield (
-            "It calls itself healthy while it takes no new work: a load balancer that only looks at"
-            " /health sends it requests that fail. Take it out before the signal (the gateway does;"
-            " in a cluster a preStop pause or an endpoint that is told)."
+            "it calls itself healthy while it takes no new work: a load balancer that only looks at"
+            " /health sends it requests that fail; take it out before the signal (the gateway does;"
+            " in a cluster a preStop pause or an endpoint that is told)"
         )
 
 
@@ -157,8 +154,8 @@ def _drain(points: Sequence[Point]) -> Iterator[str]:
     drain = points[0].drain
     room = "within" if max(took) <= drain else "beyond"
     yield (
-        f"Draining took {seconds(max(took))}, {room} lifecycle.drain ({format_duration(drain)}):"
-        " it has to cover the longest answer that must not move, not these."
+        f"draining took {seconds(max(took))}, {room} lifecycle.drain ({format_duration(drain)}):"
+        " it has to cover the longest answer that must not move, not these"
     )
 
 

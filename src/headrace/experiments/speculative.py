@@ -13,7 +13,8 @@ import msgspec
 from headrace.evidence.result import Figure, Support
 from headrace.experiments.case import Case
 from headrace.experiments.change import AS_IT_IS
-from headrace.experiments.compared import compared, doubts, table
+from headrace.experiments.compared import compared, table
+from headrace.experiments.doubts import doubts_of
 from headrace.experiments.finding import Conclusion, Plot, Series
 from headrace.experiments.measured import Measured, figures
 from headrace.experiments.repeats import Contrast
@@ -96,7 +97,7 @@ def conclude(points: Sequence[Point], case: Case) -> Conclusion:
     found = pairs(points)
     if not found:
         return Conclusion(
-            words=("Only one of the two copies was measured, so nothing can be compared.",),
+            words=("only one of the two copies was measured, so nothing can be compared",),
             next="run it again to its end",
         )
     helped, hurt = _those(found, 1), _those(found, -1)
@@ -127,26 +128,26 @@ def _those(found: Sequence[Pair], way: int) -> list[Pair]:
 def _words(found: Sequence[Pair], helped: Sequence[Pair], hurt: Sequence[Pair]) -> Iterator[str]:
     if helped and hurt:
         yield (
-            f"Guessing ahead pays for {_listed(helped)},"
+            f"guessing ahead pays for {_listed(helped)},"
             f" and costs {_listed(hurt)}: give what repeats"
-            " its prompt a deployment of its own."
+            " its prompt a deployment of its own"
         )
     elif helped:
-        yield f"Guessing ahead pays for {_listed(helped)}, and slows nothing else that was asked."
+        yield f"guessing ahead pays for {_listed(helped)}, and slows nothing else that was asked"
     elif hurt:
-        yield f"Guessing ahead does not pay here: it costs {_listed(hurt)} and speeds nothing up."
+        yield f"guessing ahead does not pay here: it costs {_listed(hurt)} and speeds nothing up"
     else:
         yield (
-            "Guessing ahead makes no certain difference of"
-            f" {percent(MATTERS)} or more to the tokens/s here."
+            "guessing ahead makes no certain difference of"
+            f" {percent(MATTERS)} or more to the tokens/s here"
         )
     for one in found:
         if one.gain is not None:
-            yield f"{one.name}: {changed(one.gain, 'tokens/s')}; {_acceptance(one)}."
+            yield f"{one.name}: {changed(one.gain, 'tokens/s')}; {_acceptance(one)}"
     if any((one.tokens_per_event or 1) > SEVERAL for one in found):
         yield (
-            "An event of the stream then carries several tokens, so the gap between events (ITL)"
-            " grows while the time per token (TPOT) falls: promise TPOT, not ITL."
+            "an event of the stream then carries several tokens, so the gap between events (ITL)"
+            " grows while the time per token (TPOT) falls: promise TPOT, not ITL"
         )
 
 
@@ -223,9 +224,13 @@ def _figures(found: Sequence[Pair]) -> dict[str, Figure]:
 
 
 def _doubts(points: Sequence[Point], found: Sequence[Pair]) -> Iterator[str]:
-    yield from doubts([one.figures for one in points])
+    yield from doubts_of((_name(one), one.figures) for one in points)
     if any(one.acceptance is None for one in found):
         yield "the engine does not tell how many guesses it made, or it made none"
+
+
+def _name(one: Point) -> str:
+    return f"{one.label}, {one.traffic}, {one.concurrency} at once ({one.repeat + 1})"
 
 
 def _supports(helped: Sequence[Pair], hurt: Sequence[Pair], config: str) -> tuple[Support, ...]:
