@@ -175,7 +175,7 @@ def test_explain_says_whose_value_it_is_and_why(headrace: Headrace, file: Path) 
 def test_explain_as_json(headrace: Headrace, file: Path) -> None:
     (line,) = headrace("explain", file, "chat.scaling.max", "--json").out.splitlines()
     found = json.loads(line)
-    assert list(found) == ["name", "value", "origin", "why"]
+    assert list(found) == ["name", "value", "origin", "why", "rests", "evidence"]
     assert (found["name"], found["value"], found["origin"]) == ("scaling.max", 1, "default")
 
 
