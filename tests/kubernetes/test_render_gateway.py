@@ -37,18 +37,19 @@ def test_the_admin_service_has_every_gateway_also_one_that_drains(tmp_path: Path
     assert spec["ports"] == [{"name": "admin", "port": 8081, "targetPort": "admin"}]
 
 
-def test_rights_are_to_read_endpointslices_of_the_namespace(tmp_path: Path) -> None:
+def test_rights_are_to_read_endpointslices_of_the_namespace_and_the_scalers_pods(
+    tmp_path: Path,
+) -> None:
     made = files(tmp_path)
-    roles = [one_ for one_ in objects(made) if one_["kind"] == "Role"]
-    assert len(roles) == 2
-    for role in roles:
-        assert role["rules"] == [
-            {
-                "apiGroups": ["discovery.k8s.io"],
-                "resources": ["endpointslices"],
-                "verbs": ["list", "watch"],
-            }
-        ]
+    endpoints = {
+        "apiGroups": ["discovery.k8s.io"],
+        "resources": ["endpointslices"],
+        "verbs": ["list", "watch"],
+    }
+    pods = {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}
+    assert one(made, "Role", "f-gateway")["rules"] == [endpoints]
+    assert one(made, "Role", "f-scaler")["rules"] == [endpoints, pods]  # their status; no logs
+    assert len([one_ for one_ in objects(made) if one_["kind"] == "Role"]) == 2
     assert not {"ClusterRole", "ClusterRoleBinding"} & kinds(made)
 
 

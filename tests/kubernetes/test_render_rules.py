@@ -81,7 +81,7 @@ def _exported() -> str:
     seen = Seen({"d": Counter(ready=1)}, {"d": 0}, 0, 0)
     metrics.registry.register(PodMetrics(lambda: seen))
     total = Total(demand)
-    standing = Standing(True, 1, 0, {"d": total}, 0, 0, 0, 0)
+    standing = Standing(True, 1, 0, {"d": total}, 0, 0, 0, 0, {})
     scaler = CollectorRegistry()
     scaler.register(_Figures(lambda: standing))
     return f"{generate_latest(metrics.registry).decode()}{generate_latest(scaler).decode()}"

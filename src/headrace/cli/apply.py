@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from headrace.kubernetes.apply import Sent
     from headrace.kubernetes.cluster import Cluster
     from headrace.kubernetes.diff import Wanted
+    from headrace.starts.start import Start
     from headrace.view.display import Display
 
 _BESIDE = 3600.0
@@ -151,5 +153,22 @@ async def _follow(cluster: Cluster, choices: _Choices, display: Display) -> None
         return replace(subject, clock=time.time())
 
     following = Following(cluster, now, display, Pace(limit=choices.limit))
-    await following.run()
+    try:
+        await following.run()
+    finally:
+        note = _record(choices, following.starts())
+        if note:
+            display.show(event("note", "starts", note))
     display.show(event("serving", choices.fleet.fleet, f"serves at {following.status().address}"))
+
+
+def _record(choices: _Choices, starts: Sequence[Start]) -> str:
+    """Add what starts took to the ledger; return why that could not be, else nothing."""
+    from headrace.starts import ledger  # noqa: PLC0415 - other verbs start faster
+
+    path = ledger.running_path(choices.file.fleet.fleet, choices.file.path)
+    try:
+        ledger.merge(path, starts)
+    except (OSError, ValueError) as error:
+        return f"they are not recorded: {error}"
+    return ""

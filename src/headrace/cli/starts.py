@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from headrace.cli.cluster import ContextOption, connected
+from headrace.cli.render import NamespaceOption
 from headrace.cli.running import FleetArgument, find_fleet
 from headrace.fleet.load import load_fleet
 from headrace.local.errors import LocalError
@@ -32,9 +35,22 @@ def starts(
         typer.Option("--keep", help="Add them to FLEET's .starts.jsonl, for plans elsewhere."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs; all starts.")] = False,
+    cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="First learn of the starts of FLEET's Pods in a cluster."),
+    ] = False,
+    *,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
 ) -> None:
     """Show percentiles of every start that was recorded, by phase, and what takes the time."""
+    if (namespace or context) and not cluster:
+        raise typer.BadParameter("--namespace and --context go with --cluster")
+    if cluster and fleet is None:
+        raise typer.BadParameter("--cluster needs the fleet file")
     name, file = _meant(fleet)
+    if cluster:
+        asyncio.run(_learn(file, namespace, context))
     found = ledger.of_fleet(name, file)
     if not found.starts:
         _say_damage(found)
@@ -62,15 +78,31 @@ def _meant(fleet: Path | None) -> tuple[str, Path]:
     return who.fleet, Path(who.file)
 
 
-def _keep(file: Path, found: Iterable[Start]) -> None:
-    real = [start for start in found if not start.emulated]
-    path = ledger.kept_path(file)
+async def _learn(file: Path, namespace: str | None, context: str | None) -> None:
+    """Add what a cluster tells of starts to this machine's ledger."""
+    from headrace.kubernetes.read_starts import read_starts  # noqa: PLC0415 - other verbs start faster
+
+    fleet = load_fleet(file).fleet
+    async with connected(context) as talking:
+        found, notes = await read_starts(talking, namespace or fleet.fleet, fleet)
+    for note in notes:
+        typer.echo(f"headrace: {note}", err=True)
+    _merge(ledger.running_path(fleet.fleet, file), found)
+
+
+def _merge(path: Path, found: Iterable[Start]) -> int:
     try:
-        added = ledger.merge(path, real)
+        return ledger.merge(path, found)
     except ValueError as error:
         raise LocalError(str(error)) from error
     except OSError as error:
         raise LocalError(f"{path}: {error.strerror or error}") from error
+
+
+def _keep(file: Path, found: Iterable[Start]) -> None:
+    real = [start for start in found if not start.emulated]
+    path = ledger.kept_path(file)
+    added = _merge(path, real)
     typer.echo(f"{path}: {added} starts added; twins' are never kept", err=True)
 
 

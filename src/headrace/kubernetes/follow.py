@@ -16,11 +16,13 @@ from headrace.kubernetes.cluster import Cluster
 from headrace.kubernetes.errors import ClusterError, ForbiddenError, NotReadyError
 from headrace.kubernetes.gather import Looking, parts_of, readers
 from headrace.kubernetes.picture import Picture, labels_for
+from headrace.kubernetes.recorded import starts_in
 from headrace.kubernetes.resource import DEPLOYMENTS, PODS, Resource
 from headrace.kubernetes.status import Subject, fleet_status
 from headrace.kubernetes.telling import Telling
 from headrace.kubernetes.verdict import judge
 from headrace.kubernetes.watch import Scope, Watch
+from headrace.starts.start import Start
 from headrace.view.display import Display
 from headrace.view.status import FleetStatus
 
@@ -51,6 +53,10 @@ class Following:
     def status(self) -> FleetStatus:
         """Return the fleet as it is known now."""
         return fleet_status(self._picture, self._subject())
+
+    def starts(self) -> list[Start]:
+        """Return the starts of the Pods that are ready, phase by phase."""
+        return starts_in(self._picture, self._fleet)
 
     async def run(self) -> None:
         """Return when the fleet serves; NotReadyError says why it does not, or does not yet."""

@@ -3,7 +3,8 @@
 EndpointSlices say which gateways there are (`services.py`), each is asked (`asking.py`), the books
 add it up (`demand.py`), and KEDA is answered by the fleet file's scaling (`keda_service.py`).
 Nothing is kept: a scaler that starts anew knows as much within a second, and until then it says
-that it knows nothing, which holds all counts.
+that it knows nothing, which holds all counts. Beside that it watches the engines' Pods and says in
+its log and its metrics what their starts took (`recorded.py`): nobody else sees all of them.
 """
 
 from __future__ import annotations
@@ -13,27 +14,38 @@ import contextlib
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import httpx
+import msgspec
 import prometheus_client
 from lightkube.config.kubeconfig import SingleConfig
 
-from headrace.kubernetes import names
+from headrace.kubernetes import names, pods
 from headrace.kubernetes.asking import Asking
 from headrace.kubernetes.cluster import Cluster
 from headrace.kubernetes.config_files import ConfigFiles
 from headrace.kubernetes.demand import FleetDemand, Total
+from headrace.kubernetes.errors import ClusterError
 from headrace.kubernetes.keda_service import KedaService, Signal
 from headrace.kubernetes.listening import ListenError, bound
+from headrace.kubernetes.picture import selector
+from headrace.kubernetes.recorded import SAID, Book
+from headrace.kubernetes.resource import PODS, Object
 from headrace.kubernetes.scaler_pages import Pages, Standing
 from headrace.kubernetes.services import Found, Services, View
+from headrace.kubernetes.watch import Scope, Watch
+from headrace.starts.figures import StartFigures, figures
+from headrace.starts.subjects import subject_in
 
 ADMIN_PORT = "admin"
 """Name of the port of the gateways' admin Service."""
 _WHO = "scaler"
+_REFUSED = 60.0
+"""Seconds until Pods are looked at again by a scaler whose role does not let it."""
 _GRACE = 5.0
 """Seconds for KEDA to get its answers when the scaler is told to end."""
 
@@ -59,6 +71,7 @@ class _Scaler:
     def __init__(self, files: ConfigFiles, place: Place) -> None:
         self._files, self._place = files, place
         self._books = FleetDemand(place.keep)
+        self._starts = Book()
         self._synced = False
 
     async def run(self, config: SingleConfig) -> None:
@@ -70,6 +83,9 @@ class _Scaler:
         async with httpx.AsyncClient(trust_env=False) as client, Cluster(config) as cluster:
             self._asking = Asking(client, self._books, self._news.send)
             self._services = Services(cluster, view, lambda found: self._see(found, admin), _WHO)
+            labels = f"{selector(fleet.fleet)},{names.COMPONENT}={pods.ENGINE}"
+            self._scope = Scope(PODS, view.namespace, labels)
+            self._cluster = cluster
             try:
                 await self._serve()
             finally:
@@ -97,6 +113,7 @@ class _Scaler:
             asyncio.ensure_future(told.wait()),
             asyncio.ensure_future(self._services.run()),
             asyncio.ensure_future(self._files.follow(self._news.send)),
+            asyncio.ensure_future(self._watch_starts()),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -107,6 +124,30 @@ class _Scaler:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+
+    async def _watch_starts(self) -> None:
+        """Tell every start of an engine's Pod, for ever; it is extra, so nothing of it ends us."""
+        while True:
+            watch = Watch(self._cluster, self._scope)
+            try:
+                async for change in watch:
+                    if change.kind != "added":  # those of the first list are told together
+                        self._tell_starts(watch.known)
+            except (ClusterError, ValueError) as error:  # ValueError: half a line
+                sys.stderr.write(f"{_WHO}: starts of Pods are not seen: {error}\n")
+            await asyncio.sleep(_REFUSED)
+
+    def _tell_starts(self, there: Mapping[str, Object]) -> None:
+        fleet = self._files.edition.file.fleet
+        for start in self._starts.see(there, fleet, time.time()):
+            sys.stderr.write(f"{SAID}{msgspec.json.encode(start).decode()}\n")
+
+    def _figures(self, name: str) -> StartFigures | None:
+        fleet = self._files.edition.file.fleet
+        deployment = fleet.deployments[name]
+        hardware = fleet.hardware[deployment.hardware]
+        subject = subject_in("kubernetes", name, deployment, hardware)
+        return figures(self._starts.starts, subject)
 
     def _see(self, found: Found, admin: str) -> None:
         self._synced = True
@@ -125,6 +166,7 @@ class _Scaler:
             errors=self._service.errors,
             pushes=self._service.pushes,
             streams=self._service.streams,
+            starts={name: self._figures(name) for name in self._files.edition.served},
         )
 
 

@@ -15,7 +15,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from headrace.gateway.metrics import start_metrics
 from headrace.kubernetes.demand import Total
+from headrace.starts.figures import StartFigures
 
 _PATIENCE = 5.0
 _LONGEST_HEAD = 8192
@@ -33,6 +35,7 @@ class Standing:
     errors: int
     pushes: int
     streams: int
+    starts: dict[str, StartFigures | None]
 
 
 class _Figures(Collector):
@@ -64,6 +67,7 @@ class _Figures(Collector):
             "headrace_scaler_errors", "Questions of KEDA answered with an error", seen.errors
         )
         yield CounterMetricFamily("headrace_scaler_pushes", "Wakings on a stream", seen.pushes)
+        yield from start_metrics(seen.starts.items())
 
 
 class Pages:

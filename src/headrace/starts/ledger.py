@@ -64,6 +64,7 @@ def merge(path: Path, starts: Iterable[Start], limit: int = LIMIT) -> int:
 
     ValueError if the file has damaged lines: they are somebody's, so they are not thrown away.
     """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _turn(_guard(path)):
         old = read(path)
         if old.damage:

@@ -27,13 +27,18 @@ def objects(scene: Scene) -> list[Noted]:
     return [*rights(scene, names.GATEWAY), _deployment(scene), *_services(scene), _budget(scene)]
 
 
+_ENDPOINTS = "which Pods are ready, and which are terminating; nothing else of the cluster"
+
+
 def meta(scene: Scene, name: str) -> dict[str, Any]:
     """Return the metadata of one of its objects."""
     return scene.meta(name, names.GATEWAY, names.GATEWAY)
 
 
-def rights(scene: Scene, component: str) -> list[Noted]:
-    """Return the account of a component and its right to read EndpointSlices, no more."""
+def rights(
+    scene: Scene, component: str, *more: dict[str, Any], why: str = _ENDPOINTS
+) -> list[Noted]:
+    """Return the account of a component and its right to read EndpointSlices, and `more` rules."""
     name = f"{scene.name}-{component}"
     own = scene.meta(name, component, component)
     group = "rbac.authorization.k8s.io"
@@ -43,7 +48,7 @@ def rights(scene: Scene, component: str) -> list[Noted]:
         "verbs": ["list", "watch"],
     }
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": own}
-    role = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": own, "rules": [rule]}
+    role = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": own, "rules": [rule, *more]}
     binding = {
         "apiVersion": f"{group}/v1",
         "kind": "RoleBinding",
@@ -51,7 +56,6 @@ def rights(scene: Scene, component: str) -> list[Noted]:
         "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
         "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": scene.namespace}],
     }
-    why = "which Pods are ready, and which are terminating; nothing else of the cluster"
     return [
         Noted(account | {"automountServiceAccountToken": False}),
         Noted(role, {"rules": why}),

@@ -14,6 +14,7 @@ from headrace.kubernetes.objects import gateway, security, storage
 from headrace.kubernetes.objects.scene import Scene
 
 REPLICAS = 2
+_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}
 _GRACE = 15
 _STATE = "/tmp/headrace"  # noqa: S108 - a path in the container
 
@@ -22,7 +23,12 @@ def objects(scene: Scene) -> list[Noted]:
     """Return the scaler; none where KEDA is left out or asks Prometheus."""
     if not scene.scaled or scene.options.scaler == "prometheus":
         return []
-    return [*gateway.rights(scene, names.SCALER), _deployment(scene), _service(scene)]
+    why = "where the gateways are; and what starts of engines' Pods took, by their status, no logs"
+    return [
+        *gateway.rights(scene, names.SCALER, _PODS, why=why),
+        _deployment(scene),
+        _service(scene),
+    ]
 
 
 def _meta(scene: Scene) -> dict[str, Any]:
