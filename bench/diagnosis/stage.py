@@ -54,6 +54,7 @@ class Stage:
     state: StateDir
     model: str
     port: int
+    nice: int = 0
     chance: random.Random = field(default_factory=lambda: random.Random(7))
 
     async def ask(
@@ -168,21 +169,21 @@ async def _plain(one: Callable[[], Awaitable[None]]) -> None:
 
 
 @asynccontextmanager
-async def staged(fleet: str, folder: Path) -> AsyncIterator[Stage]:
-    """Serve a fleet file with this text, for as long as the block lasts."""
+async def staged(fleet: str, folder: Path, nice: int = 0) -> AsyncIterator[Stage]:
+    """Serve a fleet file with this text, for as long as the block lasts; `nice` as of nice(1)."""
     file = folder / "fleet.yaml"
     file.write_text(fleet, encoding="utf-8")
     root = folder / "s"
     log = (folder / "up.log").open("wb")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "headrace", "up", str(file),
+        *("nice", "-n", str(nice)), sys.executable, "-m", "headrace", "up", str(file),
         env={**os.environ, "HEADRACE_STATE": str(root)}, stdout=log, stderr=log, cwd=folder,
     )  # fmt: skip
     name = load_fleet(file).fleet.fleet
     state = state_dir(name, file, root)
     try:
         status = await _serving(state, process, folder / "up.log")
-        yield Stage(state, status[0], status[1])
+        yield Stage(state, *status, nice)
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)

@@ -52,12 +52,20 @@ def diagnose(  # noqa: PLR0917 - typer reads the options from the signature
     ] = False,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
+    causes: Annotated[
+        bool, typer.Option("--causes", help="Print what can be found, as Markdown.")
+    ] = False,
 ) -> None:
     """Say what is wrong with a fleet or in a run, with the figures and the next experiment.
 
     Exit status: 0 nothing is wrong, 1 something is, 3 there is not enough data to tell, 2 it could
     not be looked at.
     """
+    if causes:
+        from headrace.diagnosis.reference import table  # noqa: PLC0415 - the other verbs start faster
+
+        typer.echo(table(), nl=False)
+        return
     watch, back = seconds("--for", for_), seconds("--since", since)
     if watch < 1:
         raise typer.BadParameter(f"{for_}: at least 1s", param_hint="'--for'")
