@@ -40,7 +40,9 @@ class Stop(msgspec.Struct, tag=True):
 
 
 class Ready(msgspec.Struct, tag=True):
-    """Everything that would make the first request late is done."""
+    """Everything that would make the first request late is done; `ahead` as it came to be."""
+
+    ahead: bool
 
 
 class News(msgspec.Struct, tag=True):

@@ -21,7 +21,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
     `exact_length` asks the engine to ignore its end token, so that an answer has `max_tokens`;
     leave it off for engines that refuse `ignore_eos`. `reuse` keeps connections for later requests,
-    as vLLM's benchmark does. `workers` is how many processes send; 0 sends from this one.
+    as vLLM's benchmark does. `workers` is how many processes send; 0 sends from this one. With
+    `ahead` those processes go before all other work of the machine, where the system allows that.
     """
 
     concurrency: int | None = None
@@ -36,6 +37,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     sample_every: float = 1.0
     most_in_flight: int | None = None
     reuse: bool = True
+    ahead: bool = True
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

@@ -66,7 +66,8 @@ async def measure(
         for number, (part, its) in enumerate(parts(load, asks, max(count, 1)))
     ]
 
-    async def begin(origin: float) -> None:
+    async def begin(origin: float, *, ahead: bool) -> None:
+        run.about.ahead = ahead
         run.about.began = _utc(time.time() + origin - time.monotonic())
         gathering.begin(origin)
         await scraper.begin(origin)

@@ -30,6 +30,8 @@ class About(msgspec.Struct, kw_only=True, omit_defaults=True):
     """UTC, ISO 8601."""
     seconds: float = 0.0
     clients: int = 1
+    ahead: bool = False
+    """Whether these went before all other work of their machine."""
     load: dict[str, Any] = {}
     workload: dict[str, Any] = {}
     slo: dict[str, float] = {}

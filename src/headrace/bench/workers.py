@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import Protocol
 
 from headrace.bench.frames import LENGTH, Go, Job, News, Over, Ready, Stop, decode_news, frame
 from headrace.bench.shift import Shift
@@ -19,7 +20,13 @@ _LIMIT = 1 << 24
 _WORDS = 2000
 
 Hear = Callable[[int, News], None]
-Begin = Callable[[float], Awaitable[None]]
+
+
+class Begin(Protocol):
+    """What is done when a run begins."""
+
+    async def __call__(self, origin: float, *, ahead: bool) -> None:
+        """Begin: `origin` is on the monotonic clock, `ahead` says how the senders run."""
 
 
 async def run_here(job: Job, hear: Hear, begin: Begin, stop: asyncio.Event) -> list[str]:
@@ -27,7 +34,7 @@ async def run_here(job: Job, hear: Hear, begin: Begin, stop: asyncio.Event) -> l
     shift = Shift(job, lambda news: hear(0, news))
     await shift.prepare()
     origin = monotonic() + _HEAD_START
-    await begin(origin)
+    await begin(origin, ahead=False)
     stopping = asyncio.create_task(stop.wait())
     stopping.add_done_callback(lambda task: None if task.cancelled() else shift.stop())
     try:
@@ -40,7 +47,7 @@ async def run_here(job: Job, hear: Hear, begin: Begin, stop: asyncio.Event) -> l
 async def run_crew(jobs: Sequence[Job], hear: Hear, begin: Begin, stop: asyncio.Event) -> list[str]:
     """Do jobs in a process each; return what went wrong, in sentences.
 
-    `begin` is given the run's beginning on the monotonic clock once all processes are ready.
+    `begin` is called once all processes are ready.
     """
     crew = [Worker(job, hear) for job in jobs]
     try:
@@ -48,7 +55,7 @@ async def run_crew(jobs: Sequence[Job], hear: Hear, begin: Begin, stop: asyncio.
         origin = monotonic() + _HEAD_START
         for worker in crew:
             worker.say(Go(origin))
-        await begin(origin)
+        await begin(origin, ahead=all(worker.ahead for worker in crew))
         await _until_over(crew, stop)
     finally:
         await asyncio.gather(*(worker.end() for worker in crew))
@@ -85,6 +92,7 @@ class Worker:
         self._words: asyncio.Task[bytes] | None = None
         self._answered = 0
         self._over = False
+        self.ahead = False
         self.trouble = ""
 
     async def start(self) -> None:
@@ -102,7 +110,8 @@ class Worker:
         self.say(self._job)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_START):
-                await self._news()
+                ready = await self._news()
+                self.ahead = isinstance(ready, Ready) and ready.ahead
 
     def say(self, message: Job | Go | Stop) -> None:
         """Tell it something; a dead one does not hear it."""
