@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Sequence
 
 import psutil
 import pytest
 from scripted_kit import Call, ask, serving, token, usage
 
-from headrace.bench.answers import Failure
+from headrace.bench.answers import Answer, Failure
 from headrace.bench.crew import crew_size, parts
 from headrace.bench.load import Load, Progress
 from headrace.bench.measure import measure
+from headrace.bench.samples import Sample
 from headrace.bench.target import Page, Target, TargetError
 
 
@@ -83,6 +88,51 @@ async def test_a_sender_that_dies_is_told_and_the_others_go_on() -> None:
     assert "died (signal 9)" in trouble
     assert 6 <= len(run.answers) < 12
     assert f"{12 - len(run.answers)} of its 6 requests have no answer" in trouble
+
+
+class FullDisk:
+    """A keep of which nothing gets onto the disk."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def answers(self, answers: Sequence[Answer]) -> None:
+        assert answers
+        self.tries += 1
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def samples(self, samples: Sequence[Sample]) -> None:
+        pass
+
+
+async def test_a_full_disk_is_told_once_and_the_run_goes_on() -> None:
+    told: list[Progress] = []
+    disk = FullDisk()
+    async with serving(answer) as (address, _):
+        target = Target(address=address, model="m", chat=False)
+        asks = [ask(n, at=n * 0.1) for n in range(8)]
+        run = await measure(target, asks, Load(workers=0), told.append, keep=disk)
+    assert len(run.answers) == 8
+    assert disk.tries == 1
+    (trouble,) = run.about.trouble
+    assert "nothing was kept on disk" in trouble
+    assert "No space left on device" in trouble
+    assert told[-1].trouble == trouble
+
+
+@pytest.fixture
+def allowed() -> bool:
+    """Whether a process of this user may go ahead of others."""
+    tried = (sys.executable, "-c", "from headrace.bench.worker import go_ahead; print(go_ahead())")
+    return subprocess.run(tried, check=True, capture_output=True).stdout.strip() == b"True"
+
+
+async def test_a_run_says_whether_its_senders_went_ahead(allowed: bool) -> None:
+    async with serving(answer) as (address, _):
+        target = Target(address=address, model="m", chat=False)
+        for load, ahead in ((Load(workers=1), allowed), (Load(workers=1, ahead=False), False)):
+            run = await measure(target, [ask(0, at=0.0)], load, lambda _: None)
+            assert run.about.ahead == ahead
 
 
 async def test_a_cancelled_run_leaves_no_process() -> None:
