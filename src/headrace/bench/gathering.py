@@ -69,7 +69,9 @@ class Gathering:
             give(self._keep)
         except OSError as error:
             self._keep = None
-            self.trouble.append(f"from {self._seconds:.0f} s on nothing was kept on disk: {error}")
+            self.trouble.append(
+                f"from {self._seconds:.0f} s on nothing was kept on disk: {error.strerror}"
+            )
 
     @property
     def _seconds(self) -> float:
