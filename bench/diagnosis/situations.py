@@ -134,6 +134,32 @@ async def bursts(stage: Stage) -> None:
         await asyncio.sleep(0.5)
 
 
+async def mixed(stage: Stage) -> None:
+    """Short and longer prompts, with answers that take their time."""
+    chance = stage.chance
+    await stage.clients(
+        5, lambda: stage.ask(min(2000, int(chance.lognormvariate(5.5, 1))), chance.randint(60, 200))
+    )
+
+
+async def as_many_as_room(stage: Stage) -> None:
+    """Keep every place taken, and nobody waiting."""
+    await stage.clients(8, lambda: stage.ask(60, stage.chance.randint(20, 60)))
+
+
+async def in_one_piece(stage: Stage) -> None:
+    """Ask for answers that are no streams."""
+    await stage.clients(4, lambda: stage.ask(60, 30, stream=False), 0.1)
+
+
+async def rolled_out(stage: Stage) -> None:
+    """Roll out a change while a few users ask."""
+    task = asyncio.ensure_future(stage.clients(3, lambda: stage.ask(60, 40), 0.1))
+    await asyncio.sleep(1)
+    await stage.roll_out()
+    await task
+
+
 async def gentle_scale_down(stage: Stage) -> None:
     """Drain a replica that is not needed; nobody notices."""
     task = asyncio.ensure_future(stage.clients(3, lambda: stage.ask(60, 40), 0.1))
@@ -289,6 +315,10 @@ SITUATIONS: tuple[Situation, ...] = (
     Situation("light load", None, twins(), light),
     Situation("moderate load", None, twins(room=32), moderate),
     Situation("bursts", None, twins(), bursts),
+    Situation("mixed lengths", None, twins(prefill="100ms", tpot="20ms"), mixed, lead=6.0),
+    Situation("as many as room", None, twins(room=8), as_many_as_room),
+    Situation("no streams", None, twins(), in_one_piece),
+    Situation("a rollout", None, twins(replicas=2), rolled_out, lead=6.0),
     Situation("gentle scale-down", None, twins(replicas=2), gentle_scale_down),
     Situation("growing", None, twins(), growing),
     Situation("more users than room", Cause.GATEWAY_QUEUE, twins(replicas=2, room=4), crowd),

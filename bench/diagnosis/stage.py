@@ -51,6 +51,7 @@ _WORDS = [
 class Stage:
     """A fleet; `model` is what clients ask for, `chance` makes lengths and pauses."""
 
+    file: Path
     state: StateDir
     model: str
     port: int
@@ -64,15 +65,16 @@ class Stage:
         *,
         patience: float | None = None,
         bytes_a_second: int | None = None,
+        stream: bool = True,
     ) -> None:
-        """Ask for so many tokens and read the stream; a number stands for a prompt so long.
+        """Ask for so many tokens and read them; a number stands for a prompt so long.
 
         After `patience` seconds the client hangs up; it reads so many bytes a second at most.
         """
         text = self.text(prompt) if isinstance(prompt, int) else prompt
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(patience):
-                await self._stream(text, tokens, bytes_a_second)
+                await self._answer(text, tokens, bytes_a_second, stream)
 
     def text(self, tokens: int) -> str:
         """Return a prompt that no cache knows: letters, each a token of a twin's."""
@@ -82,7 +84,7 @@ class Stage:
         """Return a prompt of common words, each about one token of a real model's."""
         return " ".join(self.chance.choices(_WORDS, k=count))
 
-    async def _stream(self, prompt: str, tokens: int, pace: int | None) -> None:
+    async def _answer(self, prompt: str, tokens: int, pace: int | None, stream: bool) -> None:
         limit = _SMALL if pace else 1 << 16
         reader, writer = await asyncio.open_connection(sock=await self._socket(pace), limit=limit)
         try:
@@ -91,7 +93,7 @@ class Stage:
                     "model": self.model,
                     "prompt": prompt,
                     "max_tokens": tokens,
-                    "stream": True,
+                    "stream": stream,
                     "ignore_eos": True,
                 }
             ).encode()
@@ -150,6 +152,19 @@ class Stage:
             answer = await http.post(f"http://127.0.0.1:{replica.port}/emulate", json=faults)
             answer.raise_for_status()
 
+    async def roll_out(self) -> None:
+        """Move the fleet to a file that differs in what its engines are given."""
+        new = self.file.with_name("new.yaml")
+        text = self.file.read_text(encoding="utf-8")
+        new.write_text(text.replace("env: {", "env: {NEW: '1', "), encoding="utf-8")
+        command = (sys.executable, "-m", "headrace", "rollout", str(new))
+        root = {"HEADRACE_STATE": str(self.state.path.parent)}
+        silent = asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(
+            *command, env={**os.environ, **root}, stdout=silent, stderr=silent
+        )
+        await process.wait()
+
     async def scale(self, count: int | None) -> None:
         """Fix the number of replicas; None: by the rules again."""
         await client.scale(self.state, (await self.deployment()).name, count)
@@ -183,7 +198,7 @@ async def staged(fleet: str, folder: Path, nice: int = 0) -> AsyncIterator[Stage
     state = state_dir(name, file, root)
     try:
         status = await _serving(state, process, folder / "up.log")
-        yield Stage(state, *status, nice)
+        yield Stage(file, state, *status, nice)
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
