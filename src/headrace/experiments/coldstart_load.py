@@ -6,6 +6,7 @@ A copy starts as `headrace up` starts the user's fleet, so its phases are those 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -14,12 +15,15 @@ from headrace.experiments.lab import Lab
 from headrace.experiments.page_cache import let_go, resident
 from headrace.local.prepare import prepare_engines
 
+Starts = Annotated[int, msgspec.Meta(ge=0, le=1000)]
+"""How many, or none."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """So many starts with a warm page cache, and with one that has let go of model and engine."""
 
-    warm: int = 3
-    emptied: int = 2
+    warm: Starts = 3
+    emptied: Starts = 2
 
 
 async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Annotated
 
 import msgspec
 
@@ -22,6 +23,7 @@ from headrace.experiments.copies import Copy
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.lab import Lab
 from headrace.experiments.parallel import Point
+from headrace.experiments.settings import Count
 from headrace.experiments.turns import grouped, turns
 from headrace.fleet.load import FleetFile
 from headrace.fleet.problems import FleetError
@@ -30,6 +32,8 @@ from headrace.models.errors import WeightsError
 from headrace.planning.errors import PlanError
 from headrace.planning.subject import Subject, subject
 
+Ranks = Annotated[int, msgspec.Meta(ge=2, le=64)]
+"""A degree of parallelism beside one."""
 _MOST = 8
 """Ranks that are looked at unless more are asked for."""
 
@@ -41,14 +45,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `repeats` visits to a copy measures `runs` times.
     """
 
-    repeats: int = 2
-    runs: int = 2
-    tensor: tuple[int, ...] = ()
-    pipeline: tuple[int, ...] = (2,)
-    requests: int = 24
-    concurrency: int = 8
-    prompt: int = 128
-    output: int = 64
+    repeats: Count = 2
+    runs: Count = 2
+    tensor: tuple[Ranks, ...] = ()
+    pipeline: tuple[Ranks, ...] = (2,)
+    requests: Count = 24
+    concurrency: Count = 8
+    prompt: Count = 128
+    output: Count = 64
 
 
 @dataclass(frozen=True)

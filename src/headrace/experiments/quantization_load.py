@@ -7,6 +7,7 @@ is asked twice, in other batches: what differs then is noise.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import httpx
 import msgspec
@@ -29,6 +30,7 @@ from headrace.experiments.quantization import (
 )
 from headrace.experiments.questions import Question, built_in, open_questions, read_questions
 from headrace.experiments.replies import Asker, Reply
+from headrace.experiments.settings import Count
 from headrace.experiments.turns import in_turns
 from headrace.fleet.source import FileSource
 from headrace.models.cache import cache_root
@@ -50,15 +52,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     weights: str = ""
     questions: str = ""
-    limit: float = LIMIT
-    open: int = 16
-    answer: int = 24
-    repeats: int = 2
-    runs: int = 2
-    requests: int = 24
-    concurrency: int = 8
-    prompt: int = 128
-    output: int = 64
+    limit: Annotated[float, msgspec.Meta(gt=0, le=10)] = LIMIT
+    open: Annotated[int, msgspec.Meta(ge=0, le=16)] = 16
+    answer: Count = 24
+    repeats: Count = 2
+    runs: Count = 2
+    requests: Count = 24
+    concurrency: Count = 8
+    prompt: Count = 128
+    output: Count = 64
 
 
 async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:

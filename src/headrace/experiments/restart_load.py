@@ -7,6 +7,7 @@ user's file; the second shows what the bare engine does, on a copy of one.
 from __future__ import annotations
 
 import signal
+from typing import Annotated
 
 import msgspec
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from headrace.experiments.direct_stop import stop_directly
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.lab import Lab
 from headrace.experiments.restart import Point
+from headrace.experiments.settings import Count
 from headrace.fleet.types import Lifecycle
 from headrace.fleet.units import format_duration
 
@@ -38,10 +40,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     ways: tuple[Kind, ...] = ("scale-down", "stop", "kill")
-    streams: int = 8
-    concurrency: int = 4
-    tokens: int = 128
-    bare: int = 3
+    streams: Count = 8
+    concurrency: Count = 4
+    tokens: Annotated[int, msgspec.Meta(ge=16, le=100_000)] = 128
+    bare: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 3
 
 
 async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:

@@ -23,6 +23,7 @@ from headrace.experiments.copies import Copy
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.lab import Lab
 from headrace.experiments.prompts import open_asks, repeating_asks
+from headrace.experiments.settings import Count
 from headrace.experiments.speculative import GUESSING, SETTING, Point
 from headrace.experiments.turns import in_turns
 
@@ -40,11 +41,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Each of `repeats` visits to a copy measures `runs` times.
     """
 
-    repeats: int = 2
-    runs: int = 2
-    requests: int = 12
-    tokens: int = 96
-    concurrencies: tuple[int, ...] = (1, 8)
+    repeats: Count = 2
+    runs: Count = 2
+    requests: Count = 12
+    tokens: Count = 96
+    concurrencies: tuple[Count, ...] = (1, 8)
     config: str = (
         '{"method": "ngram", "num_speculative_tokens": 4,'
         ' "prompt_lookup_min": 2, "prompt_lookup_max": 4}'
