@@ -11,6 +11,10 @@ from headrace.experiments.words import number, percent, seconds
 from headrace.pages.html import Table
 
 _MS = 1000.0
+_MEANINGS = {
+    "goodput": "goodput: requests/s that kept the promises",
+    "planned": "planned: tokens/s by the plan, and how far off it is",
+}
 
 
 def table(steps: Sequence[Step], knee: Knee | None, case: Case) -> Table:
@@ -26,9 +30,11 @@ def table(steps: Sequence[Step], knee: Knee | None, case: Case) -> Table:
         "": [_remark(step, knee, case) for step in steps],
     }
     kept = {name: cells for name, cells in columns.items() if set(cells) - {"-", ""}}
-    caption = (
-        "rates while all clients were busy; goodput: requests/s that kept the promises; planned:"
-        " tokens/s by the plan, and how far off it is"
+    caption = "; ".join(
+        [
+            "rates while all clients were busy",
+            *(_MEANINGS[name] for name in kept if name in _MEANINGS),
+        ]
     )
     words = tuple(place for place, name in enumerate(kept) if not name)
     return Table(tuple(kept), tuple(zip(*kept.values(), strict=True)), words, caption)
@@ -55,7 +61,7 @@ def off(step: Step) -> float | None:
 
 
 def _remark(step: Step, knee: Knee | None, case: Case) -> str:
-    if knee is not None and step.clients == knee.step.clients:
+    if knee is not None and knee.bound != "open" and step.clients == knee.step.clients:
         return "the knee"
     return "" if step.keeps(case) else "promise broken"
 
@@ -63,7 +69,7 @@ def _remark(step: Step, knee: Knee | None, case: Case) -> str:
 def plots(steps: Sequence[Step], knee: Knee | None, case: Case) -> tuple[Plot, ...]:
     """Return throughput and latencies over the number of clients."""
     clients = tuple(float(step.clients) for step in steps)
-    marks = ((float(knee.step.clients), "knee"),) if knee else ()
+    marks = ((float(knee.step.clients), "knee"),) if knee and knee.bound != "open" else ()
     guesses = tuple(step.predicted.output_tokens if step.predicted else None for step in steps)
     measured = Series(
         "measured", clients, tuple(step.tokens for step in steps), tuple(map(_spread, steps))

@@ -70,7 +70,7 @@ def copied(file: FleetFile, deployment: str, change: Change) -> dict[str, Any]:
     for path, value in change.hardware.items():
         put(hardware, path, value)
     return {
-        "fleet": "copy",
+        "fleet": "c",  # short, as it is in the path of a socket
         "models": {typed.model: model},
         "hardware": {typed.hardware: hardware},
         "deployments": {deployment: own},

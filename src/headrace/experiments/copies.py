@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psutil
 from ruamel.yaml import YAML
@@ -31,7 +31,7 @@ from headrace.local import client, logs
 from headrace.local.client import NotUpError
 from headrace.local.kept import Kept, Program, start
 from headrace.local.launching import HOST
-from headrace.local.state import StateDir, state_dir
+from headrace.local.state import LONGEST_SOCKET_PATH, StateDir, state_dir
 from headrace.models.lock import lock_path, read_lock, write_lock
 from headrace.view.display import phases
 from headrace.view.states import State
@@ -82,20 +82,29 @@ async def started(
     `doing` hears how far the start is. Raises ExperimentError, FleetError for a change that the
     file's rules refuse, and what `headrace up` raises.
     """
-    with TemporaryDirectory(prefix="headrace-", ignore_cleanup_errors=True) as name:
-        path = write(Path(name), file, deployment, change)
+    with tempfile.TemporaryDirectory(prefix="headrace-", ignore_cleanup_errors=True) as name:
+        root = Path(name)
+        path = write(root, file, deployment, change)
         copy = load_fleet(path)
+        state = state_dir(copy.fleet.fleet, path, root)
+        _check_length(state)
         check_room(copy)
         began = time.monotonic()
-        root = path.parent / "s"
         kept = await start(_program(path, root))
         try:
-            state = state_dir(copy.fleet.fleet, path, root)
             status = await _ready(kept, state, copy, deployment, doing)
             yield _copy(status, state, copy, deployment, time.monotonic() - began)
         finally:
             kept.terminate()
             await kept.gone
+
+
+def _check_length(state: StateDir) -> None:
+    if len(os.fsencode(state.socket)) > LONGEST_SOCKET_PATH:
+        raise ExperimentError(
+            f"copies are kept below {tempfile.gettempdir()}, which is too long a path for their"
+            " sockets; set TMPDIR to a shorter one, such as /tmp"
+        )
 
 
 def write(folder: Path, file: FleetFile, deployment: str, change: Change) -> Path:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.experiments.finding import Finding
+from headrace.experiments.words import sentence
 from headrace.pages import html
 
 
@@ -39,8 +40,8 @@ def _parts(finding: Finding) -> Iterator[RenderableType]:
         yield _table(table)
     yield Text("")
     for number, words in enumerate(said.words):
-        yield Text(words, style="bold" if number == 0 else "")
-    yield from (Text(f"doubt: {doubt}", style="yellow") for doubt in said.doubts)
+        yield Text(sentence(words), style="bold" if number == 0 else "")
+    yield from (Text(f"doubt: {sentence(doubt)}", style="yellow") for doubt in said.doubts)
     if said.next:
         yield Text(f"next: {said.next}")
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headrace.experiments.finding import Plot, Series
-from headrace.pages.canvas import DASHED, painted, spread
-from headrace.pages.theme import INK, SERIES
+from headrace.pages.canvas import DASHED, NUMBERS, painted, spread
+from headrace.pages.theme import HALO, INK, SERIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,8 @@ _HEIGHT = 3.2
 """Inches."""
 _GROUP = 0.8
 """Of the place that a group of bars has."""
+_TICKS = 12
+"""Values on an axis that are named each."""
 _CAP = 3
 """Points of a whisker's end."""
 
@@ -59,7 +61,16 @@ def _lines(axes: Axes, plot: Plot) -> None:
     values = [y for one in plot.series for y in one.y if y is not None]
     if shown and values:
         spread(axes, "x", min(shown), max(shown))
+        _own_ticks(axes, sorted(set(shown)))
+        axes.yaxis.set_major_formatter(NUMBERS)
         axes.set_ylim(0, 1.12 * max(*values, *(level for level, _ in plot.levels), 1e-9))
+
+
+def _own_ticks(axes: Axes, values: Sequence[float]) -> None:
+    """Name the values that were measured, where they are few, instead of round ones."""
+    if len(values) <= _TICKS:
+        axes.set_xticks(values, [NUMBERS.format(x=value) for value in values])
+        axes.set_xticks([], minor=True)
 
 
 def _bars(axes: Axes, plot: Plot) -> None:
@@ -76,6 +87,7 @@ def _bars(axes: Axes, plot: Plot) -> None:
         _values(axes, places, one.y, off)
     axes.set_xticks(range(len(names)), names)
     axes.tick_params(axis="x", length=0)
+    axes.yaxis.set_major_formatter(NUMBERS)
     axes.margins(y=0.15)
     axes.set_ylim(bottom=0)
 
@@ -98,7 +110,9 @@ def _marks(axes: Axes, plot: Plot) -> None:
         axes.text(x, 1.0, words, transform=axes.get_xaxis_transform(), ha="center", va="bottom")
     for y, words in plot.levels:
         axes.axhline(y, color=INK, lw=1, ls=DASHED)
-        axes.text(1.0, y, words, transform=axes.get_yaxis_transform(), ha="right", va="bottom")
+        axes.text(
+            0.01, y, words, transform=axes.get_yaxis_transform(), va="bottom", bbox=dict(HALO)
+        )  # fmt: skip
 
 
 def _spreads(one: Series) -> Sequence[float]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from headrace.experiments.finding import Finding
 from headrace.experiments.page import subject
 from headrace.experiments.plots import painted_plot
+from headrace.experiments.settings import plain, written
+from headrace.experiments.words import sentence
 from headrace.pages.html import Section, Table, page
 
 
@@ -17,21 +19,21 @@ def report(finding: Finding) -> str:
 
 def _sections(finding: Finding) -> Iterator[Section]:
     said = finding.conclusion
-    yield Section("Conclusion", said.words, tables=said.tables)
-    if said.doubts:
-        yield Section("Doubts", said.doubts)
+    yield Section("Conclusion", tuple(map(sentence, said.words)), tables=said.tables)
     for plot in said.plots:
         yield Section(plot.heading, (plot.reading,), painted_plot(plot))
+    if said.doubts:
+        yield Section("Doubts", tuple(map(sentence, said.doubts)))
     if said.supports:
-        rows = tuple((one.setting, str(one.value), one.says) for one in said.supports)
+        rows = tuple((one.setting, plain(one.value), one.says) for one in said.supports)
         table = Table(("setting", "value", "what was measured"), rows, words=(0, 1, 2))
         yield Section("What it says about settings", tables=(table,))
     if said.next:
-        yield Section("Next", (said.next,))
-    yield Section("How it was measured", tables=(_settings(finding),))
+        yield Section("Next", (sentence(said.next),))
+    yield Section("How it was measured", tuple(_how(finding)))
 
 
-def _settings(finding: Finding) -> Table:
-    rows = [(name, str(value)) for name, value in finding.case.settings.items()]
-    rows += [(f"run {number}", folder) for number, folder in enumerate(finding.runs, 1)]
-    return Table(("what", "value"), tuple(rows), words=(0, 1))
+def _how(finding: Finding) -> Iterator[str]:
+    yield f"Knobs: {written(finding.case.settings)}."
+    if finding.runs:
+        yield f"Runs, each in a folder beside this page: {', '.join(finding.runs)}."

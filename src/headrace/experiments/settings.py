@@ -38,19 +38,22 @@ def with_changes(settings: S, changes: Sequence[str]) -> S:
 
 def written(settings: Mapping[str, Any]) -> str:
     """Write knobs as --set takes them."""
-    return " ".join(f"{name}={_plain(value)}" for name, value in settings.items())
+    return " ".join(f"{name}={plain(value)}" for name, value in settings.items())
 
 
 def _read(text: str, now: Any) -> Any:
     """Return what a text stands for: a list where there is one now, by commas."""
     if text == AUTO:
         return None
-    if isinstance(now, list):
+    if isinstance(now, list | tuple):
         return [part for part in text.split(",") if part]
     return text
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
+def plain(value: Any) -> str:
+    """Write a value as YAML and --set have it."""
+    if isinstance(value, list | tuple):
         return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
     return AUTO if value is None else str(value)

@@ -12,6 +12,15 @@ _LONG, _HOURS = 600, 7200
 """Seconds from which a time is written in minutes, and in hours."""
 
 
+def sentence(text: str) -> str:
+    """Write a clause as a sentence; a setting or command at its beginning stays as it is."""
+    if not text:
+        return text
+    first = text.split(maxsplit=1)[0]
+    head = text if "_" in first or first == "headrace" else text[0].upper() + text[1:]
+    return head if head[-1] in ".?!:" else f"{head}."
+
+
 def number(value: float | None) -> str:
     """Write a figure with three digits, thousands in full; a dash where there is none."""
     if value is None or not math.isfinite(value):

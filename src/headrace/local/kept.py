@@ -80,14 +80,18 @@ class Kept:
 async def start(program: Program) -> Kept:
     """Start a program under a keeper of its own; StartError says why it could not be."""
     ours, theirs = socket.socketpair()
-    with theirs, program.log.open("ab") as log:
-        keeper = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(_KEEPER)),
-            stdin=theirs.fileno(),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=log,
-            start_new_session=True,
-        )
+    try:
+        with theirs, program.log.open("ab") as log:
+            keeper = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", str(_KEEPER)),
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
+    except BaseException:  # cancellation included: a keeper without us ends
+        ours.close()
+        raise
     reader, writer = await asyncio.open_unix_connection(sock=ours)
     try:
         writer.write(_line(program))

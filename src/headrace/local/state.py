@@ -21,7 +21,7 @@ from headrace.local.errors import LocalError
 
 _PATIENCE = 0.5
 """Seconds to try for the lock: `status` holds it for an instant while it looks."""
-_LONGEST_SOCKET_PATH = 107
+LONGEST_SOCKET_PATH = 107
 """Bytes; Linux keeps 108 for a socket's path and its end."""
 
 
@@ -161,10 +161,10 @@ def running_fleets(root: Path | None = None) -> Iterator[tuple[StateDir, Holder]
 
 def _make(state: StateDir) -> None:
     length = len(os.fsencode(state.socket))
-    if length > _LONGEST_SOCKET_PATH:
+    if length > LONGEST_SOCKET_PATH:
         raise StateError(
             f"{state.socket} has {length} bytes, and a socket's path may have "
-            f"{_LONGEST_SOCKET_PATH}; set HEADRACE_STATE to a shorter folder"
+            f"{LONGEST_SOCKET_PATH}; set HEADRACE_STATE to a shorter folder"
         )
     try:
         state.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
