@@ -65,9 +65,9 @@ def line(now: Progress, total: int) -> str:
     failed = f", {now.failed} failed" if now.failed else ""
     trouble = f"  {now.trouble}" if now.trouble else ""
     return (
-        f"{now.seconds:5.0f} s  {now.sent} of {total} sent, {now.running} in flight, "
-        f"{now.ended} ended{failed}  {now.rate:.1f} requests/s  {now.tokens:.0f} tokens/s  "
-        f"worst lag {now.lag * 1000:.1f} ms{trouble}"
+        f"{now.seconds:4.0f} s  {now.sent}/{total} sent, {now.running} in flight, "
+        f"{now.ended} ended{failed}  {now.rate:.1f} req/s  {now.tokens:.0f} tok/s  "
+        f"lag {now.lag * 1000:.1f} ms{trouble}"
     )
 
 
