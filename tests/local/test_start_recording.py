@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import httpx
 from fleet_kit import ScriptLoader, Up, until, write_fleet
 
 from headrace.hardware.page_cache import resident
+from headrace.local import client
 from headrace.local.outcome import Outcome
 from headrace.local.recording import Preparation, Recorder
 from headrace.local.startup import Phases
@@ -68,9 +70,9 @@ async def test_the_gateway_tells_what_starts_took(up: Up) -> None:
     running = await up()
     (start,) = await until_recorded(running.folder, 1)
     await until(lambda: bool(running.status().deployments[0].replicas))
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient() as asking:
         for _ in range(100):
-            page = (await client.get(f"{running.status().admin}/metrics")).text
+            page = (await asking.get(f"{running.status().admin}/metrics")).text
             if 'headrace_starts_total{deployment="chat",outcome="ready"} 1.0' in page:
                 break
     assert 'headrace_start_seconds{deployment="chat",phase="known prompt",quantile="0.9"}' in page
@@ -135,3 +137,16 @@ def test_what_is_in_the_page_cache_is_seen(tmp_path: Path) -> None:
     assert 0.4 < found < 0.6
     assert resident([]) is None
     assert resident([tmp_path / "none"]) is None
+
+
+async def test_who_is_told_of_more_replicas_is_told_how_long_that_takes(up: Up) -> None:
+    running = await up()
+    await until_recorded(running.folder, 1)
+    await client.scale(running.state, "chat", 2)
+    await until(lambda: bool(running.display.texts("scaled")))
+    assert re.search(
+        r"1 -> 2 replicas: .*; a start takes about \d+ s$", running.display.texts("scaled")[0]
+    )
+    await client.scale(running.state, "chat", 1)
+    await until(lambda: len(running.display.texts("scaled")) > 1)
+    assert "a start takes" not in running.display.texts("scaled")[1]

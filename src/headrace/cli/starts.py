@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +22,8 @@ from headrace.local.errors import LocalError
 from headrace.local.state import holder
 from headrace.starts import ledger
 from headrace.starts.start import Start
-from headrace.starts.summary import Summary, subject_of, summaries
-from headrace.starts.words import by_name, sentences
+from headrace.starts.summary import Spread, Summary, subject_of, summaries
+from headrace.starts.words import by_name, sentences, shown
 
 _WHERE = {"local": "on this machine", "kubernetes": "on Kubernetes"}
 
@@ -103,7 +104,7 @@ def _keep(file: Path, found: Iterable[Start]) -> None:
     real = [start for start in found if not start.emulated]
     path = ledger.kept_path(file)
     added = _merge(path, real)
-    typer.echo(f"{path}: {added} starts added; twins' are never kept", err=True)
+    typer.echo(f"{path}: added {added}; starts of twins are never kept", err=True)
 
 
 def _print(found: ledger.Ledger, last: int) -> None:
@@ -138,7 +139,7 @@ def _headline(summary: Summary) -> str:
 
 def _phases(summary: Summary) -> Table:
     table = _table("seconds", ("p50", "p90", "p99", "longest", "starts"))
-    for name, spread in by_name(summary):
+    for name, spread in shown(by_name(summary)):
         figures = (spread.p50, spread.p90, spread.p99, spread.longest)
         table.add_row(name, *(f"{figure:.1f}" for figure in figures), str(spread.count))
     return table
@@ -182,5 +183,9 @@ def _plain(summary: Summary) -> dict[str, object]:
         "stopped": summary.stopped,
         "first": summary.first,
         "last": summary.last,
-        "seconds": dict(by_name(summary)),
+        "seconds": {name: _rounded(spread) for name, spread in by_name(summary)},
     }
+
+
+def _rounded(spread: Spread) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in asdict(spread).items()}

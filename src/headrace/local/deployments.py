@@ -132,9 +132,13 @@ class Deployments:
             one.scaler.hear(None, one.replicas.ready)
 
     def _scaled(self, name: str, decision: Decision) -> None:
+        replicas = self._all[name].replicas
         text = f"{decision.before} -> {decision.desired} replicas: {decision.reason}"
+        lead = self._site.starts.lead(replicas.blueprint)
+        if decision.desired > decision.before and lead is not None:
+            text += f"; a start takes about {lead:.0f} s"
         self._site.emit(event("scaled", name, text))
-        self._all[name].replicas.scale(decision.desired)
+        replicas.scale(decision.desired)
 
     def _changed(self, name: str, message: gateway.Replicas) -> None:
         self._tell(message)

@@ -15,6 +15,8 @@ _FEW = 3
 """Starts of each kind from which two kinds are compared."""
 _NOTABLE = 1.25
 """The ratio of medians that is worth a sentence."""
+_SHOWN = 0.05
+"""Seconds that a table shows as more than nothing."""
 _WARM, _COLD = 0.9, 0.5
 """Shares of the weights in the page cache."""
 
@@ -106,10 +108,15 @@ def _failures(summary: Summary, starts: Sequence[Start]) -> Iterator[str]:
 
 
 def by_name(summary: Summary) -> list[tuple[str, Spread]]:
-    """Return the phases, then what they make: `total`, and `lead` where that is another."""
+    """Return the phases, then what they make: `total`, and without preparing where that differs."""
     rows = list(summary.phases.items())
     if summary.total is not None:
         rows.append(("total", summary.total))
-    if summary.lead is not None and summary.lead != summary.total:
+    if summary.lead and summary.total and summary.total.longest - summary.lead.longest >= _SHOWN:
         rows.append(("without preparing", summary.lead))
     return rows
+
+
+def shown(rows: list[tuple[str, Spread]]) -> list[tuple[str, Spread]]:
+    """Return the rows that are worth a line for people: no phase that never took any time."""
+    return [(name, spread) for name, spread in rows if spread.longest >= _SHOWN]
