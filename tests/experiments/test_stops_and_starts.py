@@ -13,6 +13,7 @@ from headrace.experiments.catalogue import EXPERIMENTS
 from headrace.experiments.coldstart import Cache
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.perform import perform
+from headrace.starts import ledger
 
 
 def left() -> set[int]:
@@ -38,7 +39,10 @@ async def test_a_killed_replica_costs_its_clients_nothing_and_a_bare_engine_drai
     assert left() == set()
 
 
-async def test_every_start_is_measured_by_phase(tmp_path: Path) -> None:
+async def test_every_start_is_measured_by_phase_and_in_the_fleets_own_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_STATE", str(tmp_path / "state"))
     lab = lab_of(write_twins(tmp_path), tmp_path / "out")
     settings = coldstart_load.Settings(warm=1, emptied=1)
     found = await perform(EXPERIMENTS["coldstart"], lab, settings)
@@ -47,6 +51,10 @@ async def test_every_start_is_measured_by_phase(tmp_path: Path) -> None:
         assert {"import", "known prompt"} <= set(one.phases)
         assert 0 < one.ready <= one.whole
     assert found.points[0].rules.limit == 600.0
+    known = ledger.of_fleet("tried", tmp_path / "tried.yaml").starts
+    assert [(one.deployment, one.outcome, one.emulated) for one in known] == [
+        ("chat", "ready", True)
+    ] * 2
     assert left() == set()
 
 

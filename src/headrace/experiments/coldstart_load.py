@@ -11,9 +11,12 @@ from typing import Annotated
 import msgspec
 
 from headrace.experiments.coldstart import Cache, Point, Rules
+from headrace.experiments.copies import Copy
 from headrace.experiments.lab import Lab
 from headrace.experiments.page_cache import let_go, resident
+from headrace.experiments.pulled import weights_folder
 from headrace.local.prepare import prepare_engines
+from headrace.starts import ledger
 
 Starts = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 """How many, or none."""
@@ -37,9 +40,31 @@ async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:
             lab.tell(f"taking {let_go(folders) / 1e9:.1f} GB out of the page cache")
         share = resident(folders[:1])
         async with lab.copy() as copy:
-            phases = {one.name: one.seconds for one in copy.replicas[0].phases}
-            whole, rules = copy.started, _rules(lab)
-        points.append(Point(cache=cache, phases=phases, whole=whole, resident=share, rules=rules))
+            points.append(_point(lab, copy, cache, share))
+            _record(lab, copy)
+
+
+def _point(lab: Lab, copy: Copy, cache: Cache, share: float | None) -> Point:
+    return Point(
+        cache=cache,
+        phases={one.name: one.seconds for one in copy.replicas[0].phases},
+        whole=copy.started,
+        resident=share,
+        rules=_rules(lab),
+    )
+
+
+def _record(lab: Lab, copy: Copy) -> None:
+    """Add the start to the fleet's own ledger: it was one of this deployment on this machine."""
+    if lab.file is None:
+        return
+    try:
+        ledger.merge(
+            ledger.running_path(lab.file.fleet.fleet, lab.file.path),
+            ledger.read(copy.state.starts).starts,
+        )
+    except (OSError, ValueError) as error:
+        lab.tell(f"the start is not added to the fleet's ledger: {error}")
 
 
 def order(warm: int, emptied: int) -> list[Cache]:
@@ -52,10 +77,10 @@ def order(warm: int, emptied: int) -> list[Cache]:
 
 def _folders(lab: Lab) -> list[Path]:
     """Return the folders that a start reads: the weights, then the engine; none of a twin."""
-    if lab.file is None or lab.case.emulated or lab.weights is None:
+    if lab.file is None or lab.case.emulated:
         return []
     python = prepare_engines(lab.file, lab.doing).get(lab.case.deployment)
-    return [lab.weights, *([python.parent.parent / "lib"] if python else [])]
+    return [weights_folder(lab), *([python.parent.parent / "lib"] if python else [])]
 
 
 def _rules(lab: Lab) -> Rules | None:

@@ -18,6 +18,7 @@ from headrace.experiments.change import AS_IT_IS, Change
 from headrace.experiments.copies import Copy
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.lab import Lab
+from headrace.experiments.pulled import weights_folder, words
 from headrace.experiments.quality import Answered
 from headrace.experiments.quantization import (
     FULL,
@@ -36,7 +37,6 @@ from headrace.fleet.source import FileSource
 from headrace.models.cache import cache_root
 from headrace.models.int8 import quantize_folder
 from headrace.models.lock import lock_path, read_lock, replace_file
-from headrace.models.progress import Progress
 
 FEW, MANY = 2, 16
 """Requests at once when the full weights are asked the first time, and again."""
@@ -93,22 +93,13 @@ def _questions(settings: Settings) -> list[Question]:
 
 def _made(lab: Lab) -> str:
     """Return the source of an INT8 variant, made unless it is there already."""
-    if lab.weights is None:
-        raise ExperimentError(
-            "the weights are not on this machine: `headrace weights pull`, or name a variant with"
-            " --set weights=SOURCE"
-        )
-    folder = cache_root() / "variants" / f"{lab.weights.name}-int8"
+    weights = weights_folder(lab)
+    folder = cache_root() / "variants" / f"{weights.name}-int8"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        made = quantize_folder(lab.weights, folder, lambda told: lab.doing(_told(told)))
+        made = quantize_folder(weights, folder, lambda now: lab.doing(words(now)))
         lab.tell(f"made an INT8 variant of {made.matrices} matrices: {folder}")
     return str(FileSource(str(folder)))
-
-
-def _told(progress: Progress) -> str:
-    share = progress.done / progress.total if progress.total else 0.0
-    return f"quantizing {progress.item}: {share:.0%}"
 
 
 async def _timed(lab: Lab, copy: Copy, label: str, number: int, settings: Settings) -> Timed:
