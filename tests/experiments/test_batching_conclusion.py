@@ -86,3 +86,4 @@ def test_batches_follow_each_other_and_are_handed_over_at_their_end() -> None:
         (0.0, 3.0, 3.0), (0.0, 3.0, 3.0), (3.0, 4.0, 4.0), (3.0, 4.0, 4.0),
     ]  # fmt: skip
     assert together.about.seconds == 4.0
+    assert together.about.load["batch"] == 2

@@ -99,7 +99,8 @@ def joined(runs: Sequence[Run]) -> Run:
         answers += [_moved(one, now - begin, end) for one in run.answers]
         samples += [msgspec.structs.replace(one, at=one.at + now - begin) for one in run.samples]
         now += end - begin
-    about = msgspec.structs.replace(runs[0].about, seconds=now)
+    load = {**runs[0].about.load, "concurrency": None, "batch": len(runs[0].answers)}
+    about = msgspec.structs.replace(runs[0].about, seconds=now, load=load)
     return Run(about, answers, samples)
 
 
