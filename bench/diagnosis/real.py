@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ import msgspec
 
 from bench.diagnosis.__main__ import tell
 from bench.diagnosis.situations import Situation, seen_on
-from bench.diagnosis.stage import Stage, staged
+from bench.diagnosis.stage import Stage, prefer, staged
 from headrace.diagnosis.causes import Cause
 from headrace.diagnosis.diagnose import diagnose
 
@@ -58,14 +57,18 @@ async def moderate(stage: Stage) -> None:
 
 async def neighbour(stage: Stage) -> None:
     """Two users, and somebody else's work on the same cores."""
-    burn = ["nice", "-n", str(stage.nice), sys.executable, "-c", _BURN]
-    burners = [subprocess.Popen(burn) for _ in range(_BURNERS)]  # noqa: ASYNC220 - it returns at once
+    burn = (sys.executable, "-c", _BURN)
+    burners = [
+        await asyncio.create_subprocess_exec(*burn, start_new_session=True) for _ in range(_BURNERS)
+    ]
     try:
+        for one in burners:
+            prefer(one.pid, stage.nice)
         await stage.clients(2, lambda: stage.ask(stage.words(40), 24), 0.3)
     finally:
         for one in burners:
             one.kill()
-            one.wait()
+            await one.wait()
 
 
 async def documents(stage: Stage) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 
 from headrace.fleet.load import load_fleet
 from headrace.local import client
@@ -183,21 +184,35 @@ async def _plain(one: Callable[[], Awaitable[None]]) -> None:
     await one()
 
 
+def prefer(root: int, nice: int) -> None:
+    """Give a process and those below it that niceness against all others on the machine.
+
+    Linux shares the cores among sessions first, so that is where it counts.
+    """
+    if not nice:
+        return
+    top = psutil.Process(root)
+    for process in (top, *top.children(recursive=True)):
+        with contextlib.suppress(OSError, psutil.Error):
+            Path(f"/proc/{process.pid}/autogroup").write_text(str(nice), encoding="ascii")
+
+
 @asynccontextmanager
 async def staged(fleet: str, folder: Path, nice: int = 0) -> AsyncIterator[Stage]:
-    """Serve a fleet file with this text, for as long as the block lasts; `nice` as of nice(1)."""
+    """Serve a fleet file with this text, for as long as the block lasts, with this niceness."""
     file = folder / "fleet.yaml"
     file.write_text(fleet, encoding="utf-8")
     root = folder / "s"
     log = (folder / "up.log").open("wb")
     process = await asyncio.create_subprocess_exec(
-        *("nice", "-n", str(nice)), sys.executable, "-m", "headrace", "up", str(file),
+        sys.executable, "-m", "headrace", "up", str(file),
         env={**os.environ, "HEADRACE_STATE": str(root)}, stdout=log, stderr=log, cwd=folder,
     )  # fmt: skip
     name = load_fleet(file).fleet.fleet
     state = state_dir(name, file, root)
     try:
         status = await _serving(state, process, folder / "up.log")
+        prefer(process.pid, nice)
         yield Stage(file, state, *status, nice)
     finally:
         if process.returncode is None:

@@ -1,6 +1,7 @@
 """What must hold of any observation: nothing unknown accuses, units do not matter, nor does order."""
 
 from dataclasses import fields, replace
+from time import process_time
 from typing import Any
 
 import pytest
@@ -117,3 +118,16 @@ def test_no_figures_break_it(numbers: list[tuple[float | None, ...]]) -> None:
     )
     found = diagnose(seen(requests=requests))
     assert all(0 <= one.weight <= 1 for one in found.findings)
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_thousands_of_requests_take_no_time(cause: Cause) -> None:
+    one = SICK[cause]
+    requests = tuple(
+        replace(request, at=request.at + 100.0 * turn)
+        for turn in range(5000 // len(one.requests))
+        for request in one.requests
+    )
+    began = process_time()
+    diagnose(replace(one, requests=requests))
+    assert process_time() - began < 2.0  # it takes a tenth of that

@@ -1,7 +1,8 @@
-"""Faults of the batch: long prefills, too many at once, no room in the KV cache."""
+"""Faults of the batch: too many at once, no room in the KV cache."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from headrace.diagnosis.causes import Cause
@@ -12,14 +13,12 @@ from headrace.diagnosis.figures import (
     decode,
     felt,
     first_kept,
-    fresh,
     grown,
     known,
     lost,
     median,
     mostly,
     pace_kept,
-    prefill,
     quantile,
     whole,
 )
@@ -27,120 +26,14 @@ from headrace.diagnosis.finding import Finding, found
 from headrace.diagnosis.observation import Look, Observation, Replica, Request
 from headrace.diagnosis.words import count, percent, span
 
-_LONGER = 4
-"""Times the tokens of the short prompts that make a prompt a long one among them."""
-_SHORT = 1 / 6
-"""Where among all prompts, by length, a typical short one is looked for."""
 _SLOWER = 3
 """Times the quick requests' prefill: beyond what a busy step or two more explain."""
-_GAP = 5
-"""Times the mean time of a token: a pause that a reader notices."""
 _HALF_SPEED = 2
 """Times the best pace: a batch costs some speed always; half of it is what it has shown it can."""
 _FULL = 0.9
 """Share of max_num_seqs, or of the KV cache (a last block is always unused), that is full."""
 _PREEMPTED = 0.05
 """Preemptions for each request: one in twenty is felt at the 95th percentile."""
-
-
-# -- long prefill --------------------------------------------------------------------------------
-
-
-def long_prefill(seen: Observation) -> Finding | None:
-    """Find first tokens that follow the prompt's tokens, one's own or a neighbour's."""
-    timed = [one for one in whole(seen.requests) if one.prompt_tokens and one.engine is not None]
-    if len(timed) < ENOUGH:
-        return None
-    bound = _LONGER * max(1.0, quantile(map(fresh, timed), _SHORT) or 0.0)
-    long = [one for one in timed if fresh(one) >= bound]
-    short = [one for one in timed if fresh(one) < bound]
-    quick = min(known(map(prefill, short)))
-    slow = [one for one in timed if (prefill(one) or 0.0) >= _SLOWER * quick and _hurts(one)]
-    own = [one for one in slow if one in long]
-    behind = [one for one in slow if one not in long and _behind(one, long)]
-    if len(own) + len(behind) >= MANY * len(timed) and (len(own) > 1 or len(behind) > 1):
-        seconds = [(prefill(one) or 0.0) - quick for one in (*own, *behind)]
-        figures = (_lengths(short, long), *_own(own, quick), *_waited_behind(behind, quick))
-        paused = _paused(short, long)
-        strong = bool(own and behind) or bool(paused)
-        return found(Cause.LONG_PREFILL, (*figures, *paused), lost(seconds, seen), strong=strong)
-    return _all_long(seen, timed)
-
-
-def _hurts(one: Request) -> bool:
-    return felt(prefill(one), one) and not first_kept(one)
-
-
-def _behind(one: Request, long: Sequence[Request]) -> bool:
-    """Whether its prefill overlapped with that of a long prompt on the same replica."""
-    begin, end = _prefilled(one)
-    spans = (_prefilled(other) for other in long if other.replica == one.replica)
-    return any(begin < until and since < end for since, until in spans)
-
-
-def _prefilled(one: Request) -> tuple[float, float]:
-    begin = one.at + (one.held or 0.0) + (one.queued or 0.0) + (one.engine_queue or 0.0)
-    return begin, begin + (prefill(one) or 0.0)
-
-
-def _lengths(short: Sequence[Request], long: Sequence[Request]) -> str:
-    few, many = (median(map(fresh, part)) or 0 for part in (short, long))
-    return f"short prompts have {few:.0f} uncached tokens, {len(long)} long ones {many:.0f}"
-
-
-def _own(own: Sequence[Request], quick: float) -> tuple[str, ...]:
-    if not own:
-        return ()
-    took = median(map(prefill, own)) or 0.0
-    return (f"long prompts' prefill takes {span(took)}, short ones' {span(quick)}",)
-
-
-def _waited_behind(behind: Sequence[Request], quick: float) -> tuple[str, ...]:
-    if not behind:
-        return ()
-    took = median(map(prefill, behind)) or 0.0
-    many = count(len(behind), "shorter request")
-    return (f"{many} took {span(took)} instead of {span(quick)} beside a long prompt's prefill",)
-
-
-def _paused(short: Sequence[Request], long: Sequence[Request]) -> tuple[str, ...]:
-    """Say how long answers under way paused beside long prompts' prefill, if far beyond a token."""
-    gaps = [one.longest_gap for one in short if _gapped(one) and _speaks_beside(one, long)]
-    if len(gaps) < ENOUGH:
-        return ()
-    return (f"{len(gaps)} answers under way paused for up to {span(max(known(gaps)))} meanwhile",)
-
-
-def _gapped(one: Request) -> bool:
-    return bool(one.longest_gap and one.tpot and one.longest_gap >= _GAP * one.tpot)
-
-
-def _speaks_beside(one: Request, long: Sequence[Request]) -> bool:
-    """Whether its tokens came during a long prompt's prefill on the same replica."""
-    begin = _prefilled(one)[1]
-    spans = (_prefilled(other) for other in long if other.replica == one.replica)
-    return any(begin < until and since < one.ended for since, until in spans)
-
-
-def _all_long(seen: Observation, timed: Sequence[Request]) -> Finding | None:
-    """All prompts are alike; with nothing waiting, what is before the first token is prefill."""
-    looks = [look for replica in seen.replicas for look in replica.looks]
-    if not mostly([look.waiting == 0 for look in looks]):
-        return None
-    heavy = [one for one in timed if _mostly_prefill(one)]
-    if len(heavy) < max(ENOUGH, len(timed) / 2):
-        return None
-    tokens, took = median(map(fresh, heavy)) or 0, median(map(prefill, heavy)) or 0.0
-    figures = (
-        f"{tokens:.0f} uncached prompt tokens take {span(took)}, more than half of all the time",
-        "nothing waits inside the engine",
-    )
-    return found(Cause.LONG_PREFILL, figures, lost((prefill(one) or 0.0 for one in heavy), seen))
-
-
-def _mostly_prefill(one: Request) -> bool:
-    longer = fresh(one) >= _LONGER * (one.output_tokens or fresh(one))
-    return longer and (prefill(one) or 0.0) >= one.duration / 2 and not first_kept(one)
 
 
 # -- too many at once ----------------------------------------------------------------------------
@@ -175,8 +68,8 @@ def _slow_pace(seen: Observation) -> list[Request]:
     """Return the requests whose tokens took far longer than the best, if they are many."""
     best = best_pace(seen)
     done = whole(seen.requests)
-    slow = [one for one in done if one.tpot and best and one.tpot >= _HALF_SPEED * best]
-    slow += [one for one in done if one not in slow and _pace_broken(one)]
+    bound = _HALF_SPEED * best if best else math.inf
+    slow = [one for one in done if _pace_broken(one) or (one.tpot or 0.0) >= bound]
     slow = [one for one in slow if not pace_kept(one)]
     return slow if len(slow) >= max(ENOUGH, len(done) / 2) else []
 

@@ -148,9 +148,11 @@ def _all_kept(requests: Iterable[Request]) -> bool:
 def draining(seen: Observation) -> Finding | None:
     """Find a replica that leaves and harms requests, or leaves too little room behind."""
     gone = _going(seen)
-    moved = [one for one in seen.requests if set(one.left) & gone or _cut_by(one, gone)]
-    aborted = [one for one in seen.requests if _sent_away(one)]
-    harmed = [*moved, *(one for one in aborted if one not in moved)]
+    harmed = [
+        one
+        for one in seen.requests
+        if gone.intersection(one.left) or _cut_by(one, gone) or _sent_away(one)
+    ]
     if len(harmed) >= _LEAST and len(harmed) >= MANY * len(seen.requests):
         return _harmed_by(gone, harmed, seen)
     crowded = [
