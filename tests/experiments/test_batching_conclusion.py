@@ -61,7 +61,9 @@ def test_static_batches_that_win_are_a_reason_to_doubt() -> None:
 
 def test_one_way_alone_compares_nothing() -> None:
     found = conclude([point(Way.ALONE, 1.0)], case(interrupted=True))
-    assert found.words == ("only one at a time was measured, so there is nothing to compare",)
+    assert found.words == (
+        "only one at a time came to an end, so continuous batching cannot be compared",
+    )
 
 
 def test_slots_that_the_deployment_does_not_have_are_not_supported() -> None:

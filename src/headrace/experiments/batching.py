@@ -82,7 +82,8 @@ def price(some: Sequence[Point], hourly: float | None) -> Cost | None:
 
 def _words(ways: Mapping[Way, Sequence[Point]], case: Case) -> list[str]:
     if Way.CONTINUOUS not in ways or len(ways) == 1:
-        return [f"only {', '.join(ways)} was measured, so there is nothing to compare"]
+        measured = " and ".join(ways)
+        return [f"only {measured} came to an end, so continuous batching cannot be compared"]
     said = [_answer(ways)]
     if Way.STATIC in ways:
         said.append(_against_static(ways[Way.STATIC], ways[Way.CONTINUOUS]))

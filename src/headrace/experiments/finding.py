@@ -14,6 +14,10 @@ from headrace.experiments.case import Case
 from headrace.pages.html import Table
 
 
+FINDING, REPORT = "finding.json", "report.html"
+"""Files of a finding in an experiment's folder."""
+
+
 class Series(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line or a group of bars; `spread` is how far repeats lay from `y`, above and below."""
 

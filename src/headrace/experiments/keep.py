@@ -13,7 +13,7 @@ import msgspec
 from headrace.evidence import store
 from headrace.evidence.result import Evidence, Variant, made
 from headrace.experiments.errors import ExperimentError
-from headrace.experiments.finding import Finding
+from headrace.experiments.finding import FINDING, REPORT, Finding
 from headrace.experiments.lab import Lab
 from headrace.experiments.report import report
 from headrace.models.lock import replace_file
@@ -21,7 +21,7 @@ from headrace.models.lock import replace_file
 
 def keep(finding: Finding, lab: Lab) -> list[Path]:
     """Write page, figures and, beside a fleet file, evidence; return where. ExperimentError."""
-    written = [lab.folder / "report.html", lab.folder / "finding.json"]
+    written = [lab.folder / REPORT, lab.folder / FINDING]
     try:
         lab.folder.mkdir(parents=True, exist_ok=True)
         replace_file(written[0], report(finding).encode())

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from headrace.experiments.case import Case
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.experiment import Experiment
-from headrace.experiments.finding import Conclusion, Finding
+from headrace.experiments.finding import FINDING, Conclusion, Finding
 from headrace.experiments.lab import Lab
 
 TWIN = (
@@ -23,7 +24,11 @@ STOPPED = "it was stopped early, so the figures are those of the part that was m
 
 
 async def perform(experiment: Experiment[Any, Any], lab: Lab, settings: msgspec.Struct) -> Finding:
-    """Measure and conclude; ExperimentError if nothing was measured before it was stopped."""
+    """Measure and conclude; ExperimentError if nothing was measured before it was stopped.
+
+    Or, before anything begins, if the lab's folder holds an experiment, or cannot be written.
+    """
+    _make(lab.folder)
     began, clock = datetime.now(UTC), time.monotonic()
     points: list[Any] = []
     interrupted = await _measured(experiment, lab, settings, points)
@@ -42,6 +47,15 @@ async def perform(experiment: Experiment[Any, Any], lab: Lab, settings: msgspec.
         points=tuple(points),
         runs=tuple(lab.runs),
     )
+
+
+def _make(folder: Path) -> None:
+    if (folder / FINDING).exists():
+        raise ExperimentError(f"{folder} holds an experiment already; give another folder (--out)")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExperimentError(f"{folder} cannot be written: {error.strerror}") from error
 
 
 def concluded(experiment: Experiment[Any, Any], points: Sequence[Any], case: Case) -> Conclusion:
