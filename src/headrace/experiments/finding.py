@@ -13,7 +13,6 @@ from headrace.evidence.result import Figure, Support
 from headrace.experiments.case import Case
 from headrace.pages.html import Table
 
-
 FINDING, REPORT = "finding.json", "report.html"
 """Files of a finding in an experiment's folder."""
 
