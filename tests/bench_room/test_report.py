@@ -106,6 +106,12 @@ def test_failures_are_shown_with_their_own_words() -> None:
     assert re.search(r"failed: refused \d+ of 280 \(429 Too Many Requests", printed(run))
 
 
+def test_an_endpoint_cannot_write_to_the_terminal() -> None:
+    bad = [failed(n, 0.1 * n, Failure.RUBBISH, detail="\x1b[2J[red]gone[/red]") for n in range(9)]
+    assert "\x1b" not in printed(run_of(bad))
+    assert "[red]gone[/red]" in printed(run_of(bad))
+
+
 def test_shapes_and_replicas_only_where_there_is_more_than_one() -> None:
     alone = seen(made(count=120)).headings
     assert "By shape" not in alone

@@ -19,6 +19,7 @@ from headrace.bench.validity import judge
 from headrace.bench.verdict import fault, headline, outcome, times, verdict
 from headrace.bench.words import count, number, percent, rate, seconds
 from headrace.diagnosis.finding import Diagnosis, Judgement
+from headrace.pages.canvas import plain
 
 _STYLE = {Severity.WORTHLESS: "bold red", Severity.DOUBTFUL: "yellow", Severity.NOTE: "dim"}
 
@@ -73,7 +74,7 @@ def _latencies(summary: Summary) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     for name in ("mean", "p50", "p90", "p95", "p99", "max"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     found = summary.latencies
     for name, figures in (
         ("TTFT from due", found.ttft_due),
@@ -122,4 +123,5 @@ def _failed(run: Run, summary: Summary) -> Iterator[Text]:
     """Yield each kind of failure with the words of one."""
     for kind, many in summary.counts.failures.items():
         said = next((one.detail for one in run.counted if one.failure == kind and one.detail), "")
-        yield Text(f"failed: {kind} {many:,} of {summary.counts.asked:,}{said and f' ({said})'}")
+        words = f" ({plain(said)})" if said else ""
+        yield Text(f"failed: {kind} {many:,} of {summary.counts.asked:,}{words}")
