@@ -10,7 +10,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,15 @@ def work(pipe, lock):
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> dict[str, str]:
+def short() -> Iterator[Path]:
+    """Give a folder for sockets, whose paths may not be long; nothing may stay in it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+        assert list(Path(folder).iterdir()) == []
+
+
+@pytest.fixture
+def engine(tmp_path: Path, short: Path) -> dict[str, str]:
     """Make an environment in which `import vllm` finds the stand-in, which counts its imports."""
     count = "import os\nwith open(os.environ['IMPORTS'], 'a') as file: file.write('x')\n"
     for name, text in {
@@ -97,7 +107,7 @@ def engine(tmp_path: Path) -> dict[str, str]:
         "TOLD": str(tmp_path / "told"),
         "IMPORTS": str(tmp_path / "imports"),
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, CORES)),
-        "TMPDIR": "/tmp",  # noqa: S108 - pytest's own is too long for a socket
+        "TMPDIR": str(short),
     }
 
 
@@ -217,6 +227,19 @@ def test_a_worker_that_is_killed_is_noticed(engine: dict[str, str]) -> None:
     worker = _wait_for(engine, "core") and told(engine)["worker"]["pid"]
     os.kill(worker, signal.SIGKILL)
     assert ended(process)[0] == 7
+
+
+def test_a_server_that_is_killed_leaves_nothing_once_its_children_have_ended(
+    engine: dict[str, str], short: Path
+) -> None:
+    process = start(engine | {"HANG": "1"})
+    _wait_for(engine, "core")
+    process.kill()
+    process.wait()
+    assert list(short.iterdir()) != []
+    os.kill(told(engine)["worker"]["pid"], signal.SIGKILL)
+    process.communicate(timeout=20)  # until the last one has closed its log
+    assert list(short.iterdir()) == []
 
 
 def test_a_server_that_is_killed_leaves_a_tree_that_its_keeper_finds(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from headrace.capacity.fits import fit
@@ -136,6 +137,24 @@ def test_phases_come_in_order_and_all_of_them(engine: Running) -> None:
 
 def test_no_deprecation_warning_reaches_the_log(engine: Running) -> None:
     assert not [line for line in engine.lines if "DeprecationWarning" in line]
+
+
+def test_its_processes_share_one_import_and_have_the_cores_that_a_plain_start_gives_them(
+    engine: Running,
+) -> None:
+    """Measured on a plain start: the server and the core may use all, the worker's threads have one each."""
+    assert not [line for line in engine.lines if line.startswith("headrace:")]
+    cores = set(read_machine().cores)
+    children = psutil.Process(engine.process.pid).children(recursive=True)
+    (forking,) = {one.ppid() for one in children} - {engine.process.pid}
+    copies = [one for one in children if one.ppid() == forking]
+    assert len(copies) == 2
+    worker, core = sorted(copies, key=lambda one: one.memory_info().rss, reverse=True)
+    assert set(psutil.Process(engine.process.pid).cpu_affinity()) == cores
+    assert set(core.cpu_affinity()) == cores
+    bound = [frozenset(os.sched_getaffinity(thread.id)) for thread in worker.threads()]
+    assert set().union(*bound) == cores
+    assert {len(one) for one in bound} == {1}
 
 
 def test_kv_cache_has_the_tokens_that_the_arithmetic_says(engine: Running) -> None:

@@ -15,6 +15,7 @@ HEADRACE_PLAIN_START is set. Figures and limits: docs/decisions/0016-cold-start.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import importlib.util
@@ -165,20 +166,23 @@ def _begin_server(cores: frozenset[int]) -> None:
         _fork_what_is_spawned(cores)
         if pid == 0:
             os.close(kept)
-            _serve(listener.detach(), alive)
+            _serve(listener.detach(), alive, Path(address))
     os.close(alive)
     _server._forkserver_address = address  # noqa: SLF001 - Python has no other way in
     _server._forkserver_alive_fd = kept  # noqa: SLF001
     _server._forkserver_pid = pid  # noqa: SLF001
 
 
-def _serve(listener: int, alive: int) -> None:
+def _serve(listener: int, alive: int, address: Path) -> None:
     """Fork whenever asked, until nobody is left who could ask; never return."""
     status = 1
     try:
         forkserver.main(listener, alive, [])
     except SystemExit:
         status = 0
+        with contextlib.suppress(OSError):  # usually the first process has done this by then
+            address.unlink(missing_ok=True)
+            address.parent.rmdir()
     finally:
         os._exit(status)
 
