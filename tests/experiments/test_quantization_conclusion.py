@@ -95,8 +95,15 @@ def test_lost_tasks_are_a_no_whatever_the_texts_say() -> None:
     assert "20 were right before and 12 after (8 lost, 0 won" in found.words[3]
 
 
-def test_texts_that_differ_too_much_decide_nothing() -> None:
-    found = conclude(points(answered(QUANTIZED, nats=3.0, spread=0.3), speed=1.3), case())
+def test_a_few_lost_tasks_may_be_chance() -> None:
+    found = conclude(points(answered(QUANTIZED, wrong=3), speed=1.3), case())
+    assert found.words[0].startswith("worth a trial")
+    assert "(3 lost, 0 won, by chance in 25 % of such trials)" in found.words[3]
+
+
+@pytest.mark.parametrize("nats", [3.0, 3.1])
+def test_texts_that_differ_too_much_decide_nothing(nats: float) -> None:
+    found = conclude(points(answered(QUANTIZED, nats=nats, spread=0.3), speed=1.3), case())
     assert found.words[0].startswith("not decided:")
     assert found.supports == ()
     assert "questions of your own" in found.next
