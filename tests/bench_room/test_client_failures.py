@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import resource
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 from scripted_kit import DONE, HEAD, Call, answers, ask, delta, event, one, serving, token, usage
 
 from headrace.bench.answers import Failure
 from headrace.bench.load import Load
+from headrace.bench.measure import measure
+from headrace.bench.target import Target
 
 WHOLE = (token("a"), token("b", "length"), usage(3, 2))
 IMPATIENT = Load(concurrency=1, patience=0.2)
@@ -86,6 +90,32 @@ async def test_who_is_not_there_is_unreachable() -> None:
         (answer,) = await answers(address, [ask()])
     assert answer.failure is Failure.UNREACHABLE
     assert answer.status is None
+
+
+@pytest.fixture
+def few_files() -> Iterator[None]:
+    """Leave this process room for some 25 more files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 25, hard)
+    )
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("few_files")
+async def test_a_machine_that_has_no_more_connections_is_not_the_servers_failure() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:  # which never answers
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        target = Target(address=address, model="m", chat=False)
+        asks = [ask(n, at=0.0) for n in range(40)]
+        run = await measure(target, asks, Load(workers=0, patience=0.2), lambda _: None)
+    assert {one.failure for one in run.answers} == {Failure.UNREACHABLE, Failure.SILENT}
+    (trouble,) = run.about.trouble
+    assert (
+        trouble
+        == "a request had no connection for a reason of the client's own: Too many open files"
+    )
 
 
 async def test_a_name_that_nobody_knows_is_unreachable() -> None:

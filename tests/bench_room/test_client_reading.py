@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scripted_kit import DONE, HEAD, Call, answers, ask, serving, token, usage
 
 from headrace.bench.answers import Failure
+from headrace.bench.exchange import Exchange
 from headrace.bench.load import Load
 from headrace.bench.reply import Reply, judge
 
@@ -129,3 +130,27 @@ async def test_reading_one_stream_does_not_make_another_late(
 def chunks() -> list[bytes]:
     events = (token("a"), token("b", "length"), usage(3, 2), DONE)
     return [*(b"%x\r\n%b\r\n" % (len(one), one) for one in events), b"0\r\n\r\n"]
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_what_the_gateway_says_of_waits_in_its_head_or_in_a_comment(early: bool) -> None:
+    waits = (
+        b"x-headrace-replica: chat-2\r\nx-headrace-held-ms: 5200\r\nx-headrace-queued-ms: 30\r\n"
+    )
+    comments = (
+        b": waiting for a replica\n\n",
+        b": served by chat-2 after held 5200 ms, queued 30 ms\n\n",
+    )
+    head = HEAD.replace(b"transfer-encoding: chunked", b"content-length: 999999")
+    if not early:
+        head = head.replace(b"content-length", waits + b"content-length")
+    reply = read(
+        [(1.0, head), *((2.0, one) for one in (comments if early else ())), (3.0, token("a"))]
+    )
+    exchange = Exchange(
+        ask(), 0.0, b"", keep_text=False, ended=lambda *_: None, again=lambda _: None
+    )
+    exchange.reply = reply
+    answer = exchange.answer(0.0, warmup=False, keep_text=False)
+    assert (answer.replica, answer.held, answer.queued) == ("chat-2", 5.2, 0.03)
+    assert answer.first == 3.0

@@ -39,10 +39,12 @@ class Failure(StrEnum):
 class Answer(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One request and what came of it; `failure` None means a whole answer.
 
-    `due` is when it should have been sent, `sent` when its bytes were written, `first` and `last`
-    when the first and the last event with text came, `ended` when the answer was over. `gaps` are
-    the seconds between events with text. `output_tokens` are by the engine's usage where it tells
-    (`tokens_from` "usage"), else as many as events came ("events").
+    `due` is when it should have been sent, `sent` when the client took it up (connecting, where no
+    connection was free, comes after that, as in vLLM's benchmark), `first` when the first event
+    with text came, `last` when the last one or the finish reason did, `ended` when the answer was
+    over. `gaps` are the seconds between the events from `first` to `last`. `output_tokens` are by
+    the engine's usage where it tells (`tokens_from` "usage"), else as many as events came
+    ("events").
     """
 
     number: int

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -15,12 +16,14 @@ from time import monotonic
 from headrace.bench.answers import Failure
 from headrace.bench.asks import Ask
 from headrace.bench.connection import Connection, Desk
-from headrace.bench.exchange import Exchange
+from headrace.bench.exchange import OWN, Exchange
 from headrace.bench.load import Load
 from headrace.bench.target import Place, Target, place
 
 _STALE = 4.0
 """Seconds after which a free connection is not used again: uvicorn closes them after 5."""
+_OWN = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
+"""Why no connection opens although the server would take it."""
 _LOOKS, _RAREST_LOOK = 8, 1.0
 """How often within its patience, and at least every second, a silent stream is looked for."""
 
@@ -102,7 +105,8 @@ class Client:
         except TimeoutError:
             exchange.give_up(Failure.UNREACHABLE, f"no connection in {self._load.patience:g} s")
         except OSError as error:
-            exchange.give_up(Failure.UNREACHABLE, error.strerror or str(error))
+            own = OWN if error.errno in _OWN else ""
+            exchange.give_up(Failure.UNREACHABLE, own + (error.strerror or str(error)))
         else:
             if exchange in self.open:
                 exchange.go(connection, kept=False)

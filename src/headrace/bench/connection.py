@@ -38,23 +38,27 @@ class Desk:
 
     def __init__(self) -> None:
         self._waiting: deque[Connection] = deque()
+        self._called = False
         self._loop = asyncio.get_running_loop()
 
     def put(self, connection: Connection) -> None:
         """Read what the connection has, soon."""
         self._waiting.append(connection)
-        if len(self._waiting) == 1:
+        if not self._called:
+            self._called = True
             self._loop.call_soon(self._read)
 
     def _read(self) -> None:
         until = monotonic() + _TURN
-        waiting = self._waiting
-        while waiting:
-            waiting[0].read()
-            waiting.popleft()
-            if waiting and monotonic() > until:
+        try:
+            while self._waiting:
+                self._waiting.popleft().read()
+                if monotonic() > until:
+                    break
+        finally:
+            self._called = bool(self._waiting)
+            if self._called:
                 self._loop.call_soon(self._read)
-                return
 
 
 class Connection(asyncio.Protocol):

@@ -11,6 +11,8 @@ from headrace.bench.connection import Connection
 from headrace.bench.reply import Reply, judge
 
 _DETAIL = 200
+OWN = "of the client's own: "
+"""How the detail of a failure begins that is not the server's."""
 _NOTICED = {Failure.SILENT, Failure.STOPPED, Failure.RESET, Failure.UNREACHABLE}
 """Failures of which no byte tells: they are over when that is noticed."""
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from headrace.bench.answers import Answer
+from headrace.bench.exchange import OWN
 from headrace.bench.frames import News
 from headrace.bench.load import Progress
 from headrace.bench.run import Run
@@ -38,7 +40,10 @@ class Gathering:
         """Take a sender's news."""
         self._latest[worker] = news
         self._run.answers += news.answers
-        self._failed += sum(answer.failure is not None for answer in news.answers)
+        for answer in news.answers:
+            if answer.failure is not None:
+                self._failed += 1
+                self._blame(answer)
         if news.answers:
             self._kept(lambda keep: keep.answers(news.answers))
         self.samples(news.samples)
@@ -72,6 +77,12 @@ class Gathering:
             self.trouble.append(
                 f"from {self._seconds:.0f} s on nothing was kept on disk: {error.strerror}"
             )
+
+    def _blame(self, answer: Answer) -> None:
+        """Say once if a failure is not the server's."""
+        said = f"a request had no connection for a reason {answer.detail}"
+        if answer.detail.startswith(OWN) and said not in self.trouble:
+            self.trouble.append(said)
 
     @property
     def _seconds(self) -> float:

@@ -15,6 +15,7 @@ the former, while thousands of streams run, so it is a third.
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any
 
 import httptools
@@ -29,6 +30,8 @@ _LONGEST_PLAIN = 1 << 16
 _LONGEST = 1 << 28
 """Bytes of a whole answer; an endless one has to end somewhere."""
 _DETAIL = 200
+_SERVED = re.compile(rb": served by (\S+) after held (\d+) ms, queued (\d+) ms")
+_WAITS = (b"x-headrace-replica", b"x-headrace-held-ms", b"x-headrace-queued-ms")
 _OK, _FINAL, _ERRORS_FROM = 200, 200, 400
 _ABORTED = {"abort", "aborted", "cancelled"}
 
@@ -211,6 +214,8 @@ class Reply:
         if block.startswith(b"data: ") and b"\n" not in block:
             data = block[6:]
         else:
+            if block.startswith(b": served by "):
+                self._served(block)
             data = _data_of(block)
             if not data:
                 return
@@ -220,6 +225,12 @@ class Reply:
             self.done = self.at
         else:
             self.fail(Failure.RUBBISH, f"an event that is no JSON object: {_shown(data)}")
+
+    def _served(self, comment: bytes) -> None:
+        """Take from the gateway's comment what its head did not know yet: it was sent too early."""
+        found = _SERVED.match(comment)
+        if found is not None:
+            self.headers.update(zip(_WAITS, found.groups(), strict=True))
 
     def _event(self, data: bytes) -> None:
         try:
