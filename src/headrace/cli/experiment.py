@@ -71,9 +71,7 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
     with _voice(console) as voice:
         lab = _lab(voice, fleet, deployment, (url, model), out, name)
         finding = _performed(chosen, effort, lab, knobs or [])
-    if not evidence:
-        lab.file = None
-    _show(finding, lab, console, as_json=as_json)
+    _show(finding, lab, console, as_json=as_json, evidence=evidence)
     raise typer.Exit(_INTERRUPTED if finding.case.interrupted else 0)
 
 
@@ -178,12 +176,12 @@ def _performed(chosen: Experiment[Any, Any], effort: Effort, lab: Lab, knobs: li
         raise LocalError(f"{chosen.name}: {error}") from error
 
 
-def _show(finding: Finding, lab: Lab, console: Console, *, as_json: bool) -> None:
+def _show(finding: Finding, lab: Lab, console: Console, *, as_json: bool, evidence: bool) -> None:
     from headrace.experiments.keep import finding_json, keep  # noqa: PLC0415 - as above
     from headrace.experiments.page import page  # noqa: PLC0415 - as above
 
     console.print(page(finding))
-    for path in keep(finding, lab):
+    for path in keep(finding, lab, with_evidence=evidence):
         console.print(f"written: {path}", style="dim", markup=False)
     if as_json:
         typer.echo(finding_json(finding), nl=False)

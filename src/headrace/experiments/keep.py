@@ -19,7 +19,7 @@ from headrace.experiments.report import report
 from headrace.models.lock import replace_file
 
 
-def keep(finding: Finding, lab: Lab) -> list[Path]:
+def keep(finding: Finding, lab: Lab, *, with_evidence: bool = True) -> list[Path]:
     """Write page, figures and, beside a fleet file, evidence; return where. ExperimentError."""
     written = [lab.folder / REPORT, lab.folder / FINDING]
     try:
@@ -28,7 +28,7 @@ def keep(finding: Finding, lab: Lab) -> list[Path]:
         replace_file(written[1], finding_json(finding))
     except OSError as error:
         raise ExperimentError(f"{lab.folder}: {error.strerror or error}") from error
-    if lab.file is not None:
+    if lab.file is not None and with_evidence:
         written.append(store.keep(lab.file.path, evidence(finding, lab)))
     return written
 
