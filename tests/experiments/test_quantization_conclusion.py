@@ -67,8 +67,11 @@ def test_faster_smaller_and_as_good_is_worth_a_trial_and_no_more() -> None:
     assert "weights 1000.0 MiB -> 600.0 MiB" in found.words[1]
     assert "the KV cache has 5,000 tokens either way" in found.words[1]
     assert "candidate, not an upgrade" in found.words[-1]
-    (support,) = found.supports
-    assert (support.setting, support.value, support.holds) == ("weights", "int8", True)
+    small, full = found.supports
+    assert (small.setting, small.value, small.holds, small.variant) == (
+        "quantization", "int8", True, QUANTIZED,
+    )  # fmt: skip
+    assert (full.variant, full.holds) == (FULL, True)
     assert found.figures["perplexity change"].value == pytest.approx(math.exp(0.005) - 1)
 
 

@@ -127,7 +127,7 @@ def conclude(points: Sequence[Point], case: Case) -> Conclusion:
             for label in (FULL, QUANTIZED)
         },
         doubts=tuple(_doubts(found, points)),
-        supports=_supports(found),
+        supports=tuple(_supports(found, case)),
         next=_next(found),
     )
 
@@ -366,12 +366,19 @@ def _doubts(found: Seen, points: Sequence[Point]) -> Iterator[str]:
         yield "the full model does few of the tasks itself, so they tell little about what is lost"
 
 
-def _supports(found: Seen) -> tuple[Support, ...]:
+def _supports(found: Seen, case: Case) -> Iterator[Support]:
+    """Yield what holds for either: a variant worth a trial does not speak against full weights."""
     if found.worse is None or found.quality is None:
-        return ()
+        return
     says = f"{_gains(found)}; perplexity {percent(found.quality.perplexity, signed=True)}"
-    holds = not found.worse and found.speed >= 0
-    return (Support(setting="weights", value="int8", holds=holds, variant=QUANTIZED, says=says),)
+    yield Support(
+        setting="quantization",
+        value=None if case.settings.get("weights") else "int8",
+        holds=not found.worse and found.speed >= 0,
+        variant=QUANTIZED,
+        says=says,
+    )
+    yield Support(setting="quantization", variant=FULL, says=f"full weights; quantized {says}")
 
 
 def _next(found: Seen) -> str:
