@@ -149,7 +149,8 @@ def test_its_processes_share_one_import_and_have_the_cores_that_a_plain_start_gi
     (forking,) = {one.ppid() for one in children} - {engine.process.pid}
     copies = [one for one in children if one.ppid() == forking]
     assert len(copies) == 2
-    worker, core = sorted(copies, key=lambda one: one.memory_info().rss, reverse=True)
+    worker, core = sorted(copies, key=lambda one: one.name(), reverse=True)
+    assert (worker.name(), core.name()) == ("VLLM::Worker", "VLLM::EngineCore")
     assert set(psutil.Process(engine.process.pid).cpu_affinity()) == cores
     assert set(core.cpu_affinity()) == cores
     bound = [frozenset(os.sched_getaffinity(thread.id)) for thread in worker.threads()]

@@ -54,6 +54,8 @@ def main() -> None:
     """Become vLLM's API server."""
     if _PLAIN not in os.environ and _AGAIN not in os.environ:
         _begin_again()  # returns only if it cannot
+    if _AGAIN in os.environ:
+        _reserve_titles()
     cores = os.environ.pop(_AGAIN, None)
     if cores is not None:
         try:
@@ -113,6 +115,15 @@ def _numbers(text: str) -> list[int]:
         first, _, last = part.partition("-")
         cores.extend(range(int(first), int(last or first) + 1))
     return cores
+
+
+def _reserve_titles() -> None:
+    """Let vLLM name its processes later: the names take the place of arguments and environment.
+
+    That place is found while the environment is as it was given, and not after it was changed.
+    """
+    with contextlib.suppress(ImportError):
+        importlib.import_module("setproctitle").getproctitle()
 
 
 # One import, and the copy that forks.
