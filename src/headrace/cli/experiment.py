@@ -46,6 +46,10 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
         str | None, typer.Option(help="Instead of a fleet: http://host:port/v1; with --model.")
     ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="With --url.")] = None,
+    hourly: Annotated[
+        float | None,
+        typer.Option(min=0, help="What a replica's hour costs; default: the file's hourly_price."),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Less of everything.")] = False,
     long: Annotated[bool, typer.Option("--long", help="More repeats: smaller noise.")] = False,
     knobs: Annotated[
@@ -70,6 +74,8 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     with _voice(console) as voice:
         lab = _lab(voice, fleet, deployment, (url, model), out, name)
+        if hourly is not None:
+            lab.case = msgspec.structs.replace(lab.case, hourly=hourly)
         finding = _performed(chosen, effort, lab, knobs or [])
     _show(finding, lab, console, as_json=as_json, evidence=evidence)
     raise typer.Exit(_INTERRUPTED if finding.case.interrupted else 0)

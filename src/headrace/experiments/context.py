@@ -39,7 +39,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
     `limit` and `kv_tokens` are tokens, `promise` the requests of full length that the engine's log
     says fit at once, `memory` the bytes of its processes after the run; `beyond` is the share of
-    the route's traffic that is longer than the limit.
+    the routes' traffic that is longer than the limit, and `assumed` whose lengths were taken where
+    they declare none.
     """
 
     arm: Arm
@@ -50,6 +51,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     promise: float | None = None
     memory: int | None = None
     beyond: float = 0.0
+    assumed: str = ""
 
     @property
     def refused(self) -> float:
@@ -69,13 +71,19 @@ def conclude(points: Sequence[Point], case: Case) -> Conclusion:
         plots=(_plot(arms),),
         figures=_figures(arms),
         variants={label(arm): figures([one.run for one in some]) for arm, some in arms.items()},
-        doubts=tuple(doubts_of((f"{one.arm} ({one.repeat + 1})", _asked(one)) for one in points)),
+        doubts=tuple(_doubts(points)),
         supports=tuple(_supports(arms)),
         next=(
             f"headrace plan shows what other limits mean for the traffic of {case.deployment};"
             " headrace experiment batching what more requests at once are worth"
         ),
     )
+
+
+def _doubts(points: Sequence[Point]) -> Iterator[str]:
+    yield from doubts_of((f"{one.arm} ({one.repeat + 1})", _asked(one)) for one in points)
+    if points[0].assumed:
+        yield f"the routes declare no lengths (traffic), so {points[0].assumed} were taken"
 
 
 def label(arm: Arm) -> str:

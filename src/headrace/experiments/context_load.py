@@ -49,6 +49,7 @@ class Traffic:
     prompt: Length
     output: Length
     totals: tuple[int, ...]
+    assumed: str = ""
 
     @property
     def usual(self) -> int:
@@ -105,7 +106,8 @@ def traffic_of(file: FleetFile, name: str, settings: Settings) -> Traffic:
     from headrace.planning.loads import loads_of, together  # noqa: PLC0415 - not all need numpy
 
     try:
-        traffic = together(loads_of(file, name))
+        loads = loads_of(file, name)
+        traffic = together(loads)
     except PlanError as error:
         raise ExperimentError(str(error)) from error
 
@@ -117,7 +119,8 @@ def traffic_of(file: FleetFile, name: str, settings: Settings) -> Traffic:
 
     prompt = length(traffic.prompts.tolist(), settings.prompt_p50, settings.prompt_p99)
     output = length(traffic.outputs.tolist(), settings.output_p50, settings.output_p99)
-    return Traffic(prompt, output, tuple(traffic.totals.tolist()))
+    assumed = "; ".join(dict.fromkeys(one.assumed for one in loads if one.assumed))
+    return Traffic(prompt, output, tuple(traffic.totals.tolist()), assumed)
 
 
 async def _point(
@@ -141,4 +144,5 @@ async def _point(
         promise=copy.concurrency,
         memory=copy.memory(),
         beyond=traffic.beyond(limit),
+        assumed=traffic.assumed,
     )

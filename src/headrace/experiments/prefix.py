@@ -132,7 +132,7 @@ def _unchanged(groups: Groups) -> Iterator[str]:
         yield f"a cache is used, but makes no certain difference: {said}"
     else:
         yield f"no sign of a prefix cache: a shared beginning makes no certain difference, {said}"
-    yield "on and off could not be compared, because this endpoint is not ours to change"
+    yield "on and off were not compared, because nothing is changed in what is up already"
 
 
 def _pair(groups: Groups, kind: Kind) -> Contrast | None:
