@@ -32,7 +32,10 @@ def test_the_usual_start_is_that_with_a_warm_cache() -> None:
     )
     assert found.words[1] == "most of it is import (8 s, 53 %), then load (5 s, 33 %)"
     assert "takes 42 s, most of the difference in load (5 s -> 32 s)" in found.words[2]
-    assert found.words[3] == "lifecycle.startup is 10m, enough: twice the longest start is 90s"
+    assert (
+        found.words[3]
+        == "the time limit, lifecycle.startup, is 10m, enough: twice the longest start is 90s"
+    )
     assert found.words[-1].startswith("with scaling.min 0 whoever wakes it waits 41.2 s; promised")
     assert found.figures["start p50"].value == 15.0
     assert found.doubts == ()
@@ -53,8 +56,8 @@ def test_the_limit_is_twice_the_longest_in_half_minutes(longest: float, limit: f
 def test_a_limit_too_near_is_spoken_against() -> None:
     found = conclude([start(Cache.WARM, 20, limit=45)], case())
     assert (
-        "lifecycle.startup is 45s, which a slow start may overrun: twice the longest start is 1m,"
-        " so make it that or more"
+        "the time limit, lifecycle.startup, is 45s, which a slow start may overrun: twice the longest"
+        " start is 1m, so make it that or more"
     ) in found.words
     (support,) = found.supports
     assert (support.setting, support.value, support.holds) == ("lifecycle.startup", "45s", False)

@@ -9,15 +9,9 @@ import pytest
 from experiment_kit import case, ran
 
 from headrace.experiments.quality import Answered, agreement, apart, sign_test
-from headrace.experiments.quantization import (
-    FULL,
-    QUANTIZED,
-    Held,
-    Point,
-    Timed,
-    conclude,
-    differences,
-)
+from headrace.experiments.quantization import conclude
+from headrace.experiments.quantization_seen import FULL, QUANTIZED, Held, Point, Timed
+from headrace.experiments.quantization_shown import differences
 from headrace.experiments.questions import Question
 from headrace.experiments.replies import Likely, Reply
 

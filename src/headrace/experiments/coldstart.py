@@ -147,7 +147,7 @@ def _limit(points: Sequence[Point]) -> str:
     wanted, rules = wanted_limit(points), points[0].rules
     if rules is None:
         return f"a startup time limit should be {format_duration(wanted)} or more"
-    said = f"lifecycle.startup is {format_duration(rules.limit)}"
+    said = f"the time limit, lifecycle.startup, is {format_duration(rules.limit)}"
     if rules.limit < wanted:
         twice = f"twice the longest start is {format_duration(wanted)}"
         return f"{said}, which a slow start may overrun: {twice}, so make it that or more"

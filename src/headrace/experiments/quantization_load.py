@@ -20,15 +20,8 @@ from headrace.experiments.errors import ExperimentError
 from headrace.experiments.lab import Lab
 from headrace.experiments.pulled import weights_folder, words
 from headrace.experiments.quality import Answered
-from headrace.experiments.quantization import (
-    FULL,
-    LIMIT,
-    QUANTIZED,
-    Held,
-    Point,
-    Timed,
-    differences,
-)
+from headrace.experiments.quantization_seen import FULL, LIMIT, QUANTIZED, Held, Point, Timed
+from headrace.experiments.quantization_shown import differences
 from headrace.experiments.questions import Question, built_in, open_questions, read_questions
 from headrace.experiments.replies import Asker, Reply
 from headrace.experiments.settings import Count
