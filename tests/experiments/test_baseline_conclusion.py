@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from experiment_kit import case, ran
 
@@ -95,6 +96,15 @@ def test_the_plans_error_is_said() -> None:
     assert "off by +50 % at the knee, at worst +50 % with 2 clients" in found.words[-1]
 
 
+def test_figures_belong_to_the_copy_that_they_were_measured_on() -> None:
+    steps = points([10, 20, 39, 70, 72])
+    assert list(conclude(steps, case()).variants) == ["as it is"]
+    more = [msgspec.structs.replace(one, raised=16 if one.clients > 4 else None) for one in steps]
+    found = conclude(more, case(max_num_seqs=4)).variants
+    assert found["as it is"]["output tokens"].value == pytest.approx(39 * 1.005)
+    assert found["max_num_seqs 16"]["output tokens"].value == pytest.approx(70 * 1.005)
+
+
 def test_one_repeat_is_a_doubt() -> None:
     once = [one for one in points([10, 20]) if one.repeat == 0]
     assert any("measured once" in doubt for doubt in conclude(once, case()).doubts)
@@ -134,6 +144,7 @@ def test_rates_are_of_the_time_in_which_all_clients_were_busy() -> None:
     assert found.requests == pytest.approx(9 / 20)
     assert found.total_tokens == pytest.approx(9 / 20 * 10)
     assert found.goodput == pytest.approx(9 / 40)
+    assert found.in_flight == 2
     # Too few requests for so many clients: as it was.
     assert while_busy(run, whole, 3) == whole
 

@@ -26,17 +26,31 @@ def conclude(points: Sequence[Point], case: Case) -> Conclusion:
     steps = steps_of(points)
     knee = knee_of(steps, case)
     lone = next((step for step in steps if step.clients == 1), None)
-    shown = knee.step if knee else steps[0]
     return Conclusion(
         words=tuple(_words(steps, knee, lone, case)),
         tables=(table(steps, knee, case),),
         plots=plots(steps, knee, case),
         figures=_figures(knee, lone, case),
-        variants={AS_IT_IS.label: figures(shown.runs)},
+        variants=_variants(steps, knee),
         doubts=tuple(_doubts(points)),
         supports=_supports(steps, knee, case),
         next=_next(knee),
     )
+
+
+def raised(slots: int) -> str:
+    """Name the copy that takes more requests at once than the file says."""
+    return f"max_num_seqs {slots}"
+
+
+def _variants(steps: Sequence[Step], knee: Knee | None) -> dict[str, dict[str, Figure]]:
+    """Return the knee's figures, and those of the most clients of the deployment as it is."""
+    own = [step for step in steps if step.raised is None]
+    made = {AS_IT_IS.label: figures(own[-1].runs)} if own else {}
+    if knee is not None:
+        slots = knee.step.raised
+        made[AS_IT_IS.label if slots is None else raised(slots)] = figures(knee.step.runs)
+    return made
 
 
 def _words(

@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.bench.load import Load
 from headrace.bench.workload_order import Length, Shape, WorkloadOrder
+from headrace.experiments.baseline import raised
 from headrace.experiments.baseline_steps import SLACK, Point, steps_of
 from headrace.experiments.busy import while_busy
 from headrace.experiments.change import AS_IT_IS, Change
@@ -43,7 +44,7 @@ async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:
     low, high = ladder(settings.most, lab.case.max_num_seqs)
     if lab.standing is not None:
         low, high = low + high, []
-    raised = Change(f"max_num_seqs {settings.most}", {"max_num_seqs": settings.most})
+    more = Change(raised(settings.most), {"max_num_seqs": settings.most})
     climb = _Climb(lab, settings, points)
     async with lab.endpoint() as where:
         await lab.warm(where, await lab.asks(where, order(settings, 2, 0)))
@@ -52,12 +53,12 @@ async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:
             for repeat in range(1, settings.repeats):
                 await climb.again(where, low, repeat)
             return
-    for change, some in grouped(list(turns((AS_IT_IS, raised), settings.repeats))[1:]):
+    for change, some in grouped(list(turns((AS_IT_IS, more), settings.repeats))[1:]):
         async with lab.copy(change) as copy:
             await lab.warm(copy.endpoint, await lab.asks(copy.endpoint, order(settings, 2, 0)))
             for repeat in some:
                 counts = low if change == AS_IT_IS else high
-                climb.copy = copy
+                climb.copy = None if change == AS_IT_IS else copy
                 if repeat == 0:
                     await climb.up(copy.endpoint, counts)
                 else:
@@ -112,6 +113,7 @@ class _Climb:
             repeat=repeat,
             run=while_busy(run, found, clients),
             predicted=oracle.closed_loop(clients) if oracle else None,
+            raised=settings.most if self.copy else None,
         )
 
 

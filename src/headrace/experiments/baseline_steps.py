@@ -21,11 +21,15 @@ FAILED = 0.01
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """So many clients, measured once; rates are of the time in which all of them were busy."""
+    """So many clients, measured once; rates are of the time in which all of them were busy.
+
+    `raised` is the max_num_seqs of a copy that takes more at once; None: as the file has it.
+    """
 
     clients: int
     repeat: int
     run: Measured
+    raised: int | None = None
     predicted: Predicted | None = None
 
 
@@ -36,6 +40,7 @@ class Step:
     clients: int
     runs: tuple[Measured, ...]
     predicted: Predicted | None
+    raised: int | None = None
 
     def mean(self, field: str) -> float | None:
         """Return the mean of a field of `Measured` over the repeats."""
@@ -81,7 +86,7 @@ def steps_of(points: Sequence[Point]) -> list[Step]:
     counts = sorted({one.clients for one in points})
     some = {count: [one for one in points if one.clients == count] for count in counts}
     return [
-        Step(count, tuple(one.run for one in found), found[0].predicted)
+        Step(count, tuple(one.run for one in found), found[0].predicted, found[0].raised)
         for count, found in some.items()
     ]
 

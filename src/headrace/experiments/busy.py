@@ -42,6 +42,7 @@ def while_busy(run: Run, found: Measured, clients: int) -> Measured:
         requests=requests,
         output_tokens=tokens,
         total_tokens=requests * (prompt + found.output_mean),
+        in_flight=float(clients),
         goodput=None if found.good is None else requests * found.good,
     )
 

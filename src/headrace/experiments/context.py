@@ -83,7 +83,7 @@ def conclude(points: Sequence[Point], case: Case) -> Conclusion:
 def _doubts(points: Sequence[Point]) -> Iterator[str]:
     yield from doubts_of((f"{one.arm} ({one.repeat + 1})", _asked(one)) for one in points)
     if points[0].assumed:
-        yield f"the routes declare no lengths (traffic), so {points[0].assumed} were taken"
+        yield f"the routes' traffic says {points[0].assumed}"
 
 
 def label(arm: Arm) -> str:
