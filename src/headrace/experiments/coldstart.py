@@ -199,8 +199,9 @@ def _table(points: Sequence[Point]) -> Table:
 def _plot(points: Sequence[Point]) -> Plot:
     names = tuple(in_order({name: 0.0 for one in points for name in one.phases}))
     series = []
+    warm = bool(_of(points, Cache.WARM))
     for cache in Cache:
-        if some := _of(points, cache):
+        if (some := _of(points, cache)) and not (warm and cache is Cache.FIRST):
             means = _means(some)
             spread = tuple(_half(some, name) for name in names)
             series.append(Series(cache, names, tuple(means.get(name) for name in names), spread))

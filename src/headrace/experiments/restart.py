@@ -82,7 +82,7 @@ def _answer(reports: Sequence[Report], case: Case) -> str:
     if whole == begun and all(one.good for one in reports):
         return (
             f"stopping a replica of {case.deployment} under load cost its clients nothing: all"
-            f" {begun} answers came whole, {went_on} of them continued by another replica"
+            f" {begun} answers came whole, {went_on or 'none'} of them continued by another replica"
         )
     return (
         f"stopping a replica of {case.deployment} under load cost {begun - whole} of {begun}"
