@@ -146,6 +146,17 @@ def test_weights_may_be_quantized_without_a_word_of_the_deployment(holds: bool) 
     assert one(plain(), kept, setting="quantization").basis == there
 
 
+def test_who_follows_a_result_rests_on_it() -> None:
+    advice = Support(setting="max_num_seqs", value=4, says="4 are enough")
+    kept = result(plain(), supports=(advice, SEQS))
+    assert one(plain(), kept).basis == "evidence"
+    assert one(with_flags(max_num_seqs=4), kept).says == "4 are enough"
+    assert one(with_flags(max_num_seqs=4), kept).basis == "evidence"
+    both = with_flags(max_num_seqs=4, max_model_len=1)
+    assert one(both, kept).why == ("max_model_len 4096 -> 1",)
+    assert one(with_flags(max_num_seqs=8), kept).basis == "stale"
+
+
 def test_what_speaks_of_the_value_itself_goes_first() -> None:
     parts = [with_flags(tensor_parallel=ranks) for ranks in (1, 3)]
     refused = Support(setting="tensor_parallel", value=2, holds=False, says="9 heads")

@@ -132,7 +132,7 @@ def _spoken(
     """Return what a support says of the value now, None if it is of another world.
 
     Where the value now was measured too, what speaks for another speaks against it, and the other
-    way round.
+    way round. Who took the value that a result recommends is not told that it differs.
     """
     same_world = [one for one in evidence.variants if one.fingerprint.emulated == now.emulated]
     named = [one for one in same_world if support.variant in (None, one.name)]
@@ -140,15 +140,16 @@ def _spoken(
         return None
     least = _least(now, support.setting, named)
     told_apart = support.setting in _SCOPE and (support.variant or len(same_world) == 1)
+    own = f"{support.setting} "
     if _same(value, support.value) or (told_apart and not least):
-        return _Found(evidence, support, least)
+        return _Found(evidence, support, tuple(one for one in least if not one.startswith(own)))
     decides = support.setting in now.flags or support.setting in setting(now)
     if decides and not _least(now, support.setting, same_world):
         turned = msgspec.structs.replace(support, holds=not support.holds)
         return _Found(evidence, turned, (), turned=True)
-    own = f"{support.setting} {_word(support, support.value)} -> {_word(support, value)}"
-    told = any(part.startswith(f"{support.setting} ") for part in least)
-    return _Found(evidence, support, least if told else (own, *least))
+    change = f"{own}{_word(support, support.value)} -> {_word(support, value)}"
+    told = any(part.startswith(own) for part in least)
+    return _Found(evidence, support, least if told else (change, *least))
 
 
 def _least(now: Fingerprint, name: str, variants: Iterable[Variant]) -> tuple[str, ...]:
