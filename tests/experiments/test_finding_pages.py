@@ -17,7 +17,7 @@ from headrace.experiments.keep import evidence, keep
 from headrace.experiments.lab import _few
 from headrace.experiments.page import page
 from headrace.experiments.report import report
-from headrace.experiments.room import check_room, refusal
+from headrace.experiments.room import busy, check_room, gpus_taken, refusal
 from headrace.experiments.words import sentence
 from headrace.fleet.load import load_fleet
 from headrace.hardware.machine import Machine
@@ -126,6 +126,17 @@ def test_no_room_is_said_with_figures_and_a_way_out() -> None:
     assert "8.0 GB, 1.0 GB are free" in beside
     assert "`headrace down /srv/laptop.yaml`" in beside
     assert "lower kv_cache" in refusal(short, machine, [])
+
+
+def test_gpus_of_a_running_fleet_are_not_taken() -> None:
+    others = {"/srv/chat.yaml": {"gpu"}, "/srv/twin.yaml": {"emulated"}}
+    said = gpus_taken({"gpu"}, others, {})
+    assert said.startswith("/srv/chat.yaml is up on this machine's GPUs")
+    assert "CUDA_VISIBLE_DEVICES" in said
+    assert not gpus_taken({"gpu"}, others, {"CUDA_VISIBLE_DEVICES": "3"})
+    assert not gpus_taken({"cpu"}, others, {})
+    assert not gpus_taken({"gpu"}, {"/srv/twin.yaml": {"emulated"}}, {})
+    assert busy(others) == ["/srv/chat.yaml"]
 
 
 def test_a_copy_that_needs_more_than_there_is_is_refused(tmp_path: Path) -> None:

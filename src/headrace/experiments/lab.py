@@ -31,6 +31,7 @@ from headrace.experiments.endpoint import Endpoint
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.measured import Measured, measured
 from headrace.experiments.predicted import Oracle
+from headrace.experiments.room import busy, running
 from headrace.fleet.load import FleetFile
 
 
@@ -53,6 +54,8 @@ class Lab:
     standing: Endpoint | None = None
     runs: list[str] = field(default_factory=list)
     settings: dict[str, Fingerprint] = field(default_factory=dict)
+    beside: dict[str, None] = field(default_factory=dict)
+    """Files of fleets that were up on the same machine when a copy was started."""
     _tokenizers: dict[str, Tokenizer] = field(default_factory=dict)
     _noted: set[str] = field(default_factory=set)
 
@@ -67,6 +70,7 @@ class Lab:
                 "this experiment starts changed copies, so it needs a fleet file: headrace"
                 " experiment NAME FLEET.yaml; baseline, shapes and prefix do with an address"
             )
+        self.beside.update(dict.fromkeys(busy(running())))
         self.tell(f"starting a copy of {self.case.deployment}: {change.label}")
         async with started(self.file, self.case.deployment, change, self.doing) as copy:
             self.settings[change.label] = fingerprint(copy.file, self.case.deployment)

@@ -41,7 +41,7 @@ async def perform(experiment: Experiment[Any, Any], lab: Lab, settings: msgspec.
         name=experiment.name,
         question=experiment.question,
         case=case,
-        conclusion=concluded(experiment, points, case),
+        conclusion=concluded(experiment, points, case, list(lab.beside)),
         began=began.isoformat(timespec="seconds"),
         seconds=time.monotonic() - clock,
         points=tuple(points),
@@ -58,10 +58,16 @@ def _make(folder: Path) -> None:
         raise ExperimentError(f"{folder} cannot be written: {error.strerror}") from error
 
 
-def concluded(experiment: Experiment[Any, Any], points: Sequence[Any], case: Case) -> Conclusion:
-    """Return the conclusion with the doubts that hold for any experiment."""
+def concluded(
+    experiment: Experiment[Any, Any], points: Sequence[Any], case: Case, beside: Sequence[str] = ()
+) -> Conclusion:
+    """Return the conclusion with the doubts that hold for any experiment.
+
+    `beside` are the files of fleets that were up on the same machine.
+    """
     made = experiment.conclude(points, case)
-    general = ((TWIN, case.emulated), (STOPPED, case.interrupted))
+    shared = f"{', '.join(beside)} was up on the same machine: what it did meanwhile is in this"
+    general = ((TWIN, case.emulated), (STOPPED, case.interrupted), (shared, bool(beside)))
     doubts = (*made.doubts, *(doubt for doubt, there in general if there))
     return msgspec.structs.replace(made, doubts=doubts)
 

@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
 from headrace.experiments.errors import ExperimentError
-from headrace.fleet.load import FleetFile
+from headrace.fleet.load import FleetFile, load_fleet
+from headrace.fleet.problems import FleetError
 from headrace.hardware.machine import Machine, read_machine
 from headrace.local.gpus import read_gpus
 from headrace.local.prepare import locked_sizes, machine_findings
 from headrace.local.state import running_fleets
 
+_CHOSEN = "CUDA_VISIBLE_DEVICES"
+
 
 def check_room(copy: FleetFile) -> None:
     """Raise ExperimentError, with figures and what to do, if the copy does not fit now."""
-    machine = read_machine()
+    others, machine = running(), read_machine()
     short = [text for _, text in machine_findings(copy, machine, read_gpus(), locked_sizes(copy))]
     if short:
-        raise ExperimentError(refusal(short, machine, running()))
+        raise ExperimentError(refusal(short, machine, list(others)))
+    taken = gpus_taken(kinds_of(copy), others, os.environ)
+    if taken:
+        raise ExperimentError(taken)
 
 
-def running() -> list[str]:
-    """Return the fleets that are up on this machine, by the files that they serve."""
-    return [who.file for _, who in running_fleets()]
+def running() -> dict[str, Collection[str]]:
+    """Return the fleets that are up on this machine: files, and the kinds of their hardware."""
+    return {who.file: _kinds(Path(who.file)) for _, who in running_fleets()}
+
+
+def busy(others: Mapping[str, Collection[str]]) -> list[str]:
+    """Return those of them that compute here: engine twins do not."""
+    return [file for file, kinds in others.items() if set(kinds) - {"emulated"}]
+
+
+def kinds_of(file: FleetFile) -> Collection[str]:
+    """Return the kinds of hardware that the deployments of a file run on."""
+    fleet = file.fleet
+    return {fleet.hardware[one.hardware].kind for one in fleet.deployments.values()}
+
+
+def _kinds(path: Path) -> Collection[str]:
+    try:
+        return kinds_of(load_fleet(path))
+    except FleetError:  # edited since it was started
+        return {"cpu"}
 
 
 def refusal(short: list[str], machine: Machine, others: list[str]) -> str:
@@ -35,4 +63,20 @@ def refusal(short: list[str], machine: Machine, others: list[str]) -> str:
     return (
         f"there is no room for a copy{beside}: {'; '.join(short)} (this machine has"
         f" {total:.1f} GB, {free:.1f} GB are free); {cure}"
+    )
+
+
+def gpus_taken(
+    kinds: Collection[str], others: Mapping[str, Collection[str]], environ: Mapping[str, str]
+) -> str:
+    """Return why a copy would get GPUs that a running fleet uses; "" if it would not.
+
+    Replicas take the first GPUs that they see, so somebody has to say which ones are free.
+    """
+    users = [file for file, theirs in others.items() if "gpu" in theirs]
+    if "gpu" not in kinds or not users or _CHOSEN in environ:
+        return ""
+    return (
+        f"{users[0]} is up on this machine's GPUs, and a copy would take the first of them; name"
+        f" free ones in {_CHOSEN}, or run `headrace down {users[0]}`"
     )
