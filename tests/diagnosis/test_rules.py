@@ -144,12 +144,14 @@ def test_short_prompts_that_wait_behind_a_long_one_count() -> None:
 
 def test_long_prompts_on_another_replica_hold_up_nobody_here() -> None:
     slow = [asked(at + 0.5, engine=1.5, ttft=1.5, duration=2.5) for at in range(0, 60, 4)]
-    few = [
-        replace(long_prompt(float(at)), replica="chat-2", engine=0.1, ttft=0.1)
+    long = [
+        replace(long_prompt(float(at)), replica="chat-2", promised_ttft=5.0)
         for at in range(0, 60, 4)
     ]
     quick = [asked(at + 3.0) for at in range(0, 60, 4)]
-    assert Cause.LONG_PREFILL not in causes(seen(requests=(*slow, *few, *quick)))
+    assert Cause.LONG_PREFILL not in causes(seen(requests=(*slow, *long, *quick)))
+    here = [replace(one, replica="chat-1") for one in long]
+    assert Cause.LONG_PREFILL in causes(seen(requests=(*slow, *here, *quick)))
 
 
 def test_long_prompts_that_are_cached_cost_nothing() -> None:
@@ -369,3 +371,34 @@ def test_a_neighbour_explains_no_more_than_what_it_takes(others: float, first: C
     found = causes(seen(requests=slow, replicas=(full,), machine=machine))
     assert found[0] == first
     assert set(found) == {Cause.OVERLOADED_BATCH, Cause.NOISY_NEIGHBOUR}
+
+
+def test_a_full_kv_cache_for_which_nobody_waits_is_well_used() -> None:
+    assert causes(seen(replicas=(replica(looks=looks(kv_usage=0.99)),))) == []
+
+
+def test_a_replica_that_crashed_while_it_drained_is_lost() -> None:
+    events = (
+        Event(at=2.0, kind="stopping", subject="chat-2", text="draining 3 requests"),
+        Event(at=3.0, kind="crashed", subject="chat-2", text="signal 9"),
+    )
+    left = many(6, lambda at: asked(at, left=("chat-2",), error="closed the connection"))
+    assert causes(seen(requests=(*many(20), *left), events=events)) == [Cause.LOST_REPLICA]
+
+
+def test_a_request_that_was_held_and_queued_is_counted_for_the_longer_wait() -> None:
+    both = many(30, lambda at: waited(at, "queued", 2.5, held=2.0, ttft=4.55, duration=5.55))
+    assert causes(seen(requests=both)) == [Cause.GATEWAY_QUEUE]
+
+
+def test_two_pages_read_at_different_moments_may_differ_once() -> None:
+    page = (*looks(5), *looks(1, running=0, assigned=3))
+    assert causes(seen(replicas=(replica(looks=page),))) == []
+
+
+def test_answers_that_end_after_the_last_look_are_not_yet_counted_by_the_engine() -> None:
+    later = many(6, lambda at: asked(at + 1.0, duration=9.0))
+    still = (replica(looks=looks(generated=70.0)),)
+    assert causes(seen(requests=later, replicas=still)) == []
+    during = many(6, lambda at: asked(at / 2, duration=0.5))
+    assert causes(seen(requests=during, replicas=still)) == [Cause.BAD_METRICS]
