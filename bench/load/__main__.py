@@ -6,10 +6,10 @@ Server and client have a core each, and clients take turns. About a minute.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
@@ -17,7 +17,7 @@ from statistics import median
 import msgspec
 
 from bench.load.seen import Order, Seen
-from bench.processes import free_port
+from bench.processes import free_port, until_it_listens
 
 _GAP = 0.02
 _TOKENS = 100
@@ -37,7 +37,7 @@ def server(gap: float) -> Iterator[int]:
     command = _on_core(0, "bench.load.server", str(port), str(gap))
     process = subprocess.Popen(command)
     try:
-        time.sleep(1.0)
+        asyncio.run(until_it_listens(port))
         yield port
     finally:
         process.kill()
