@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
+from headrace.bench.answers import Answer
 from headrace.bench.asks import Ask
 from headrace.bench.doubt import Severity
 from headrace.bench.engine_tokens import discover
@@ -34,6 +37,9 @@ from headrace.experiments.predicted import Oracle
 from headrace.experiments.room import busy, running
 from headrace.fleet.load import FleetFile
 
+_REFUSALS = (400, 422)
+"""Statuses with which a field of a request is refused."""
+
 
 @dataclass
 class Lab:
@@ -54,6 +60,8 @@ class Lab:
     standing: Endpoint | None = None
     runs: list[str] = field(default_factory=list)
     settings: dict[str, Fingerprint] = field(default_factory=dict)
+    exact: bool = True
+    """Whether answers can be asked for by their exact length."""
     beside: dict[str, None] = field(default_factory=dict)
     """Files of fleets that were up on the same machine when a copy was started."""
     _tokenizers: dict[str, Tokenizer] = field(default_factory=dict)
@@ -106,18 +114,19 @@ class Lab:
     async def warm(self, where: Endpoint, asks: Sequence[Ask]) -> None:
         """Send requests that nobody counts: the first ones after a start are slower.
 
-        ExperimentError if none of them is answered: nothing could be measured then.
+        ExperimentError if none of them is answered: nothing could be measured then. An endpoint
+        that refuses `ignore_eos` is not asked for it again.
         """
         self.doing(f"warming up with {len(asks)} requests")
-        run = await self.send(where, asks, Load(concurrency=max(len(asks), 1)))
-        failed = [one for one in run.answers if one.failure is not None]
-        if failed and len(failed) == len(run.answers):
-            first = failed[0]
-            status = f" {first.status}" if first.status else ""
-            raise ExperimentError(
-                f"{where.address} answers none of {len(failed)} requests for '{where.model}':"
-                f" {first.failure}{status}{f', {first.detail}' if first.detail else ''}"
-            )
+        load = Load(concurrency=max(len(asks), 1), exact_length=True)
+        failed = _failed(await self.send(where, asks, load))
+        if self.exact and failed and failed[0].status in _REFUSALS:
+            self.exact = False
+            failed = _failed(await self.send(where, asks, load))
+            if not failed:
+                self.tell("answers end where the model ends them: ignore_eos is refused here")
+        if failed:
+            raise ExperimentError(_unanswered(where, failed))
 
     async def run(
         self, where: Endpoint, asks: Sequence[Ask], load: Load, name: str
@@ -130,14 +139,16 @@ class Lab:
         about = About(name=name, address=where.address, model=where.model, began="")
         writer = Writer(self.folder / name, about)
         try:
-            run = await measure(_target(where), asks, load, self._progress, keep=writer)
+            run = await measure(
+                _target(where), asks, self._fitting(load), self._progress, keep=writer
+            )
         finally:
             writer.close()
         return run, self.kept(run, name)
 
     async def send(self, where: Endpoint, asks: Sequence[Ask], load: Load) -> Run:
         """Send the asks and return what came of them, kept nowhere."""
-        return await measure(_target(where), asks, load, self._progress)
+        return await measure(_target(where), asks, self._fitting(load), self._progress)
 
     def kept(self, run: Run, name: str) -> Measured:
         """Keep a run in a folder named `name`, and return its figures; FolderError."""
@@ -171,11 +182,31 @@ class Lab:
                 self.tell(note)
         return asks
 
+    def _fitting(self, load: Load) -> Load:
+        """Return the load without what the endpoint refuses."""
+        return msgspec.structs.replace(load, exact_length=load.exact_length and self.exact)
+
     def _progress(self, now: Progress) -> None:
         self.doing(
             f"{now.ended} answered, {now.running} in flight, {now.failed} failed,"
             f" {now.seconds:.0f} s"
         )
+
+
+def _failed(run: Run) -> list[Answer]:
+    """Return the answers if not one of them is whole."""
+    failed = [one for one in run.answers if one.failure is not None]
+    return failed if len(failed) == len(run.answers) else []
+
+
+def _unanswered(where: Endpoint, failed: Sequence[Answer]) -> str:
+    first = failed[0]
+    status = f" {first.status}" if first.status else ""
+    detail = f", {first.detail}" if first.detail else ""
+    return (
+        f"{where.address} answers none of {len(failed)} requests for '{where.model}':"
+        f" {first.failure}{status}{detail}"
+    )
 
 
 def _few(sentence: str) -> bool:
