@@ -15,7 +15,7 @@ from headrace.experiments.questions import Question, built_in, open_questions, r
 
 def test_what_comes_along_can_be_asked() -> None:
     own = built_in()
-    assert (len(own.tasks), len(own.texts)) == (42, 12)
+    assert (len(own.tasks), len(own.texts)) == (42, 24)
     assert all(one.prompt.strip() and one.answer for one in own.tasks)
     # An answer must not stand at the prompt's end already, nor begin with a space to be stripped.
     assert all(one.answer == one.answer.strip() for one in own.tasks if one.answer)

@@ -12,7 +12,7 @@ from headrace.experiments.words import number, percent, seconds
 from headrace.fleet.units import format_size
 from headrace.pages.html import Table
 
-SHOWN = 16
+SHOWN = 8
 """Differing answers on the page; all are in differences.jsonl."""
 _CLIP = 110
 
