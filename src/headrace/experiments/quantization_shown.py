@@ -14,7 +14,8 @@ from headrace.pages.html import Table
 
 SHOWN = 8
 """Differing answers on the page; all are in differences.jsonl."""
-_CLIP = 110
+_CLIP, _END = 110, 44
+"""Letters of an answer that are shown, and of the end of what was asked."""
 
 
 def tables(found: Seen, points: Sequence[Point]) -> Iterator[Table]:
@@ -98,9 +99,10 @@ _ORDER = ("only full", f"only {QUANTIZED}", "neither", "both", "")
 
 def _clipped(text: str, *, last: bool = False) -> str:
     flat = " ".join(text.split())
-    if len(flat) <= _CLIP:
+    most = _END if last else _CLIP
+    if len(flat) <= most:
         return flat
-    return f"…{flat[-_CLIP:]}" if last else f"{flat[:_CLIP]}…"
+    return f"…{flat[-most:]}" if last else f"{flat[:most]}…"
 
 
 def plots(found: Seen) -> tuple[Plot, ...]:
