@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -174,6 +175,26 @@ def test_what_cannot_be_quantized_is_said_and_leaves_nothing(
     save_file(weights, source / "model.safetensors")
     (source / "config.json").write_text(json.dumps({**CONFIG, **broken}))
     with pytest.raises(FormatError, match=words):
+        quantize_folder(source, tmp_path / "t")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
+
+
+def test_eyes_stay_as_they_are(tmp_path: Path) -> None:
+    source = write_model(tmp_path / "m")
+    eyes = "vision_tower.layers.0.self_attn.q_proj.weight"
+    save_file({**llama_weights(), eyes: np.ones((4, 4), np.float32)}, source / "model.safetensors")
+    assert quantize_folder(source, tmp_path / "t").matrices == MATRICES
+    config = json.loads((tmp_path / "t" / "config.json").read_text())
+    assert eyes.removesuffix(".weight") in config["quantization_config"]["ignore"]
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    source = write_model(tmp_path / "m")
+    monkeypatch.setattr(int8.os, "fsync", full)
+    with pytest.raises(DiskError, match="is full"):
         quantize_folder(source, tmp_path / "t")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
 

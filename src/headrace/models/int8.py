@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ _MATRICES = (
     "q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj",
     "gate_proj", "up_proj", "gate_up_proj", "down_proj",
 )  # fmt: skip
+_OTHER_SENSES = re.compile(r"vision|visual|audio|multi_modal|image")
+"""Parts of a model that see or hear: small, sensitive, and kept whole."""
 _FLOATS = {"BF16": 2, "F16": 2, "F32": 4}
 _INDEX = "model.safetensors.index.json"
 
@@ -249,7 +252,8 @@ def _floats(raw: bytes, dtype: str) -> Values:
 def _is_matrix(tensor: Tensor) -> bool:
     module, _, last = tensor.name.rpartition(".")
     named = last == "weight" and module.rpartition(".")[2] in _MATRICES
-    return named and len(tensor.shape) == 2 and math.prod(tensor.shape) > 0  # noqa: PLR2004 - a matrix
+    plain = not _OTHER_SENSES.search(module)
+    return named and plain and len(tensor.shape) == 2 and math.prod(tensor.shape) > 0  # noqa: PLR2004 - a matrix
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
