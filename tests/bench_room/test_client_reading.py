@@ -13,7 +13,8 @@ from scripted_kit import DONE, HEAD, Call, answers, ask, serving, token, usage
 from headrace.bench.answers import Failure
 from headrace.bench.exchange import Exchange
 from headrace.bench.load import Load
-from headrace.bench.reply import Reply, judge
+from headrace.bench.reply import Reply
+from headrace.bench.reply_judge import judge
 
 EVENTS = (
     b": waiting for a replica\n\n",

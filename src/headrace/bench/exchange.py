@@ -8,7 +8,8 @@ from time import monotonic
 from headrace.bench.answers import Answer, Failure
 from headrace.bench.asks import Ask
 from headrace.bench.connection import Connection
-from headrace.bench.reply import Reply, judge
+from headrace.bench.reply import Reply
+from headrace.bench.reply_judge import judge
 
 _DETAIL = 200
 OWN = "of the client's own: "

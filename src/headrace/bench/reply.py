@@ -16,12 +16,21 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Any
 
 import httptools
 import msgspec
 
 from headrace.bench.answers import Failure
+from headrace.bench.reply_events import (
+    Choice,
+    Usage,
+    clean,
+    data_of,
+    decode,
+    error_text,
+    other_text,
+    shown,
+)
 
 _LONGEST_HEAD = 1 << 16
 _LONGEST_EVENT = 1 << 18
@@ -29,56 +38,9 @@ _LONGEST_PLAIN = 1 << 16
 """Of a body that is no stream so much is looked at."""
 _LONGEST = 1 << 28
 """Bytes of a whole answer; an endless one has to end somewhere."""
-_DETAIL = 200
 _SERVED = re.compile(rb": served by (\S+) after held (\d+) ms, queued (\d+) ms")
 _WAITS = (b"x-headrace-replica", b"x-headrace-held-ms", b"x-headrace-queued-ms")
-_OK, _FINAL, _ERRORS_FROM = 200, 200, 400
-_ABORTED = {"abort", "aborted", "cancelled"}
-
-
-class _Function(msgspec.Struct, gc=False):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _Call(msgspec.Struct, gc=False):
-    function: _Function | None = None
-
-
-class _Delta(msgspec.Struct, gc=False):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: list[_Call] | None = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    text: str | None = None
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-
-
-class _Cached(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-
-
-class Usage(msgspec.Struct, gc=False):
-    """What the engine counted."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _Cached | None = None
-
-
-class _Event(msgspec.Struct, gc=False):
-    choices: list[_Choice] = []
-    usage: Usage | None = None
-    error: Any = None
-    object: str = ""
-    message: Any = None
-
-
-_decode = msgspec.json.Decoder(_Event).decode
+OK = _FINAL = 200
 
 
 class Reply:
@@ -149,8 +111,7 @@ class Reply:
         """Note what is wrong; the first thing that was counts."""
         self.over = True
         if self.wrong is None:
-            shown = "".join(letter if letter.isprintable() else "?" for letter in detail[:_DETAIL])
-            self.wrong = failure, shown
+            self.wrong = failure, clean(detail)
 
     # -- httptools calls these ----------------------------------------------------------------
 
@@ -176,7 +137,7 @@ class Reply:
         if encoding != b"identity":
             self.fail(Failure.RUBBISH, f"compressed ({encoding.decode('latin-1')}), unasked")
         kind = self.headers.get(b"content-type", b"").lower()
-        self._streams = status == _OK and kind.startswith(b"text/event-stream")
+        self._streams = status == OK and kind.startswith(b"text/event-stream")
 
     def on_body(self, data: bytes) -> None:
         """Read a piece of the body."""
@@ -216,7 +177,7 @@ class Reply:
         else:
             if block.startswith(b": served by "):
                 self._served(block)
-            data = _data_of(block)
+            data = data_of(block)
             if not data:
                 return
         if data.startswith(b"{"):
@@ -224,7 +185,7 @@ class Reply:
         elif data.strip() == b"[DONE]":
             self.done = self.at
         else:
-            self.fail(Failure.RUBBISH, f"an event that is no JSON object: {_shown(data)}")
+            self.fail(Failure.RUBBISH, f"an event that is no JSON object: {shown(data)}")
 
     def _served(self, comment: bytes) -> None:
         """Take from the gateway's comment what its head did not know yet: it was sent too early."""
@@ -234,9 +195,9 @@ class Reply:
 
     def _event(self, data: bytes) -> None:
         try:
-            event = _decode(data)
+            event = decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
-            self.fail(Failure.RUBBISH, f"no event: {wrong}: {_shown(data)}")
+            self.fail(Failure.RUBBISH, f"no event: {wrong}: {shown(data)}")
             return
         if event.choices:
             self._choice(event.choices[0])
@@ -247,7 +208,7 @@ class Reply:
         if self.done is not None:
             self.fail(Failure.RUBBISH, "an event after [DONE]")
 
-    def _choice(self, choice: _Choice) -> None:
+    def _choice(self, choice: Choice) -> None:
         text = choice.text
         if text:
             self.plain_events += 1
@@ -256,7 +217,7 @@ class Reply:
             if text:
                 self.plain_events += 1
             else:
-                text = _other_text(choice.delta)
+                text = other_text(choice.delta)
         at = self.at
         if text:
             self.events += 1
@@ -269,69 +230,3 @@ class Reply:
             self.first = self.last = at
         if choice.finish_reason is not None:
             self.finish = choice.finish_reason
-
-
-def judge(reply: Reply, broke: str | None) -> tuple[Failure | None, str]:
-    """Return why an answer is not whole, in a kind and in words; `broke` says how it was cut off.
-
-    The order is that of trust: what is known to be wrong, what broke, then what is missing.
-    """
-    if reply.wrong is not None:
-        return reply.wrong
-    if reply.status is None:
-        return Failure.RESET, broke or "closed without an answer"
-    if reply.status >= _ERRORS_FROM:
-        return Failure.REFUSED, f"{reply.status}: {error_text(reply.plain)}"
-    if reply.status != _OK or not reply.headers.get(b"content-type", b"").startswith(b"text/event"):
-        kind = _shown(reply.headers.get(b"content-type", b"none"))
-        return Failure.RUBBISH, f"a stream was asked for and {reply.status}, {kind} came"
-    if reply.done is None and not reply.complete:
-        return Failure.RESET, broke or "closed before the end"
-    return _judge_end(reply)
-
-
-def _judge_end(reply: Reply) -> tuple[Failure | None, str]:
-    if reply.finish in _ABORTED:
-        return Failure.CUT, f"finish reason {reply.finish}"
-    if reply.finish == "error":
-        return Failure.ERROR, "finish reason error"
-    if reply.finish is None:
-        return Failure.CUT, "ended without a finish reason"
-    if reply.done is None:
-        return Failure.CUT, "ended without [DONE]"
-    if reply.first is None:
-        return Failure.EMPTY, "no token came"
-    return None, ""
-
-
-def error_text(data: bytes) -> str:
-    """Return an error's message as far as it has OpenAI's shape, else what came."""
-    try:
-        found = msgspec.json.decode(data)
-        error = found.get("error") or found
-        said = error if isinstance(error, str) else error.get("message") or error.get("code")
-    except (msgspec.MsgspecError, AttributeError, UnicodeDecodeError):
-        said = None
-    return _clean(str(said)) if said else _shown(data) or "nothing said"
-
-
-def _data_of(block: bytes) -> bytes:
-    """Return the data of a block of any form: with comments, other fields, more than a line."""
-    lines = (line for line in block.split(b"\n") if line.startswith(b"data:"))
-    return b"\n".join(line[5:].removeprefix(b" ") for line in lines)
-
-
-def _other_text(delta: _Delta) -> str | None:
-    text = delta.reasoning_content or delta.reasoning
-    if text or not delta.tool_calls:
-        return text
-    called = (call.function for call in delta.tool_calls if call.function is not None)
-    return "".join((one.name or "") + (one.arguments or "") for one in called)
-
-
-def _shown(data: bytes) -> str:
-    return _clean(data[:_DETAIL].decode("utf-8", "replace"))
-
-
-def _clean(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text[:_DETAIL]).strip()
