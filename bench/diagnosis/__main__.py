@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -27,7 +28,11 @@ def main() -> int:
     chosen = [one for one in SITUATIONS if given.only in one.name]
     results = asyncio.run(_all(chosen, given.at_once, given.keep))
     right = sum(_said(found) == _expected(one) for one, found in results)
-    print(f"\n{right} of {len(results)} right")
+    taken = Counter((_expected(one), _said(found)) for one, found in results)
+    print("\n| what it was | what was said | how often |\n| --- | --- | --- |")
+    for (expected, said), often in sorted(taken.items()):
+        print(f"| {expected} | {said} | {often} |")
+    print(f"{right} of {len(results)} right")
     return 0 if right == len(results) else 1
 
 

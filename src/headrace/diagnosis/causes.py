@@ -136,7 +136,7 @@ CARDS: Mapping[Cause, Card] = {
         "Start the new replica before the old one drains (a surge), and give the drain the time of "
         "the longest answer (lifecycle.drain, terminationGracePeriodSeconds).",
         "`headrace experiment restart`: stop a replica under a long stream.",
-        _SLOWS | {Cause.COLD_CACHE},
+        _SLOWS | {Cause.COLD_MODEL, Cause.COLD_CACHE},
     ),
     Cause.LOST_REPLICA: Card(
         Part.LIFE_CYCLE,

@@ -28,6 +28,8 @@ _LOST = ("crashed", "wrong", "failed")
 _LOSSES = ("crashed", "wrong", "gave-up")
 _SENT_AWAY = ("abort", "is to be left")
 """An engine that drains aborts what comes; a gateway leaves one whose time is over."""
+_TOLD = ("exit status 0", "but came ''")
+"""How such an engine ends; while it drains, vLLM answers newcomers with nothing."""
 _LEAST = 3
 """Requests that must have been moved or cut: one or two may have other reasons."""
 _WORTH = 0.2
@@ -153,7 +155,8 @@ def draining(seen: Observation) -> Finding | None:
         for one in seen.requests
         if gone.intersection(one.left) or _cut_by(one, gone) or _sent_away(one)
     ]
-    if len(harmed) >= _LEAST and len(harmed) >= MANY * len(seen.requests):
+    unasked = any(map(_told, seen.events))
+    if unasked or (len(harmed) >= _LEAST and len(harmed) >= MANY * len(seen.requests)):
         return _harmed_by(gone, harmed, seen)
     crowded = [
         one for one in seen.requests if one.queued and felt(one.queued, one) and not first_kept(one)
@@ -182,8 +185,8 @@ def _is_loss(event: Event) -> bool:
 
 
 def _told(event: Event) -> bool:
-    """Whether the engine ended as one does that somebody else told to stop."""
-    return event.kind == "crashed" and event.text.startswith("exit status 0")
+    """Whether the engine ended, or said nothing, as one does that somebody else told to stop."""
+    return any(words in event.text for words in _TOLD)
 
 
 def _sent_away(one: Request) -> bool:
@@ -201,16 +204,20 @@ def _harmed_by(gone: Collection[str], harmed: Sequence[Request], seen: Observati
         *_going_words(seen, gone),
         f"{count(len(harmed), 'request')} moved away or aborted, {len(broken)} of them failed",
     )
-    return found(Cause.DRAINING, figures, len(harmed) / len(seen.requests), strong=bool(gone))
+    weight = len(harmed) / len(seen.requests) if seen.requests else 1.0
+    return found(Cause.DRAINING, figures, max(weight, MANY), strong=bool(gone))
 
 
 def _going_words(seen: Observation, gone: Collection[str]) -> list[str]:
     states = {one.name: one for one in seen.replicas}
+    told = {event.subject for event in seen.events if _told(event)}
     words = []
     for name in sorted(gone):
         one = states.get(name)
         has = f" with {one.in_flight} in flight" if one and one.in_flight else ""
-        words.append(f"{name} is {one.state}{has}" if one else f"{name} was stopped")
+        by = ", and not by Headrace" if name in told else ""
+        leaves = one is not None and one.state in _LEAVING
+        words.append(f"{name} is {one.state}{has}" if one and leaves else f"{name} was stopped{by}")
     return words
 
 

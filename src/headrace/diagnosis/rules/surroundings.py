@@ -23,6 +23,8 @@ from headrace.diagnosis.words import count, percent, span
 
 _TAKEN = 0.25
 """Share of all cores that others must take: less is what any machine's own housekeeping takes."""
+_PLAIN = 0.5
+"""The same where nobody saw the engines be faster: their own threads crowd one another, too."""
 _IDLE = 0.15
 """Share of all cores that may be idle while somebody still waits for one."""
 _STARVED = 0.2
@@ -52,7 +54,8 @@ def _on_the_machine(seen: Observation) -> Finding | None:
     slow = best is not None and pace is not None and pace >= _SLOWER * best
     starved = [one for one in seen.replicas if _starved(one)]
     blind = all(one.starved is None for one in seen.replicas)
-    if not starved and not (slow and blind):
+    plain = starved and (_taken(machine) >= _PLAIN or _robbed(machine))
+    if not plain and not (slow and (starved or blind)):
         return None
     figures = [_takers(machine)]
     figures += [
@@ -72,10 +75,13 @@ def _broken_paces(requests: Sequence[Request]) -> Iterator[float | None]:
 
 
 def _crowded(machine: Machine) -> bool:
-    stolen = machine.stolen is not None and machine.stolen >= _STOLEN * machine.cores
     taken = machine.others is not None and machine.others >= _TAKEN * machine.cores
     none_left = machine.idle is not None and machine.idle <= _IDLE * machine.cores
-    return stolen or (taken and none_left)
+    return _robbed(machine) or (taken and none_left)
+
+
+def _robbed(machine: Machine) -> bool:
+    return machine.stolen is not None and machine.stolen >= _STOLEN * machine.cores
 
 
 def _taken(machine: Machine) -> float:
