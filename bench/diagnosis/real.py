@@ -97,7 +97,7 @@ ORDINARY = (
 )
 """On 1 GiB of KV cache."""
 SMALL = (Situation("real: a small KV cache", Cause.KV_PRESSURE, "", long_answers, lead=14.0),)
-"""On 16 blocks of 128 tokens."""
+"""On 24 blocks of 128 tokens."""
 
 
 async def _on_one_fleet(
@@ -128,7 +128,7 @@ def main() -> int:
     line.add_argument("--only", default="", help="those whose names hold this")
     given = line.parse_args()
     wrong = 0
-    for flags, some in (("", ORDINARY), ("num-gpu-blocks-override: 16", SMALL)):
+    for flags, some in (("", ORDINARY), ("num-gpu-blocks-override: 24", SMALL)):
         chosen = [one for one in some if given.only in one.name]
         if chosen:
             wrong += asyncio.run(_on_one_fleet(flags, chosen, given.nice, given.keep))

@@ -236,4 +236,8 @@ async def _serving(
             status = await client.status(state)
             return status.deployments[0].models[0], urlsplit(status.address).port or 0
         await asyncio.sleep(0.1)
-    raise RuntimeError(f"the fleet does not serve; see {log}")
+    raise RuntimeError(f"the fleet does not serve:\n{_end_of(log)}")
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text(encoding="utf-8")[-2000:]

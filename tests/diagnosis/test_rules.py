@@ -401,3 +401,18 @@ def test_answers_that_end_after_the_last_look_are_not_yet_counted_by_the_engine(
     assert causes(seen(requests=later, replicas=still)) == []
     during = many(6, lambda at: asked(at / 2, duration=0.5))
     assert causes(seen(requests=during, replicas=still)) == [Cause.BAD_METRICS]
+
+
+@pytest.mark.parametrize(
+    ("queue_at", "expected"),
+    [(3.0, [Cause.DRAINING, Cause.GATEWAY_QUEUE]), (30.0, [Cause.GATEWAY_QUEUE])],
+)
+def test_a_queue_long_after_a_drain_has_another_reason(
+    queue_at: float, expected: list[Cause]
+) -> None:
+    drained = (
+        Event(at=2.0, kind="stopping", subject="chat-2", text="draining 3 requests"),
+        Event(at=4.0, kind="gone", subject="chat-2", text="stopped"),
+    )
+    late = many(10, lambda at: waited(queue_at + at / 10, "queued", 3.0))
+    assert causes(seen(requests=(*many(20), *late), events=drained)) == expected

@@ -14,9 +14,10 @@ from headrace.diagnosis.finding import Diagnosis, Finding, Judgement, brings
 from headrace.diagnosis.observation import Observation, Request, Unseen
 from headrace.diagnosis.rules.admission import gateway_queue, time_limit
 from headrace.diagnosis.rules.generation import kv_pressure, overloaded_batch
-from headrace.diagnosis.rules.life_cycle import cold_cache, cold_model, draining, lost_replica
+from headrace.diagnosis.rules.leaving import draining, lost_replica
 from headrace.diagnosis.rules.measurement import bad_metrics, unexplained
 from headrace.diagnosis.rules.prefill import long_prefill
+from headrace.diagnosis.rules.starting import cold_cache, cold_model
 from headrace.diagnosis.rules.surroundings import noisy_neighbour, slow_client
 from headrace.diagnosis.words import count, span
 

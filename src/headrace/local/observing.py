@@ -149,7 +149,7 @@ def _deployment(
         replicas=tuple(_replica(one, name, fleet, watched) for one in status.replicas),
         waiting=tuple(_waiting(name, watched)),
         machine=machine(watched.first, watched.last, [all_of_it.pid]),
-        events=tuple(_events(state.events, zero, name)),
+        events=tuple(_events(state.events, watched, name)),
         unseen=tuple(_unseen(status, fleet, watched)),
     )
 
@@ -199,15 +199,17 @@ def _waiting(deployment: str, watched: Watched) -> Iterator[Waiting]:
         yield from waiting_by_status(deployment, looks)
 
 
-def _events(journal: Path, zero: float, deployment: str) -> Iterator[Event]:
-    """Yield what happened to the deployment's replicas since the Unix time `zero`."""
+def _events(journal: Path, watched: Watched, deployment: str) -> Iterator[Event]:
+    """Yield what happened to the deployment's replicas, in this fleet's life and our time."""
+    zero = watched.zero
+    earliest = max(zero, watched.statuses[-1].since)
     for line in _last_lines(journal):
         try:
             told = msgspec.json.decode(line, type=view.Event)
         except (msgspec.MsgspecError, UnicodeDecodeError):  # cut at the beginning, or damaged
             continue
         mine = told.subject == deployment or told.subject.rpartition("-")[0] == deployment
-        if told.at >= zero and mine:
+        if told.at >= earliest and mine:
             yield Event(at=told.at - zero, kind=told.kind, subject=told.subject, text=told.text)
 
 

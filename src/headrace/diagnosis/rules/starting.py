@@ -1,4 +1,4 @@
-"""Faults of replicas' lives: not ready, new and cold, draining, lost."""
+"""Faults of replicas that are not there yet, or new: nothing is ready, a cache is cold."""
 
 from __future__ import annotations
 
@@ -19,19 +19,9 @@ from headrace.diagnosis.figures import (
     whole,
 )
 from headrace.diagnosis.finding import Finding, found
-from headrace.diagnosis.observation import Event, Observation, Outcome, Replica, Request
-from headrace.diagnosis.rules.admission import waiting_now
+from headrace.diagnosis.observation import Event, Observation, Replica, Request
 from headrace.diagnosis.words import count, percent, span
 
-_LEAVING = ("draining", "leaving", "stopping")
-_LOST = ("crashed", "wrong", "failed")
-_LOSSES = ("crashed", "wrong", "gave-up")
-_SENT_AWAY = ("abort", "is to be left")
-"""An engine that drains aborts what comes; a gateway leaves one whose time is over."""
-_TOLD = ("exit status 0", "but came ''")
-"""How such an engine ends; while it drains, vLLM answers newcomers with nothing."""
-_LEAST = 3
-"""Requests that must have been moved or cut: one or two may have other reasons."""
 _WORTH = 0.2
 """Share of prompt tokens from the cache below which a cache was never worth much."""
 _HALF = 0.5
@@ -145,97 +135,3 @@ def _colder_than_peers(seen: Observation) -> Finding | None:
 
 def _all_kept(requests: Iterable[Request]) -> bool:
     return all(map(first_kept, requests))
-
-
-def draining(seen: Observation) -> Finding | None:
-    """Find a replica that leaves and harms requests, or leaves too little room behind."""
-    gone = _going(seen)
-    harmed = [
-        one
-        for one in seen.requests
-        if gone.intersection(one.left) or _cut_by(one, gone) or _sent_away(one)
-    ]
-    unasked = any(map(_told, seen.events))
-    if unasked or (len(harmed) >= _LEAST and len(harmed) >= MANY * len(seen.requests)):
-        return _harmed_by(gone, harmed, seen)
-    crowded = [
-        one for one in seen.requests if one.queued and felt(one.queued, one) and not first_kept(one)
-    ]
-    many = len(crowded) + (waiting_now(seen) if crowded else 0)
-    if not gone or many < max(ENOUGH, MANY * len(seen.requests)):
-        return None
-    waited = median(one.queued for one in crowded) or 0.0
-    figures = (
-        *_going_words(seen, gone),
-        f"meanwhile {count(len(crowded), 'request')} waited {span(waited)} for room",
-    )
-    return found(Cause.DRAINING, figures, lost((one.queued or 0.0 for one in crowded), seen))
-
-
-def _going(seen: Observation) -> set[str]:
-    """Return the replicas that leave, or left while we looked, other than by a crash."""
-    states = {one.name for one in seen.replicas if one.state in _LEAVING}
-    lost_ones = {event.subject for event in seen.events if _is_loss(event)}
-    stopped = {event.subject for event in seen.events if event.kind == "stopping" or _told(event)}
-    return (states | stopped) - lost_ones
-
-
-def _is_loss(event: Event) -> bool:
-    return event.kind in _LOSSES and not _told(event)
-
-
-def _told(event: Event) -> bool:
-    """Whether the engine ended, or said nothing, as one does that somebody else told to stop."""
-    return any(words in event.text for words in _TOLD)
-
-
-def _sent_away(one: Request) -> bool:
-    """Whether a replica that leaves would not have it, by what was said of that."""
-    return any(words in one.error for words in _SENT_AWAY)
-
-
-def _cut_by(one: Request, gone: Collection[str]) -> bool:
-    return one.outcome == Outcome.FAILED and one.replica in gone
-
-
-def _harmed_by(gone: Collection[str], harmed: Sequence[Request], seen: Observation) -> Finding:
-    broken = [one for one in harmed if one.outcome == Outcome.FAILED]
-    figures = (
-        *_going_words(seen, gone),
-        f"{count(len(harmed), 'request')} moved away or aborted, {len(broken)} of them failed",
-    )
-    weight = len(harmed) / len(seen.requests) if seen.requests else 1.0
-    return found(Cause.DRAINING, figures, max(weight, MANY), strong=bool(gone))
-
-
-def _going_words(seen: Observation, gone: Collection[str]) -> list[str]:
-    states = {one.name: one for one in seen.replicas}
-    told = {event.subject for event in seen.events if _told(event)}
-    words = []
-    for name in sorted(gone):
-        one = states.get(name)
-        has = f" with {one.in_flight} in flight" if one and one.in_flight else ""
-        by = ", and not by Headrace" if name in told else ""
-        leaves = one is not None and one.state in _LEAVING
-        words.append(f"{name} is {one.state}{has}" if one and leaves else f"{name} was stopped{by}")
-    return words
-
-
-def lost_replica(seen: Observation) -> Finding | None:
-    """Find a replica that crashed, was wrong, or broke requests without being told to leave."""
-    gone = _going(seen)
-    losses = [event for event in seen.events if _is_loss(event)]
-    bad = [one for one in seen.replicas if one.state in _LOST]
-    broken = [one for one in seen.requests if _broke(one) and not set(one.left) & gone]
-    if not losses and not bad and len(broken) < max(_LEAST, MANY * len(seen.requests)):
-        return None
-    figures = [f"{one.subject} {one.kind}: {one.text}".strip(": ") for one in losses[-3:]]
-    figures += [f"{one.name} is {one.state}" for one in bad]
-    if broken:
-        figures.append(f"{count(len(broken), 'request')} lost a replica on the way")
-    weight = len(broken) / len(seen.requests) if seen.requests else 1.0
-    return found(Cause.LOST_REPLICA, tuple(figures), max(weight, MANY), strong=bool(losses))
-
-
-def _broke(one: Request) -> bool:
-    return bool(one.left) and not _sent_away(one)
