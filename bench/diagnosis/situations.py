@@ -101,6 +101,7 @@ deployments:
     max_num_seqs: {room}
     scaling: {{{count}}}
     lifecycle: {{{lifecycle}}}
+    rollout: {{watch: 1s}}
 routes: {{chat: {{match: {{model: [chat]}}, deployment: chat}}}}
 gateway: {{host: 127.0.0.1, port: 0, admin_port: 0}}
 """
