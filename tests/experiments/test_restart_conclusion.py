@@ -109,6 +109,13 @@ def test_a_killed_engine_teaches_nothing_about_manners() -> None:
     assert len(words) == 1
 
 
+def test_drained_is_until_it_stops_though_nobody_saw_it_gone() -> None:
+    stops = (*DEEDS[:2], Deed(at=4.0, who="chat-2", what="stopping", done=False))
+    found = conclude([drilled(timeline=stops)], case())
+    assert "draining took 3 s, within lifecycle.drain (1m)" in found.words[-1]
+    assert found.supports[0].says == "10 of 10 answers whole, drained in 3 s"
+
+
 def test_gone_is_counted_from_the_harm() -> None:
     assert went(report()) == 8.0
     assert went(report(timeline=DEEDS[:2])) is None

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -108,11 +108,11 @@ def _drilled(point: Point, report: Report) -> str:
     return said + (f"; the replica was gone after {seconds(gone)}" if gone is not None else "")
 
 
-def went(report: Report) -> float | None:
-    """Return seconds from the harm until a replica was gone, as it was seen; None if it was not."""
+def went(report: Report, states: Collection[str] = ("gone",)) -> float | None:
+    """Return seconds from the harm until a replica was seen in one of `states`; None if never."""
     harmed = next((deed.at for deed in report.timeline if deed.done), None)
-    gone = (deed.at for deed in report.timeline if not deed.done and deed.what == "gone")
-    first = next(gone, None)
+    seen = (deed.at for deed in report.timeline if not deed.done and deed.what in states)
+    first = next(seen, None)
     return None if harmed is None or first is None else first - harmed
 
 
@@ -148,7 +148,7 @@ def _lesson(bare: Sequence[Stopped]) -> Iterator[str]:
 
 
 def _drain(points: Sequence[Point]) -> Iterator[str]:
-    took = [gone for one in points if one.way == "scale-down" and (gone := _gone(one)) is not None]
+    took = [seconds_ for one in points if (seconds_ := _drained(one)) is not None]
     if not took:
         return
     drain = points[0].drain
@@ -159,8 +159,11 @@ def _drain(points: Sequence[Point]) -> Iterator[str]:
     )
 
 
-def _gone(point: Point) -> float | None:
-    return None if point.drill is None else went(point.drill)
+def _drained(point: Point) -> float | None:
+    """Return seconds until a replica that was taken away had nothing left to finish."""
+    if point.way != "scale-down" or point.drill is None:
+        return None
+    return went(point.drill, ("stopping", "gone"))
 
 
 def _tables(points: Sequence[Point]) -> Iterator[Table]:
@@ -255,7 +258,7 @@ def _doubts(points: Sequence[Point]) -> Iterator[str]:
 def _supports(points: Sequence[Point]) -> Iterator[Support]:
     planned = [one for one in points if one.way == "scale-down" and one.drill and one.drill.pauses]
     for one in planned:
-        report, gone = one.drill, _gone(one)
+        report, gone = one.drill, _drained(one)
         if report is None or gone is None:
             continue
         yield Support(
