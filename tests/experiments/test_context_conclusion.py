@@ -52,6 +52,13 @@ def test_no_tax_is_said_with_what_does_change() -> None:
     )
 
 
+def test_what_was_measured_once_is_not_certain() -> None:
+    found = conclude([one for one in points(100, 150) if one.repeat == 0], case())
+    assert found.words[0].startswith("max_model_len 1,000 -> 500: 100 -> 150 output tokens/s")
+    assert "more than once" in found.words[0]
+    assert found.supports == ()
+
+
 def test_a_tax_is_called_one() -> None:
     found = conclude(points(100, 150), case())
     assert found.words[0].startswith("max_model_len 1,000 -> 500 raises throughput: 100 -> 151")

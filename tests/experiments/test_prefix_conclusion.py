@@ -53,6 +53,16 @@ def test_no_gain_and_harm_are_said_as_such() -> None:
     assert worse.supports == ()
 
 
+def test_what_was_measured_once_is_not_certain() -> None:
+    once = [one for one in switched(0.1, 0.1, 0.4) if one.repeat == 0]
+    found = conclude(once, case())
+    assert found.words[0].startswith(
+        "with a shared beginning the cache makes TTFT p50 400 ms -> 100 ms"
+    )
+    assert "more than once" in found.words[0]
+    assert found.supports == ()
+
+
 def test_a_gain_that_others_pay_for_supports_nothing() -> None:
     assert conclude(switched(0.1, 0.1, 0.8), case()).supports == ()
 

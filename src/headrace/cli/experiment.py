@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 RUNNING = "running"
 _INTERRUPTED = 130
+_WIDTH = 120
+"""Columns of tables where nobody can say how many there are."""
 
 
 def experiment(  # noqa: PLR0917 - typer reads the options from the signature
@@ -72,6 +74,8 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
         return
     chosen, effort = _chosen(name), _effort(quick=quick, long=long)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = max(console.width, _WIDTH)
     with _voice(console) as voice:
         lab = _lab(voice, fleet, deployment, (url, model), out, name)
         if hourly is not None:

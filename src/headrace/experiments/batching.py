@@ -95,7 +95,7 @@ def _answer(ways: Mapping[Way, Sequence[Point]]) -> str:
     full, size = ways[Way.CONTINUOUS], ways[Way.CONTINUOUS][0].size
     other = Way.ALONE if Way.ALONE in ways else Way.STATIC
     found = compared(ways[other], full)
-    if not found.certain and found.noise != float("inf"):
+    if not found.certain and not found.once:
         return (
             f"no difference larger than the noise: continuous batching of {size} clients served"
             f" {changed(found, 'requests/s')} against {other}"

@@ -133,6 +133,8 @@ def _answer(arms: Arms, found: Contrast) -> str:
             f"{what} refuses {percent(refused)} of these requests, so the limit is no mere tax: the"
             f" product needs its context, and a plan for it; throughput of the others: {said}"
         )
+    if found.once:
+        return f"{what}: {said}; measure more than once (without --quick) to tell a tax from noise"
     if not found.certain:
         return (
             f"{what} makes no difference to throughput larger than the noise: {said}; requests"
@@ -261,6 +263,6 @@ def _supports(arms: Arms) -> Iterator[Support]:
     elif refused:
         says = f"{lower:,} refuses {percent(refused)}"
         yield Support(setting="max_model_len", value=full, variant=AS_IT_IS.label, says=says)
-    elif not found.certain:
+    elif not found.certain and not found.once:
         says = f"with {lower:,} throughput is the same"
         yield Support(setting="max_model_len", value=full, variant=AS_IT_IS.label, says=says)

@@ -107,6 +107,11 @@ def _answer(groups: Groups) -> str:
     if found is None:
         return "no request was answered whole, so nothing can be said"
     said = f"{changed(found, time=True)}, {hits} of the prompt tokens cached"
+    if found.once:
+        return (
+            f"with a shared beginning the cache makes TTFT p50 {said}; measure more than once"
+            " (without --quick) to be certain"
+        )
     if not found.certain:
         return f"the cache makes no certain difference to a shared beginning: TTFT p50 {said}"
     if found.change > 0:

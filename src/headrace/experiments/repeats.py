@@ -47,6 +47,11 @@ class Contrast:
         return abs(self.change) > self.noise
 
     @property
+    def once(self) -> bool:
+        """Whether a variant was measured only once, so that nothing is known of the noise."""
+        return math.isinf(self.noise)
+
+    @property
     def noise_share(self) -> float:
         """The noise as a share of `before`."""
         return self.noise / abs(self.before) if self.before else math.inf

@@ -49,7 +49,7 @@ def changed(contrast: Contrast, unit: str = "", *, time: bool = False) -> str:
     said = f"{write(contrast.before)} -> {write(contrast.after)}{f' {unit}' if unit else ''}"
     if contrast.certain:
         return f"{said} ({percent(contrast.share, signed=True)})"
-    if not math.isfinite(contrast.noise):
+    if contrast.once:
         return f"{said} ({percent(contrast.share, signed=True)}, measured once)"
     noise = percent(contrast.noise_share)
     return f"{said} ({percent(contrast.share, signed=True)}, within the noise of ±{noise})"
