@@ -63,6 +63,19 @@ def test_what_is_within_the_noise_is_no_gain() -> None:
     assert found.supports == ()
 
 
+def test_tokens_that_certainly_take_longer_are_a_loss_where_the_rate_leaves_it_open() -> None:
+    noisy = [
+        Point(
+            label="TP3", tensor=3, repeat=n,
+            figures=ran(output_tokens=100 * off, ttft_p50=0.1, tpot_p50=0.025),
+        )
+        for n, off in enumerate((0.3, 0.5, 1.1, 0.9))
+    ]  # fmt: skip
+    found = conclude([*BASE, *noisy], case())
+    assert found.words[0].startswith("one rank is faster here (TP3 TPOT +150 %)")
+    assert found.supports[0].says == "TPOT +150 %"
+
+
 def test_an_impossible_layout_is_a_finding() -> None:
     why = "2 does not divide the 9 attention heads (9 = 4 x 2 + 1)"
     found = conclude([Point(label="TP2", tensor=2, refused=why), *BASE], case())

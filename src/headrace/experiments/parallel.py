@@ -121,11 +121,26 @@ def _gain(one: Layout) -> Contrast | None:
 
 
 def _verdict(one: Layout) -> int:
-    """Return 1 for a certain gain of tokens/s, -1 for a certain loss, 0 where nobody knows."""
-    gain = _gain(one)
-    if gain is None or not gain.certain or abs(gain.share) < MATTERS:
-        return 0
-    return 1 if gain.share > 0 else -1
+    """Return 1 for a certain gain of tokens/s, -1 for a certain loss, 0 where nobody knows.
+
+    Where the tokens/s leave it open, a token that certainly takes longer (TPOT) is a loss, too.
+    """
+    gain, token = _gain(one), one.rows.get("tpot_p50")
+    if gain is not None and _matters(gain):
+        return 1 if gain.share > 0 else -1
+    return -1 if token is not None and _matters(token) and token.share > 0 else 0
+
+
+def _matters(one: Contrast) -> bool:
+    return one.certain and abs(one.share) >= MATTERS
+
+
+def _loss(one: Layout) -> str:
+    """Say what a layout loses."""
+    gain, token = _gain(one), one.rows.get("tpot_p50")
+    if (gain is None or not _matters(gain)) and token is not None:
+        return f"TPOT {percent(token.share, signed=True)}"
+    return f"{percent(gain.share, signed=True)} tokens/s" if gain is not None else "slower"
 
 
 def _words(found: Sequence[Layout], some: Sequence[Layout], best: Layout | None) -> Iterator[str]:
@@ -147,10 +162,7 @@ def _answer(some: Sequence[Layout], best: Layout | None) -> str:
         pays = _pays(best, gain)
         return f"{best.label} has {1 + gain.share:.2f} times the tokens/s of one rank: {pays}"
     if all(_verdict(one) < 0 for one in some):
-        worst = "; ".join(
-            f"{one.label} {percent(one.rows['output_tokens'].share, signed=True)} tokens/s"
-            for one in some
-        )
+        worst = "; ".join(f"{one.label} {_loss(one)}" for one in some)
         return f"one rank is faster here ({worst}): stay with it as long as the model fits"
     return "no certain difference was found; one rank is the cheaper one"
 
@@ -272,11 +284,12 @@ def _supports(found: Sequence[Layout]) -> Iterator[Support]:
             yield Support(setting=field, value=value, holds=False, says=one.refused)
         elif (gain := _gain(one)) is not None and (verdict := _verdict(one)):
             said = f"{1 + gain.share:.2f} times the tokens/s of one rank"
+            said = said if _matters(gain) else _loss(one)
             yield Support(
                 setting=field, value=value, holds=verdict > 0, variant=one.label, says=said
             )
             if verdict < 0:
-                other = f"{one.label} has only {said}"
+                other = f"{one.label} has {said}"
                 yield Support(setting=field, value=1, variant=AS_IT_IS.label, says=other)
 
 
