@@ -133,7 +133,10 @@ def _words(found: Sequence[Pair], helped: Sequence[Pair], hurt: Sequence[Pair]) 
             " its prompt a deployment of its own"
         )
     elif helped:
-        yield f"guessing ahead pays for {_listed(helped)}, and slows nothing else that was asked"
+        yield (
+            f"guessing ahead pays for {_listed(helped)},"
+            " and certainly slows nothing else that was asked"
+        )
     elif hurt:
         yield f"guessing ahead does not pay here: it costs {_listed(hurt)} and speeds nothing up"
     else:
@@ -181,7 +184,15 @@ def _table(found: Sequence[Pair]) -> Table:
         )
         for one in found
     )
-    head = ("traffic", "tokens/s", "guessing", "change", "accepted", "a guess", "tokens/event")
+    head = (
+        "traffic",
+        "tokens/s",
+        "guessing",
+        "change",
+        "accepted",
+        "right a guess",
+        "tokens/event",
+    )
     return Table(head, rows)
 
 
@@ -251,7 +262,7 @@ def _supports(helped: Sequence[Pair], hurt: Sequence[Pair], config: str) -> tupl
 def _next(helped: Sequence[Pair], hurt: Sequence[Pair]) -> str:
     if helped:
         return (
-            "replay your own prompts (headrace bench --prompts) against a deployment with"
+            "replay your own prompts (headrace bench --file) against a deployment with"
             f" {SETTING}, for how much repeats is a matter of the traffic"
         )
     return (
