@@ -72,9 +72,12 @@ def test_a_price_that_nobody_knows_is_said_to_be_unknown(monkeypatch: pytest.Mon
     assert "no price: set hourly_price" in place.price_basis
 
 
-def measuring(monkeypatch: pytest.MonkeyPatch, *found: Accelerator) -> Iterator[Accelerator]:
-    """Let measurements give these in turn; what is left was not asked for."""
+def measuring(
+    monkeypatch: pytest.MonkeyPatch, *found: Accelerator, load: float = 0.0
+) -> Iterator[Accelerator]:
+    """Let measurements give these in turn, at some load; what is left was not asked for."""
     left = iter(found)
+    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
     monkeypatch.setattr(places, "measure_cpu", lambda machine: next(left))  # noqa: ARG005
     return left
 
@@ -96,6 +99,17 @@ def test_a_measurement_of_a_busy_machine_does_not_stay(
     better = local_cpu(file, now=DAY)
     assert (better.bandwidth, better.compute) == (40e9, {"fp32": 9e11, "bf16": 9e11})
     assert local_cpu(file, now=2 * DAY) == better  # the third was worse in both
+
+
+def test_what_was_measured_beside_other_work_is_measured_again_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = measuring(monkeypatch, cpu(4e9), cpu(40e9), load=999.0)
+    file = tmp_path / "cpu.json"
+    assert local_cpu(file, now=DAY).bandwidth == 4e9
+    assert local_cpu(file, now=DAY + 60).bandwidth == 4e9  # not by each plan
+    assert local_cpu(file, now=DAY + 600).bandwidth == 40e9
+    assert list(left) == []
 
 
 def test_a_clock_that_was_set_back_measures_again(

@@ -6,6 +6,7 @@ remembered. A twin with a `product` is planned as that product.
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,12 +18,16 @@ from headrace.capacity.layouts import Nodes
 from headrace.fleet.types import Hardware
 from headrace.hardware.accelerator import Accelerator
 from headrace.hardware.catalogue import UnknownAcceleratorError, example_price, find_accelerator
-from headrace.hardware.machine import read_machine
+from headrace.hardware.machine import Machine, read_machine
 from headrace.hardware.measure_cpu import cpu_model, measure_cpu
 from headrace.models.cache import cache_root
 from headrace.models.lock import replace_file
 from headrace.planning.errors import PlanError
 
+_BUSY = 0.5
+"""Load of the last minute for each core, from which on others take what is measured."""
+_SOON = 300.0
+"""Seconds after which it is then measured again."""
 DAY = 86_400.0
 """Seconds after which a CPU is measured again."""
 
@@ -86,7 +91,8 @@ def local_cpu(file: Path | None = None, now: float | None = None) -> Accelerator
     """Return this machine's CPU as measured within a day; `now` in seconds since 1970.
 
     Other work on the machine only makes it look slower, so of two measurements with the same cores
-    and model the better figures are kept.
+    and model the better figures are kept, and one that was taken beside other work is soon taken
+    again.
     """
     path = file or cache_root() / "cpu.json"
     now = time.time() if now is None else now
@@ -94,11 +100,17 @@ def local_cpu(file: Path | None = None, now: float | None = None) -> Accelerator
     label = f"{cpu_model()} {machine.cores} {machine.core_quota} {machine.memory_total}"
     known = _read(path)
     if known is None or known.machine != label:
-        return _kept(path, _Remembered(label, measure_cpu(machine=machine), now))
+        return _kept(path, _Remembered(label, measure_cpu(machine=machine), _as_of(now, machine)))
     if 0 <= now - known.measured < DAY:
         return known.accelerator
     best = _better(known.accelerator, measure_cpu(machine=machine))
-    return _kept(path, _Remembered(label, best, now))
+    return _kept(path, _Remembered(label, best, _as_of(now, machine)))
+
+
+def _as_of(now: float, machine: Machine) -> float:
+    """Return as of when to remember what was measured: almost a day ago if others were at work."""
+    busy = os.getloadavg()[0] > _BUSY * len(machine.cores)
+    return now - DAY + _SOON if busy else now
 
 
 def _better(old: Accelerator, new: Accelerator) -> Accelerator:
