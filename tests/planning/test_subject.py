@@ -188,3 +188,15 @@ def test_a_cpu_has_blocks_of_128_and_a_cache_in_bytes(
     assert made.fit.cache.blocks == 2 * 2**30 // (128 * 23_040) == 728
     assert made.fit.cache.tokens == 93_184
     assert made.fit.cache.concurrency() == pytest.approx(45.5)
+
+
+def test_ranks_on_a_cpu_share_it(tmp_path: Path, small_cpu: Accelerator) -> None:
+    made = about(
+        tmp_path,
+        hardware="kind: cpu",
+        deployment="tensor_parallel: 3, kv_cache: 3GiB, max_model_len: 2048",
+    )
+    rank = made.setup.accelerator
+    assert rank.bandwidth == pytest.approx(small_cpu.bandwidth / 3)
+    assert rank.compute["bf16"] == pytest.approx(small_cpu.compute["bf16"] / 3)
+    assert rank.memory == small_cpu.memory // 3

@@ -24,6 +24,7 @@ from headrace.fleet.load import FleetFile
 from headrace.fleet.problems import nearest
 from headrace.fleet.source import HubSource, parse_source
 from headrace.fleet.types import Deployment, Scalar
+from headrace.hardware.accelerator import Accelerator
 from headrace.models.architecture import Architecture
 from headrace.models.cache import weights_root
 from headrace.models.errors import WeightsError
@@ -116,7 +117,7 @@ class Subject:
         return Setup(
             architecture=self.architecture,
             weights=self.weights,
-            accelerator=self.place.accelerator,
+            accelerator=_for_a_rank(self.place.accelerator, deployment.accelerators),
             layout=Layout(deployment.tensor_parallel, deployment.pipeline_parallel),
             max_model_len=deployment.max_model_len or self.architecture.context,
             max_num_seqs=deployment.max_num_seqs,
@@ -224,3 +225,15 @@ def folder(file: FleetFile, model: str) -> Path | None:
     """Return the pulled weights of a model, if they are on this machine."""
     entry = read_lock(lock_path(file.path)).get(model)
     return Store(weights_root()).locate(entry) if entry else None
+
+
+def _for_a_rank(accelerator: Accelerator, ranks: int) -> Accelerator:
+    """Return what one of a replica's ranks has: a GPU of its own, or its share of the one CPU."""
+    if accelerator.kind != "cpu" or ranks == 1:
+        return accelerator
+    return replace(
+        accelerator,
+        memory=accelerator.memory // ranks,
+        bandwidth=accelerator.bandwidth / ranks,
+        compute={name: rate / ranks for name, rate in accelerator.compute.items()},
+    )
