@@ -31,7 +31,7 @@ def main() -> None:
             with ThreadPoolExecutor(given.together) as pool:
                 found = list(pool.map(lambda one: run(one, work=given.together == 1), made))
             seen[kind] += found
-            took = ", ".join(f"{one.answer:.1f} s" for one in found)
+            took = ", ".join(f"{one.answer:.1f} s, then {one.rate:.0f} tokens/s" for one in found)
             print(f"round {number + 1}, {kind}: {took}", flush=True)
     _print(seen)
 
