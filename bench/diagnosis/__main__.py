@@ -10,7 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from bench.diagnosis.held_out import HELD_OUT
 from bench.diagnosis.situations import SITUATIONS, Situation, look_at
+from headrace.diagnosis.causes import Cause
 from headrace.diagnosis.diagnose import diagnose
 from headrace.diagnosis.finding import Diagnosis
 from headrace.diagnosis.text import lines
@@ -24,8 +26,9 @@ def main() -> int:
     line.add_argument("--only", default="", help="those whose names hold this")
     line.add_argument("--at-once", type=int, default=3, help="how many side by side")
     line.add_argument("--keep", type=Path, help="a folder for what was seen, as JSON")
+    line.add_argument("--held-out", action="store_true", help="those no rule was made on")
     given = line.parse_args()
-    chosen = [one for one in SITUATIONS if given.only in one.name]
+    chosen = [one for one in (HELD_OUT if given.held_out else SITUATIONS) if given.only in one.name]
     results = asyncio.run(_all(chosen, given.at_once, given.keep))
     right = sum(_said(found) == _expected(one) for one, found in results)
     taken = Counter((_expected(one), _said(found)) for one, found in results)
@@ -58,8 +61,14 @@ def tell(situation: Situation, found: Diagnosis) -> bool:
     right = _said(found) == _expected(situation)
     word = "right" if right else "WRONG"
     print(f"{word}  {situation.name}: {_expected(situation)} -> {_said(found)}")
+    if strangers := [str(one) for one in _beside(found) if one not in situation.beside]:
+        print(f"       and beside it: {', '.join(strangers)}")
     print("\n".join(f"         {text}" for text in lines(found)), flush=True)
     return right
+
+
+def _beside(found: Diagnosis) -> list[Cause]:
+    return [one.cause for one in found.findings[1:]]
 
 
 def _expected(situation: Situation) -> str:

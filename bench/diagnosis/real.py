@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from bench.diagnosis.__main__ import tell
+from bench.diagnosis.held_out import REAL
 from bench.diagnosis.situations import Situation, seen_on
 from bench.diagnosis.stage import Stage, prefer, staged
 from headrace.diagnosis.causes import Cause
@@ -126,9 +127,11 @@ def main() -> int:
         help="priority of the fleet: -10 where others use the machine, who are neighbours else",
     )
     line.add_argument("--only", default="", help="those whose names hold this")
+    line.add_argument("--held-out", action="store_true", help="those no rule was made on")
     given = line.parse_args()
     wrong = 0
-    for flags, some in (("", ORDINARY), ("num-gpu-blocks-override: 24", SMALL)):
+    ours = (("", ORDINARY), ("num-gpu-blocks-override: 24", SMALL))
+    for flags, some in (("", REAL),) if given.held_out else ours:
         chosen = [one for one in some if given.only in one.name]
         if chosen:
             wrong += asyncio.run(_on_one_fleet(flags, chosen, given.nice, given.keep))

@@ -30,7 +30,8 @@ WATCH = 4.0
 class Situation:
     """`life` goes on while the diagnosis looks, after `lead` seconds; what was `before` is past.
 
-    `expected` None: nothing is wrong, or there is too little to tell.
+    `expected` None: nothing is wrong, or there is too little to tell. What is said `beside` it is
+    no mistake; `of` is the deployment that is looked at.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Situation:
     life: Life
     before: Life | None = None
     lead: float = 3.0
+    beside: tuple[Cause, ...] = ()
+    of: str = "chat"
 
 
 async def look_at(situation: Situation) -> Observation:
@@ -59,7 +62,8 @@ async def seen_on(stage: Stage, situation: Situation, watch: float = WATCH) -> O
         await asyncio.sleep(situation.lead)
         if life.done():
             life.result()
-        return (await observe(stage.state, watch, time.time() - began))[0]
+        seen = await observe(stage.state, watch, time.time() - began)
+        return next(one for one in seen if one.name == situation.of)
     finally:
         life.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -309,7 +313,7 @@ async def stuck(stage: Stage) -> None:
     await stage.clients(3, lambda: stage.ask(50, 60))
 
 
-_SLEEPS = "min: 0, max: 1, initial: 1, triggers: [{signal: demand, target: 8}]"
+SLEEPS = "min: 0, max: 1, initial: 1, triggers: [{signal: demand, target: 8}]"
 SITUATIONS: tuple[Situation, ...] = (
     Situation("idle", None, twins(), idle, lead=0.5),
     Situation("light load", None, twins(), light),
@@ -348,7 +352,7 @@ SITUATIONS: tuple[Situation, ...] = (
     Situation(
         "a sleeping model",
         Cause.COLD_MODEL,
-        twins(start="3s", scaling=_SLEEPS),
+        twins(start="3s", scaling=SLEEPS),
         first_users,
         to_zero,
         lead=2.0,
