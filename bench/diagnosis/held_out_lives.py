@@ -233,7 +233,7 @@ async def talk_about(stage: Stage, papers: list[str], rounds: int) -> None:
 
 
 def papers() -> list[str]:
-    """Return 24 documents of 2000 tokens, always the same."""
+    """Return 24 documents of 1500 tokens, always the same."""
     return [f"{number:02} " + "a page of it " * 154 for number in range(24)]
 
 
