@@ -49,9 +49,9 @@ def seen(run: Run) -> Seen:
     return Seen(html(run, summarise(run)))
 
 
-def printed(run: Run) -> str:
+def printed(run: Run, width: int = 1000) -> str:
     out = StringIO()
-    Console(file=out, width=1000).print(page(run, summarise(run)))
+    Console(file=out, width=width).print(page(run, summarise(run)))
     return out.getvalue()
 
 
@@ -160,3 +160,26 @@ def test_the_same_run_gives_the_same_report() -> None:
     assert html(made(count=60), summarise(made(count=60))) == html(
         made(count=60), summarise(made(count=60))
     )
+
+
+@pytest.mark.parametrize(("width", "wide"), [(80, True), (60, False), (40, False)])
+def test_no_figure_is_cut_in_a_narrow_terminal(width: int, wide: bool) -> None:
+    lines = printed(made(count=60), width).splitlines()
+    columns = ["mean", "p50", "p90", "p95", "p99", "max"] if wide else ["p50", "p95"]
+    assert columns in [line.split() for line in lines]
+    assert not [line for line in lines if "\N{HORIZONTAL ELLIPSIS}" in line]
+    assert max(len(line.rstrip()) for line in lines) <= width
+
+
+def test_a_closed_loop_has_no_rate_at_which_requests_were_due() -> None:
+    run = run_of([answer(n, at=0.0) for n in range(3)], load={"concurrency": 3})
+    assert "were due" not in printed(run)
+    assert "were due" in printed(made(count=60))
+
+
+def test_failures_that_no_part_of_the_server_explains_are_counted_in_the_verdict() -> None:
+    run = run_of(
+        [*(answer(n, at=n / 10) for n in range(30)),
+         *(failed(n, at=n / 10, kind=Failure.UNREACHABLE) for n in range(30, 40))]
+    )  # fmt: skip
+    assert "10 of 40 failed (unreachable 10)." in printed(run)

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import compress
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from headrace.bench.asked import is_closed
 from headrace.bench.doubt import Doubt, Severity
 from headrace.bench.run import Run
 from headrace.bench.spread import Spread, enough
@@ -21,6 +23,12 @@ from headrace.bench.words import count, number, percent, rate, seconds
 from headrace.diagnosis.finding import Diagnosis, Judgement
 from headrace.pages.canvas import plain
 
+_COLUMNS = {"mean": True, "p50": False, "p90": True, "p95": False, "p99": True, "max": True}
+"""Columns of the latencies, and whether a narrow terminal goes without."""
+_WIDE = 72
+"""Columns of a terminal that all of them take."""
+_FINEST = 5
+"""Digits of seconds of a lag: nothing rests on less than 10 us."""
 _STYLE = {Severity.WORTHLESS: "bold red", Severity.DOUBTFUL: "yellow", Severity.NOTE: "dim"}
 
 
@@ -33,8 +41,8 @@ def page(run: Run, summary: Summary) -> Group:
         parts.append(Text(""))
     parts += [Text(headline(run, summary), style="bold"), Text(outcome(run, summary))]
     parts += [_title("admission, generation or life cycle?"), *_fault(fault(run), run, summary)]
-    parts += [_title(_of_what(summary)), _latencies(summary)]
-    parts += [_title("load"), *_load(summary), *_failed(run, summary)]
+    parts += [_title(_of_what(summary)), _Latencies(summary)]
+    parts += [_title("load"), *_load(run, summary), *_failed(run, summary)]
     rest = [one for one in doubts if one not in worthless]
     if rest:
         parts += [_title("doubts"), *_doubts(rest)]
@@ -70,10 +78,22 @@ def _of_what(summary: Summary) -> str:
     return f"{said} (in brackets: fewer than ten values beyond)" if few else said
 
 
-def _latencies(summary: Summary) -> Table:
+class _Latencies:
+    """The table of latencies; in a narrow terminal with fewer columns, so that none is cut."""
+
+    def __init__(self, summary: Summary) -> None:
+        self._summary = summary
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[Table]:
+        """Yield the table that fits."""
+        yield _latencies(self._summary, narrow=options.max_width < _WIDE)
+
+
+def _latencies(summary: Summary, *, narrow: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
-    for name in ("mean", "p50", "p90", "p95", "p99", "max"):
+    kept = [not (narrow and wide) for wide in _COLUMNS.values()]
+    for name in compress(_COLUMNS, kept):
         table.add_column(name, justify="right", no_wrap=True)
     found = summary.latencies
     for name, figures in (
@@ -81,34 +101,40 @@ def _latencies(summary: Summary) -> Table:
         ("TTFT from sent", found.ttft),
         ("TPOT", found.tpot),
         ("ITL, all gaps", found.itl),
-        ("end to end from due", found.e2e_due),
-        ("end to end from sent", found.e2e),
+        ("e2e from due", found.e2e_due),
+        ("e2e from sent", found.e2e),
         ("sent late by", summary.lag),
     ):
-        table.add_row(name, *_row(figures))
+        digits = _FINEST if figures is summary.lag else None
+        table.add_row(name, *compress(_row(figures, digits), kept))
     return table
 
 
-def _row(figures: Spread) -> Iterator[str]:
+def _row(figures: Spread, digits: int | None) -> Iterator[str]:
     """Yield the figures; a percentile that too few values make is in brackets."""
-    yield seconds(figures.mean)
+    yield _rounded(figures.mean, digits)
     for share, value in (
         (50, figures.p50),
         (90, figures.p90),
         (95, figures.p95),
         (99, figures.p99),
     ):
-        said = seconds(value)
+        said = _rounded(value, digits)
         yield said if value is None or enough(share, figures.count) else f"({said})"
-    yield seconds(figures.max)
+    yield _rounded(figures.max, digits)
 
 
-def _load(summary: Summary) -> Iterator[Text]:
+def _rounded(value: float | None, digits: int | None) -> str:
+    return seconds(value if value is None or digits is None else round(value, digits))
+
+
+def _load(run: Run, summary: Summary) -> Iterator[Text]:
     tokens, flight = summary.tokens, summary.flight
-    yield Text(
-        f"{rate(summary.offered)} requests a second were due, {rate(summary.requests)} were"
-        f" answered, {number(flight.mean)} in flight in the mean and {flight.peak:,} at most"
-    )
+    done = f"{rate(summary.requests)} requests a second were answered"
+    if not is_closed(run.about):
+        done = f"{rate(summary.offered)} requests a second were due, {rate(summary.requests)} were"
+        done += " answered"
+    yield Text(f"{done}, {number(flight.mean)} in flight in the mean and {flight.peak:,} at most")
     cached = f", {percent(tokens.hit_share)} of prompts from a cache" if tokens.cached else ""
     yield Text(
         f"{rate(summary.output_tokens)} output tokens a second, {rate(summary.total_tokens)} with"

@@ -120,7 +120,17 @@ def verdict(found: Diagnosis, run: Run, summary: Summary) -> str:
     broken = bool(summary.counts.failures) or (good is not None and good.share < KEPT)
     if found.judgement is not Judgement.HEALTHY or not broken:
         return said
-    return f"None of the three was at fault for most requests. {_where_missed(run)}".rstrip()
+    said = f"None of the three was at fault for most requests. {_failed(summary)}"
+    return f"{said}{_where_missed(run)}".rstrip()
+
+
+def _failed(summary: Summary) -> str:
+    """Say how many failed and how: then the fault may be where no part of the server is seen."""
+    failures = summary.counts.failures
+    if not failures:
+        return ""
+    kinds = ", ".join(f"{kind} {many:,}" for kind, many in failures.items())
+    return f"{sum(failures.values()):,} of {summary.counts.asked:,} failed ({kinds}). "
 
 
 def _where_missed(run: Run) -> str:
