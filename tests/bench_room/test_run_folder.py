@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from headrace.bench.answers import Answer, Failure
-from headrace.bench.folder import FolderError, Writer, default_folder, read
+from headrace.bench.folder import FolderError, Writer, default_folder, fresh_folder, read
 from headrace.bench.run import About, Run
 from headrace.bench.samples import Sample
 
@@ -70,6 +71,18 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FolderError, match="cannot be written: Not a directory"):
         Writer(tmp_path / "file" / "run", ABOUT)
+
+
+def test_runs_that_begin_in_one_second_have_a_folder_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch = time.gmtime(0)
+    monkeypatch.setattr(time, "gmtime", lambda _: epoch)
+    made = [fresh_folder(tmp_path, "m").name for _ in range(3)]
+    assert made == [f"19700101T000000Z-m{end}" for end in ("", "-2", "-3")]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FolderError, match="cannot be written: Not a directory"):
+        fresh_folder(tmp_path / "file", "m")
 
 
 def test_the_default_name_is_the_time_and_a_name_that_any_disk_takes(tmp_path: Path) -> None:

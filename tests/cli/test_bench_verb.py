@@ -227,6 +227,9 @@ def test_who_refuses_ignore_eos_is_asked_without_it(bench: Bench) -> None:
     [
         (("--url", "localhost", "-m", "m"), 2, "is no address"),
         (("--url", "http://h/v1"), 2, "--url needs --model"),
+        (("--url", "http://h/v1?version=1", "-m", "m"), 2, "has more than a path"),
+        (("--url", "http://h/v1", "-m", "m", "--file", "gone"), 2, "'gone' does not exist"),
+        (("--url", "http://h/v1", "-m", "m", "--trace", "."), 2, "is a directory"),
         (("-a", "5", "-c", "5"), 2, "open loop"),
         (("--slo", "ttfb=1s"), 2, "promises are ttft, tpot, e2e"),
         (("--warmup", "soon"), 2, "expected a duration"),
@@ -263,3 +266,13 @@ def test_a_model_that_is_not_there_and_a_folder_that_is_used(bench: Bench) -> No
     (bench.folder / "used" / "run.json").write_text("{}")
     status, _, err = bench.load("-n", "2", "-o", "used")
     assert (status, "holds a run already" in err) == (1, True)
+
+
+def test_what_cannot_be_kept_is_a_failure(bench: Bench) -> None:
+    status, out, err = bench.load("-n", "2", "-o", "kept", "--json", "gone/summary.json")
+    assert (status, "gone/summary.json: No such file or directory" in err) == (1, True)
+    assert "2 requests in" in out
+    assert (bench.folder / "kept" / "report.html").exists()
+    (bench.folder / "kept" / "report.html").unlink()
+    (bench.folder / "kept" / "report.html").mkdir()
+    assert bench.run("report", "kept")[0] == 1

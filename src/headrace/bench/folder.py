@@ -40,6 +40,25 @@ def default_folder(beside: Path, name: str, at: float | None = None) -> Path:
     return beside / _RESULTS / f"{when}-{safe}"
 
 
+def fresh_folder(beside: Path, name: str) -> Path:
+    """Make the folder where a run goes if nobody says; runs that begin in one second get one each.
+
+    FolderError if it cannot be made.
+    """
+    wanted = folder = default_folder(beside, name)
+    number = 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            folder = wanted.with_name(f"{wanted.name}-{number}")
+        except OSError as error:
+            raise FolderError(f"{folder} cannot be written: {error.strerror}") from error
+        else:
+            return folder
+
+
 def check_free(folder: Path) -> None:
     """Raise FolderError if there is a run in it already: none is written over."""
     if (folder / ABOUT).exists():

@@ -122,7 +122,8 @@ def report(
 
     with _told():
         found = read_told(folder)
-    show(found, folder, Console(stderr=as_json == _STDOUT), as_json)
+    if not show(found, folder, Console(stderr=as_json == _STDOUT), as_json):
+        raise typer.Exit(1)
 
 
 @app.command()

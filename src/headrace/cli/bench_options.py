@@ -39,8 +39,13 @@ ShapeOption = Annotated[
         "short/long, long/moderate, mixed. Several are mixed."
     ),
 ]
-FileOption = Annotated[Path | None, typer.Option(help="Prompts, one a line or JSONL.")]
-TraceOption = Annotated[Path | None, typer.Option(help="A recorded trace: lengths and times.")]
+FileOption = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="Prompts, one a line or JSONL.")
+]
+TraceOption = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="A recorded trace: lengths and times."),
+]
 TimeScaleOption = Annotated[float, typer.Option(help="Of a replay: 2 is twice as slow.")]
 ShrinkOption = Annotated[int, typer.Option(min=1, help="Divide a trace's lengths by this.")]
 ClipOption = Annotated[

@@ -13,7 +13,7 @@ from rich.console import Console
 from headrace.bench.answers import Answer, Failure
 from headrace.bench.asks import Ask
 from headrace.bench.engine_tokens import discover
-from headrace.bench.folder import FolderError, Writer, check_free, default_folder
+from headrace.bench.folder import FolderError, Writer, check_free, fresh_folder
 from headrace.bench.load import Load
 from headrace.bench.measure import measure
 from headrace.bench.run import About, Run
@@ -24,6 +24,7 @@ from headrace.cli.bench_results import show
 from headrace.cli.bench_target import Subject
 
 _TRIAL = "Say hello."
+_KEY_HINT = "; a key is taken from $HEADRACE_KEY"
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,19 @@ class Named:
 
 
 def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int:
-    """Do one run and return the exit status: 0, 130 if it was interrupted.
+    """Do one run and return the status: 0, 130 if interrupted, 1 if not all of it was kept.
 
     FolderError, TrafficError and TokenizerError say what a person can mend.
     """
     route = subject.route
     plan = filled(plan, route.traffic if route else None, subject.context)
     name = named.name or subject.name
-    folder = named.out or default_folder(subject.beside, name)
-    check_free(folder)
+    if named.out:
+        check_free(named.out)
     load = _tried(subject, plan.load, console)
     asks = _asks(subject, plan, console)
     about = _about(subject, plan, load, name)
+    folder = named.out or fresh_folder(subject.beside, name)
     writer = Writer(folder, about)
     try:
         run = bench_live.run(subject.target, asks, load, writer, console)
@@ -58,12 +60,21 @@ def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int
         console.print(
             f"all {len(asks)} requests were over before the time was; give a larger --count"
         )
+    whole = _kept(writer, run)
+    whole = show(run, folder, console, named.as_json) and whole
+    if run.about.interrupted:
+        return bench_live.INTERRUPTED
+    return 0 if whole else 1
+
+
+def _kept(writer: Writer, run: Run) -> bool:
+    """Finish the folder; say so, and return False, if the disk does not take it."""
     try:
         writer.end(run)
     except FolderError as error:
         typer.echo(f"headrace: {error}", err=True)
-    show(run, folder, console, named.as_json)
-    return bench_live.INTERRUPTED if run.about.interrupted else 0
+        return False
+    return True
 
 
 def _tried(subject: Subject, load: Load, console: Console) -> Load:
@@ -83,7 +94,7 @@ def _tried(subject: Subject, load: Load, console: Console) -> Load:
     if answer.failure is not None:
         typer.echo(
             f"headrace: the first request failed ({answer.failure}: {answer.detail}); "
-            "no load was sent",
+            f"no load was sent{_KEY_HINT if answer.detail.startswith('401:') else ''}",
             err=True,
         )
         raise typer.Exit(1)

@@ -21,23 +21,35 @@ from headrace.models.lock import replace_file
 STDOUT = Path("-")
 
 
-def show(run: Run, folder: Path | None, console: Console, as_json: Path | None) -> Summary:
-    """Show a run's figures and what to think of them, write summary and report, say where."""
+def show(run: Run, folder: Path, console: Console, as_json: Path | None) -> bool:
+    """Show a run's figures and what to think of them, write summary and report, say where.
+
+    Returns False if a file of it could not be written; that was said.
+    """
     summary = summarise(run)
     console.print(page(run, summary), highlight=False)
-    if folder is not None:
-        try:
-            replace_file(folder / SUMMARY, _pretty(summary))
-            replace_file(folder / REPORT, html(run, summary).encode())
-        except OSError as error:
-            typer.echo(f"headrace: {folder}: {error.strerror}: no report was kept", err=True)
-        else:
-            console.print(f"kept in {folder / REPORT}", highlight=False, soft_wrap=True)
-    if as_json == STDOUT:
+    try:
+        replace_file(folder / SUMMARY, _pretty(summary))
+        replace_file(folder / REPORT, html(run, summary).encode())
+    except OSError as error:
+        typer.echo(f"headrace: {folder}: {error.strerror}: no report was kept", err=True)
+        kept = False
+    else:
+        console.print(f"kept in {folder / REPORT}", highlight=False, soft_wrap=True)
+        kept = True
+    return _as_json(summary, as_json) and kept
+
+
+def _as_json(summary: Summary, to: Path | None) -> bool:
+    if to == STDOUT:
         typer.echo(_pretty(summary))
-    elif as_json is not None:
-        as_json.write_bytes(_pretty(summary))
-    return summary
+    elif to is not None:
+        try:
+            to.write_bytes(_pretty(summary))
+        except OSError as error:
+            typer.echo(f"headrace: {to}: {error.strerror}: no summary was written", err=True)
+            return False
+    return True
 
 
 def read_told(folder: Path) -> Run:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -72,6 +73,8 @@ def addressed(url: str, model: str | None, *, chat: bool, pages: list[str]) -> S
         where = place(url)
     except TargetError as error:
         raise typer.BadParameter(str(error), param_hint="--url") from None
+    if urlsplit(url).query or urlsplit(url).fragment:
+        raise typer.BadParameter(f"'{url}' has more than a path", param_hint="--url")
     target = Target(
         address=url.rstrip("/"), model=model, key=key(), chat=chat, scrape=tuple(_named(pages))
     )

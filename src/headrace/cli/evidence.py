@@ -126,7 +126,9 @@ def keep(
             raise EvidenceError(f"{damage[0]}; a result is of a whole run")
         summary = summarise(found)
         one = evidence(found, summary, judge(found, summary), name, for_ or ())
-    except (FolderError, ValueError) as error:
+    except FolderError as error:
+        raise EvidenceError(str(error)) from error
+    except ValueError as error:
         raise EvidenceError(f"{run}: {error}") from error
     typer.echo(str(store.keep(file.path, one)))
     for doubt in one.doubts:
