@@ -45,6 +45,7 @@ ODD = [
     (says(*WHOLE), None, ""),
     (sends(plain("404 Not Found", b'{"error": {"message": "no such model"}}')), Failure.REFUSED, "404: no such model"),
     (sends(plain("503 Service Unavailable", b"<html>busy</html>")), Failure.REFUSED, "503: <html>busy</html>"),
+    (sends(plain("501 Unsupported", b"<!DOCTYPE html>", "content-type: text/html;charset=utf-8")), Failure.REFUSED, "501: a page of HTML came"),
     (sends(plain("429 Too Many Requests", b"")), Failure.REFUSED, "429: nothing said"),
     (says(token("a"), ERROR), Failure.ERROR, "the engine died"),
     (says(ERROR), Failure.ERROR, "the engine died"),

@@ -59,4 +59,21 @@ async def test_tls(certificate: Path, monkeypatch: pytest.MonkeyPatch, trusted: 
         assert [answer.output_tokens for answer in found] == [2, 2]
     else:
         assert [answer.failure for answer in found] == [Failure.UNREACHABLE] * 2
-        assert "certificate" in found[0].detail.lower()
+        assert found[0].detail.startswith("its certificate is not trusted: self-signed certificate")
+        assert "SSL_CERT_FILE" in found[0].detail
+
+
+async def test_https_where_http_is_spoken() -> None:
+    server = await asyncio.start_server(serve_plainly, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        load = Load(concurrency=1, patience=5.0)
+        (found,) = await answers(f"https://localhost:{port}/v1", [ask(0)], load)
+    assert found.failure is Failure.UNREACHABLE
+    assert "is it http and not https?" in found.detail
+
+
+async def serve_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+    writer.close()

@@ -106,7 +106,7 @@ class Client:
             exchange.give_up(Failure.UNREACHABLE, f"no connection in {self._load.patience:g} s")
         except OSError as error:
             own = OWN if error.errno in _OWN else ""
-            exchange.give_up(Failure.UNREACHABLE, own + (error.strerror or str(error)))
+            exchange.give_up(Failure.UNREACHABLE, own + _words(error))
         else:
             if exchange in self.open:
                 exchange.go(connection, kept=False)
@@ -150,3 +150,12 @@ async def _resolve(where: Place) -> list[str]:
         where.host, where.port, type=socket.SOCK_STREAM
     )
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _words(error: OSError) -> str:
+    """Say why there is no connection; of TLS in words, not in OpenSSL's."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message} (SSL_CERT_FILE names more)"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS could be agreed on: {error.reason or error}; is it http and not https?"
+    return error.strerror or str(error)

@@ -20,13 +20,19 @@ def judge(reply: Reply, broke: str | None) -> tuple[Failure | None, str]:
     if reply.status is None:
         return Failure.RESET, broke or "closed without an answer"
     if reply.status >= _ERRORS_FROM:
-        return Failure.REFUSED, f"{reply.status}: {error_text(reply.plain)}"
+        return Failure.REFUSED, f"{reply.status}: {_refusal(reply)}"
     if reply.status != OK or not reply.headers.get(b"content-type", b"").startswith(b"text/event"):
         kind = shown(reply.headers.get(b"content-type", b"none"))
         return Failure.RUBBISH, f"a stream was asked for and {reply.status}, {kind} came"
     if reply.done is None and not reply.complete:
         return Failure.RESET, broke or "closed before the end"
     return _judge_end(reply)
+
+
+def _refusal(reply: Reply) -> str:
+    if reply.headers.get(b"content-type", b"").startswith(b"text/html"):
+        return "a page of HTML came, as from a server that is no OpenAI-compatible API"
+    return error_text(reply.plain)
 
 
 def _judge_end(reply: Reply) -> tuple[Failure | None, str]:
