@@ -143,6 +143,12 @@ def test_an_open_loop_above_capacity_grows() -> None:
     assert "15.9 a second came" in found.sentence
 
 
+def test_far_above_capacity_a_run_is_not_called_too_short_for_answers_that_waited() -> None:
+    run = made(rate=60, count=600)  # 10 s, and an answer takes 2.4 s where nobody waits
+    about_that(run, "faster than they were answered")
+    silent_on(run, "mostly its beginning and its end")
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("rate", [4, 7, 9])
 def test_a_loaded_run_does_not_pass_for_saturated(rate: float, seed: int) -> None:

@@ -145,8 +145,9 @@ def _cached(run: Run, good: list[Answer]) -> Iterator[Doubt]:
     prompts = sum(one.prompt_tokens or 0 for one in telling)
     if again > CACHED * prompts:
         yield doubtful(
-            f"{percent(again / prompts)} of the prompt tokens came from the prefix cache, though no"
-            " prompts were to begin alike: they were sent before, and new ones would wait longer.",
+            f"{percent(again / prompts)} of the prompt tokens came from the prefix cache, beyond"
+            " what chats begin with, though no prompts were to begin alike: they were sent before,"
+            " and new ones would wait longer.",
             "Use another seed, or start the engine anew.",
         )
 

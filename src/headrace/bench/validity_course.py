@@ -8,7 +8,8 @@ that came in between have not left, they came faster than they could be answered
 does tell is the rate at which the server answers when it is full.
 
 **A run that is too short** for its answers is all beginning and end. How long an answer takes that
-waits for nobody is taken from the fastest tenth.
+waits for nobody is taken from the earliest first token and the fastest tenth of what follows: where
+a queue grows, the fastest tenth as a whole have waited, too.
 """
 
 from __future__ import annotations
@@ -75,10 +76,12 @@ def _steady(answers: Sequence[Answer], good: Sequence[Answer], *, closed: bool) 
 
 def _short(answers: Sequence[Answer], good: Sequence[Answer]) -> Doubt | None:
     """Return a doubt if requests came for too short a time."""
-    if len(good) < _FEWEST:
+    if len(good) < _FEWEST or not any(one.ttft for one in good):
         return None
     lasted = answers[-1].due - answers[0].due
-    alone = float(np.percentile([one.e2e for one in good], 10))
+    firsts = known(one.ttft for one in good)
+    after = [one.e2e - one.ttft for one in good if one.ttft is not None]
+    alone = min(firsts) + float(np.percentile(after, 10))
     if lasted >= SHORT * alone:
         return None
     return doubtful(
