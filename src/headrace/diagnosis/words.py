@@ -19,6 +19,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def count(number: int, thing: str) -> str:
-    """Write how many: `1 request`, `5 requests`."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+def number(mean: float) -> str:
+    """Write a mean number of things: `1,070`, with 3 digits below a hundred: `2.57`."""
+    return f"{mean:,.0f}" if mean >= 100 else f"{mean:.3g}"  # noqa: PLR2004 - 3 digits
+
+
+def count(many: int, thing: str) -> str:
+    """Write how many: `1 request`, `5,000 requests`."""
+    return f"{many:,} {thing}{'' if many == 1 else 's'}"

@@ -18,7 +18,7 @@ from headrace.diagnosis.figures import (
 )
 from headrace.diagnosis.finding import Finding, found
 from headrace.diagnosis.observation import Observation, Outcome, Request
-from headrace.diagnosis.words import count, span
+from headrace.diagnosis.words import count, number, span
 
 QUEUE_ENDS = ("queue_full", "waited_too_long", "would_wait_too_long", "shed")
 """Errors with which a gateway turns requests away because too many wait."""
@@ -86,8 +86,8 @@ def _room(seen: Observation) -> tuple[str, ...]:
     running = known(look.running for look in seen.waiting)
     room = sum(known(one.room for one in ready(seen)))
     bound = f" of {room}" if room else ""
-    runs = f"; {sum(running) / len(running):.3g}{bound} run" if running else ""
-    return (f"{sum(queued) / len(queued):.3g} wait for room on average{runs}",)
+    runs = f"; {number(sum(running) / len(running))}{bound} run" if running else ""
+    return (f"{number(sum(queued) / len(queued))} wait for room on average{runs}",)
 
 
 def _backlog(seen: Observation) -> Finding | None:

@@ -24,7 +24,7 @@ from headrace.diagnosis.figures import (
 )
 from headrace.diagnosis.finding import Finding, found
 from headrace.diagnosis.observation import Look, Observation, Replica, Request
-from headrace.diagnosis.words import count, percent, span
+from headrace.diagnosis.words import count, number, percent, span
 
 _SLOWER = 3
 """Times the quick requests' prefill: beyond what a busy step or two more explain."""
@@ -103,9 +103,9 @@ def _waits_inside(seen: Observation) -> list[Request]:
 def _fullness(replica: Replica) -> str:
     running = known(look.running for look in replica.looks)
     waiting = known(look.waiting for look in replica.looks)
-    runs = f"{sum(running) / len(running):.3g}" if running else "?"
+    runs = number(sum(running) / len(running)) if running else "?"
     bound = f" of {replica.room}" if replica.room else ""
-    inside = f", and {sum(waiting) / len(waiting):.3g} wait inside" if any(waiting) else ""
+    inside = f", and {number(sum(waiting) / len(waiting))} wait inside" if any(waiting) else ""
     return f"{replica.name} runs {runs}{bound} requests at once{inside}"
 
 
