@@ -123,7 +123,8 @@ def test_an_endpoint_of_others_is_measured_and_no_evidence_is_written(
     assert not list(tmp_path.glob("*.evidence"))
 
 
-def test_ctrl_c_concludes_and_keeps_what_there_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_it_gets_what_there_is(number: signal.Signals, tmp_path: Path) -> None:
     ran = [sys.executable, "-m", "headrace", "experiment", "batching", "tried.yaml", "-d", "chat"]
     knobs = ["--set", "repeats=99", "--set", "requests=4", "--set", "output_p99=40"]
     process = subprocess.Popen(
@@ -136,7 +137,7 @@ def test_ctrl_c_concludes_and_keeps_what_there_is(tmp_path: Path) -> None:
         for line in process.stdout:
             lines.append(line)
             if "measuring continuous-1" in line:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(number)
     said = "".join(lines)
     assert process.returncode == 130, said
     assert "stopped early" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,8 +90,7 @@ def _chosen(name: str) -> Experiment[Any, Any]:
     from headrace.experiments.catalogue import EXPERIMENTS  # noqa: PLC0415 - others start faster
 
     if name not in EXPERIMENTS:
-        known = ", ".join(EXPERIMENTS)
-        raise typer.BadParameter(f"no experiment '{name}'{nearest(name, EXPERIMENTS)}; {known}")
+        raise typer.BadParameter(f"no experiment '{name}'{nearest(name, EXPERIMENTS)}")
     return EXPERIMENTS[name]
 
 
@@ -169,7 +169,7 @@ def _settled(path: Path, deployment: str | None) -> FleetFile:
 
 
 def _performed(chosen: Experiment[Any, Any], effort: Effort, lab: Lab, knobs: list[str]) -> Finding:
-    """Measure and conclude, as long as nobody stops it; LocalError if it cannot be done."""
+    """Measure and conclude, until Ctrl-C or SIGTERM at most; LocalError if it cannot be done."""
     import uvloop  # noqa: PLC0415 - as above
 
     from headrace.bench.folder import FolderError  # noqa: PLC0415 - as above
@@ -180,8 +180,16 @@ def _performed(chosen: Experiment[Any, Any], effort: Effort, lab: Lab, knobs: li
     from headrace.traffic.errors import TrafficError  # noqa: PLC0415 - as above
 
     settings = with_changes(chosen.settings[effort], knobs)
+
+    async def performed() -> Finding:
+        task = asyncio.current_task()
+        if task is not None:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        return await perform(chosen, lab, settings)
+
     try:
-        return uvloop.run(perform(chosen, lab, settings))
+        return uvloop.run(performed())
     except (FolderError, TargetError, TokenizerError, TrafficError) as error:
         raise LocalError(f"{chosen.name}: {error}") from error
 
