@@ -23,10 +23,10 @@ def with_changes(settings: S, changes: Sequence[str]) -> S:
     made = settings
     for text in changes:
         name, sign, value = text.partition("=")
-        if not sign or name not in given:
-            raise ExperimentError(
-                f"--set {text}: no such knob{nearest(name, given)}; known: {written(given)}"
-            )
+        if name not in given:
+            raise ExperimentError(f"--set {text}: no knob '{name}'{nearest(name, given)}")
+        if not sign:
+            raise ExperimentError(f"--set {text}: expected {name}=VALUE")
         given[name] = _read(value, given[name])
         try:
             made = msgspec.convert(given, type(settings), strict=False)
