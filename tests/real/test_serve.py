@@ -254,13 +254,14 @@ def test_the_commands_of_the_readme_do_what_it_says(served: Served) -> None:
     commands = [one for one in _readme() if one.startswith(("curl", "headrace"))]
     assert len(commands) >= 6
     for command in commands:
-        if command.startswith("headrace down"):
-            continue  # the next test ends this fleet
+        if command.startswith(("headrace down", "headrace experiment")):
+            continue  # the next test ends this fleet; test_experiments.py runs an experiment
         shell = command.replace("http://127.0.0.1:8080/v1", served.url).replace(" ID", f" {known}")
         done = subprocess.run(
             ["bash", "-euc", shell], env=environment, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, (shell, done.stderr)
+        fine = {0, 1, 3} if command.startswith("headrace diagnose") else {0}
+        assert done.returncode in fine, (shell, done.stderr)
         assert done.stdout, shell
     assert len(served.status()["replicas"]) == 2  # pinned
 
