@@ -6,19 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.experiments.repeats import contrast
+from headrace.experiments.repeats import _t95, contrast
 from headrace.experiments.turns import grouped, turns
 from headrace.experiments.words import changed, number, percent, seconds
 
 
 def test_the_noise_is_that_of_welchs_test() -> None:
     # By hand: variances 2 and 8 of two values each, so se = sqrt(1 + 4); freedom = 25 / 17 = 1.47,
-    # taken as 1, where Student's t is 12.71.
+    # where Student's t is 6.19 (its density integrated numerically).
     found = contrast([10.0, 12.0], [20.0, 24.0])
     assert (found.before, found.after, found.change) == (11, 22, 11)
-    assert found.noise == pytest.approx(12.71 * math.sqrt(5))
+    assert found.noise == pytest.approx(6.19 * math.sqrt(5), rel=0.03)
     assert not found.certain
     assert found.share == 1
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"),
+    [(1, 12.71), (1.2, 8.65), (1.8, 4.79), (2.5, 3.57), (17, 2.11), (100, 1.98)],
+)
+def test_quantiles_between_the_tables_are_students(freedom: float, quantile: float) -> None:
+    # Expected by numerical integration of the density.
+    assert _t95(freedom) == pytest.approx(quantile, rel=0.03)
 
 
 def test_close_repeats_make_a_small_difference_certain() -> None:

@@ -14,8 +14,8 @@ from statistics import fmean, variance
 
 _T95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
 """Student's t, two-sided 95 %, for 1, 2, … degrees of freedom."""
-_T95_MANY = 2.09
-"""For 16 to 20; it falls to 1.96, so larger samples are judged a little too strictly."""
+_T95_ENDLESS = 1.96
+"""Where freedom has no end: the normal distribution's."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,9 @@ def contrast(before: Sequence[float], after: Sequence[float]) -> Contrast:
 
 
 def _t95(freedom: float) -> float:
-    """Return the quantile for the whole number below: wider rather than narrower."""
-    whole = max(1, int(freedom))
-    return _T95[whole - 1] if whole <= len(_T95) else _T95_MANY
+    """Return the quantile; between whole degrees ln t is nearly linear in 1 / freedom (to 3 %)."""
+    below = min(max(int(freedom), 1), len(_T95))
+    low = _T95[below - 1]
+    high, above = (_T95[below], below + 1.0) if below < len(_T95) else (_T95_ENDLESS, math.inf)
+    part = (1 / below - 1 / max(freedom, below)) / (1 / below - 1 / above)
+    return low * (high / low) ** part
