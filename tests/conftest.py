@@ -1,8 +1,20 @@
-"""What holds for all tests: a busy machine is no failure, so no generated case has a deadline."""
+"""What holds for all tests.
+
+A busy machine is no failure, so no generated case has a deadline. And nothing depends on what was
+served on this machine before: plans would go by the starts that its state folder remembers.
+"""
 
 from __future__ import annotations
 
+import os
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("headrace", deadline=None)
 settings.load_profile("headrace")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_history(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["HEADRACE_STATE"] = str(tmp_path_factory.mktemp("state"))

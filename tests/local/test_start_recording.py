@@ -99,9 +99,9 @@ def test_what_had_to_be_there_first_belongs_to_the_first_start(tmp_path: Path) -
     prepared.weights("small", 12.5, True)
     recorder = Recorder(tmp_path / "starts.jsonl", Ledger(), prepared.of(edition))
     blueprint = edition.blueprints[0]
-    for _ in range(2):
+    for replica in ("chat-1", "chat-2"):
         phases = Phases(clock=iter((0.0, 3.0, 3.0, 4.0, 4.0)).__next__)
-        opening = recorder.begin(blueprint, "chat-1", restart=False)
+        opening = recorder.begin(blueprint, replica, restart=False)
         phases.begin("load")
         phases.begin("")
         opening.ready(phases)
