@@ -76,4 +76,4 @@ def _t95(freedom: float) -> float:
     low = _T95[below - 1]
     high, above = (_T95[below], below + 1.0) if below < len(_T95) else (_T95_ENDLESS, math.inf)
     part = (1 / below - 1 / max(freedom, below)) / (1 / below - 1 / above)
-    return low * (high / low) ** part
+    return low * math.pow(high / low, part)
