@@ -62,7 +62,7 @@ def test_a_fine_run_says_that_the_promise_was_kept_and_why_to_trust_it() -> None
     assert "The promise was kept: 100 % of requests had TTFT within 1 s" in found.text
     assert "Nothing speaks against the figures: 1,010 answers and 0 failures" in found.text
     assert "doubts" not in printed(run)
-    assert "Nothing is wrong" in printed(run)
+    assert "Nothing is wrong.\n" in printed(run)
 
 
 def test_a_worthless_run_says_so_before_anything_else() -> None:

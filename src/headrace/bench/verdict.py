@@ -118,8 +118,10 @@ def verdict(found: Diagnosis, run: Run, summary: Summary) -> str:
     said = f"{found.verdict[:1].upper()}{found.verdict[1:].rstrip('.')}."
     good = summary.goodput
     broken = bool(summary.counts.failures) or (good is not None and good.share < KEPT)
-    if found.judgement is not Judgement.HEALTHY or not broken:
+    if found.judgement is not Judgement.HEALTHY:
         return said
+    if not broken:
+        return f"{said.partition(':')[0]}."  # its percentiles are by rank, those below interpolated
     said = f"None of the three was at fault for most requests. {_failed(summary)}"
     return f"{said}{_where_missed(run)}".rstrip()
 
