@@ -1,10 +1,13 @@
 """What prefix concludes, with a cache that can be switched and with one that cannot."""
 
+from pathlib import Path
+
 import pytest
-from experiment_kit import case, ran
+from experiment_kit import case, ran, write_twins
 
 from headrace.experiments.prefix import FLAG, Kind, Point, conclude
-from headrace.experiments.prefix_load import Settings, order
+from headrace.experiments.prefix_load import Settings, changes, order
+from headrace.fleet.load import load_fleet
 
 
 def point(kind: Kind, cache: bool | None, ttft: float, hits: float = 0.0) -> list[Point]:
@@ -79,6 +82,21 @@ def test_an_endpoint_of_others_is_judged_by_its_prompts() -> None:
     assert (
         conclude(point(Kind.TALK, None, 0.4), case()).words[0].startswith("too little was answered")
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "copies"),
+    [("", [{}, {FLAG: False}]),
+     ("enable_prefix_caching: true", [{FLAG: True}, {FLAG: False}]),
+     ("enable-prefix-caching: false", [{FLAG: True}, {FLAG: False}])],
+)  # fmt: skip
+def test_a_copy_with_the_cache_on_is_as_the_file_where_the_file_leaves_it_on(
+    tmp_path: Path, given: str, copies: list[dict[str, bool]]
+) -> None:
+    file = write_twins(tmp_path)
+    engine = f"engine: {{name: vllm, flags: {{{given}}}}}, max_model_len"
+    file.path.write_text(file.path.read_text().replace("max_model_len", engine))
+    assert [one.fields for one in changes(load_fleet(file.path), "chat")] == copies
 
 
 def test_half_of_it_compares_nothing() -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.bench.load import Load
 from headrace.bench.workload_order import HotPrefix, Length, Sessions, Shape, WorkloadOrder
+from headrace.engines.vllm_flags import canonical
 from headrace.experiments.change import Change
 from headrace.experiments.copies import Copy
 from headrace.experiments.endpoint import Endpoint
@@ -16,6 +17,7 @@ from headrace.experiments.lab import Lab
 from headrace.experiments.prefix import FLAG, Kind, Point, label
 from headrace.experiments.settings import Count
 from headrace.experiments.turns import in_turns
+from headrace.fleet.load import FleetFile
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,19 +37,26 @@ async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:
     """Measure on copies with the cache on and off; without a fleet file, on what is there."""
 
     async def body(copy: Copy, change: Change, repeat: int) -> None:
-        cache = bool(change.fields[FLAG])
+        cache = change.label == label(True)
         await _kinds(lab, copy.endpoint, settings, points, (cache, repeat))
 
     if lab.standing is None:
-        await in_turns(lab, [_with(cache=True), _with(cache=False)], settings.repeats, body)
+        await in_turns(lab, changes(lab.file, lab.case.deployment), settings.repeats, body)
         return
     async with lab.endpoint() as where:
         for repeat in range(settings.repeats):
             await _kinds(lab, where, settings, points, (None, repeat))
 
 
-def _with(*, cache: bool) -> Change:
-    return Change(label(cache), {FLAG: cache})
+def changes(file: FleetFile | None, deployment: str) -> list[Change]:
+    """Return the copies: the cache on, and off.
+
+    It is on unless the file says otherwise (vLLM, docs of `--enable-prefix-caching`), and then that
+    copy is as the file has it: what is measured on it holds for the file.
+    """
+    given = file.fleet.deployments[deployment].engine.flags if file is not None else {}
+    said = {canonical(flag) for flag in given} & {FLAG.rpartition(".")[2]}
+    return [Change(label(True), {FLAG: True} if said else {}), Change(label(False), {FLAG: False})]
 
 
 async def _kinds(
