@@ -123,6 +123,21 @@ def test_an_endpoint_of_others_is_measured_and_no_evidence_is_written(
     assert not list(tmp_path.glob("*.evidence"))
 
 
+def test_who_stops_it_before_anything_was_measured_gets_nothing(tmp_path: Path) -> None:
+    ran = [sys.executable, "-m", "headrace", "experiment", "batching", "tried.yaml", "-d", "chat"]
+    process = subprocess.Popen(
+        [*ran, "-o", "out"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=tmp_path, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    with process, process.stdout:
+        assert "starting a copy" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert "stopped before anything was measured" in process.stdout.read()
+    assert process.returncode == 130
+    assert not list(tmp_path.glob("*.evidence"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_stops_it_gets_what_there_is(number: signal.Signals, tmp_path: Path) -> None:
     ran = [sys.executable, "-m", "headrace", "experiment", "batching", "tried.yaml", "-d", "chat"]

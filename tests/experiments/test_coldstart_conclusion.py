@@ -34,7 +34,7 @@ def test_the_usual_start_is_that_with_a_warm_cache() -> None:
     assert "takes 42 s, most of the difference in load (5 s -> 32 s)" in found.words[2]
     assert (
         found.words[3]
-        == "the time limit, lifecycle.startup, is 10m, enough: twice the longest start is 90s"
+        == "the time limit, lifecycle.startup, is 10m, enough: twice the longest start is at most 90s"
     )
     assert found.words[-1].startswith("with scaling.min 0 whoever wakes it waits 41.2 s; promised")
     assert found.figures["start p50"].value == 15.0

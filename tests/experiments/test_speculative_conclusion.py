@@ -65,7 +65,9 @@ def test_it_pays_for_what_repeats_and_costs_the_rest() -> None:
 
 def test_a_gain_alone_speaks_for_the_flag() -> None:
     found = conclude(points("repeating", 20, 30), case(settings=CONFIG))
-    assert found.words[0].endswith("(+50 % tokens/s), and certainly slows nothing else that was asked")
+    assert found.words[0].endswith(
+        "(+50 % tokens/s), and certainly slows nothing else that was asked"
+    )
     assert found.supports[0].holds
 
 

@@ -175,6 +175,7 @@ def _performed(chosen: Experiment[Any, Any], effort: Effort, lab: Lab, knobs: li
     from headrace.bench.folder import FolderError  # noqa: PLC0415 - as above
     from headrace.bench.target import TargetError  # noqa: PLC0415 - as above
     from headrace.bench.tokens import TokenizerError  # noqa: PLC0415 - as above
+    from headrace.experiments.errors import StoppedError  # noqa: PLC0415 - as above
     from headrace.experiments.perform import perform  # noqa: PLC0415 - as above
     from headrace.experiments.settings import with_changes  # noqa: PLC0415 - as above
     from headrace.traffic.errors import TrafficError  # noqa: PLC0415 - as above
@@ -190,6 +191,9 @@ def _performed(chosen: Experiment[Any, Any], effort: Effort, lab: Lab, knobs: li
 
     try:
         return uvloop.run(performed())
+    except StoppedError as error:
+        typer.echo(f"headrace: {error}", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
     except (FolderError, TargetError, TokenizerError, TrafficError) as error:
         raise LocalError(f"{chosen.name}: {error}") from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from headrace.bench.words import count
 from headrace.capacity.cost import cost
 from headrace.evidence.result import Figure, Support
 from headrace.experiments.baseline_shown import off, plots, table
@@ -83,7 +84,7 @@ def _answer(steps: Sequence[Step], knee: Knee, case: Case) -> str:
     )
     if knee.bound == "open":
         return (
-            f"no knee up to {step.clients} clients: throughput still rises, to"
+            f"no knee up to {count(step.clients, 'client')}: throughput still rises, to"
             f" {number(step.tokens)} output tokens/s; measure further with --set most="
             f"{2 * step.clients}"
         )

@@ -151,7 +151,7 @@ def _limit(points: Sequence[Point]) -> str:
     if rules.limit < wanted:
         twice = f"twice the longest start is {format_duration(wanted)}"
         return f"{said}, which a slow start may overrun: {twice}, so make it that or more"
-    return f"{said}, enough: twice the longest start is {format_duration(wanted)}"
+    return f"{said}, enough: twice the longest start is at most {format_duration(wanted)}"
 
 
 def _scaling(points: Sequence[Point], case: Case) -> Iterator[str]:

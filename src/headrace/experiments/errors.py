@@ -7,3 +7,7 @@ from headrace.local.errors import LocalError
 
 class ExperimentError(LocalError):
     """The experiment cannot be done; the message says why, with figures, and what to do."""
+
+
+class StoppedError(ExperimentError):
+    """Somebody stopped it before anything was measured."""

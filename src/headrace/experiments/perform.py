@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from headrace.experiments.case import Case
-from headrace.experiments.errors import ExperimentError
+from headrace.experiments.errors import ExperimentError, StoppedError
 from headrace.experiments.experiment import Experiment
 from headrace.experiments.finding import FINDING, Conclusion, Finding
 from headrace.experiments.lab import Lab
@@ -24,16 +24,17 @@ STOPPED = "it was stopped early, so the figures are those of the part that was m
 
 
 async def perform(experiment: Experiment[Any, Any], lab: Lab, settings: msgspec.Struct) -> Finding:
-    """Measure and conclude; ExperimentError if nothing was measured before it was stopped.
+    """Measure and conclude; StoppedError if nothing was measured before somebody stopped it.
 
-    Or, before anything begins, if the lab's folder holds an experiment, or cannot be written.
+    ExperimentError, before anything begins, if the lab's folder holds an experiment, or cannot be
+    written.
     """
     _make(lab.folder)
     began, clock = datetime.now(UTC), time.monotonic()
     points: list[Any] = []
     interrupted = await _measured(experiment, lab, settings, points)
     if not points:
-        raise ExperimentError("it was stopped before anything was measured")
+        raise StoppedError("it was stopped before anything was measured")
     case = msgspec.structs.replace(
         lab.case, interrupted=interrupted, settings=msgspec.to_builtins(settings)
     )
