@@ -269,5 +269,5 @@ def _next(helped: Sequence[Pair], hurt: Sequence[Pair]) -> str:
         "a smaller draft model guesses free prose better than n-grams do; leave the flag out until"
         " one was measured"
         if hurt
-        else "ask more (--effort long), or leave the flag out"
+        else "ask more (--long), or leave the flag out"
     )
