@@ -1,6 +1,6 @@
 """What holds for all tests.
 
-A busy machine is no failure, so no generated case has a deadline. And nothing depends on what was
+A busy machine is no failure, so no generated case has a deadline, nor its making. And nothing depends on what was
 served on this machine before: plans would go by the starts that its state folder remembers.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("headrace", deadline=None)
+settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("headrace")
 
 
