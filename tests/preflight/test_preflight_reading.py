@@ -86,6 +86,8 @@ def test_files_that_are_not_there_or_not_text(tmp_path: Path) -> None:
     found = preflight([tmp_path / "absent.yaml", tmp_path / "latin.yaml"]).open
     assert ids(found) == ["HR001", "HR001"]
     assert "No such file" in found[0].message
+    assert "that is there" in found[0].fix
+    assert "quotes" in found[1].fix
 
 
 def test_fleet_files_bring_their_own_problems(tmp_path: Path) -> None:

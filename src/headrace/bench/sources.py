@@ -37,7 +37,9 @@ def _signed(text: str) -> EngineName:
         for sign, engine in _SIGNS.items():
             if line.startswith((sign, f"# TYPE {sign}")):
                 return engine
-    raise ValueError("no engine is known that has such metrics")
+    raise ValueError(
+        "no engine is known that has such metrics (the page of a gateway is gateway=http://…)"
+    )
 
 
 @cache

@@ -65,7 +65,7 @@ def _lag(run: Run, summary: Summary) -> Iterator[Doubt]:
     )
     most = load_of(run.about).most_in_flight
     remedy = (
-        f"The bound of {most:,} in flight made them wait: raise most_in_flight."
+        f"The bound of {most:,} in flight made them wait: raise --most-in-flight."
         if most and summary.flight.peak >= most
         else _LOOP
     )

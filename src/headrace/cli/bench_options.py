@@ -77,7 +77,10 @@ OwnLengthOption = Annotated[
 FreshOption = Annotated[bool, typer.Option("--fresh", help="A new connection for every request.")]
 TextsOption = Annotated[bool, typer.Option("--texts", help="Keep the answers' texts.")]
 MetricsOption = Annotated[
-    list[str] | None, typer.Option(help="More metrics pages: [NAME=]http://host:port/metrics.")
+    list[str] | None,
+    typer.Option(
+        help="More metrics pages: [NAME=]http://host:port/metrics; NAME is gateway for Headrace's."
+    ),
 ]
 NameOption = Annotated[str | None, typer.Option(help="Of the run; default: fleet and model.")]
 OutOption = Annotated[

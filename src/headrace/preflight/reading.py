@@ -17,6 +17,7 @@ from headrace.preflight.rules.reading import NOT_YAML, TEMPLATE
 from headrace.preflight.yaml_nodes import UnreadableError, parse
 
 MAX_BYTES = 8 << 20
+_GIVE = "give a file or a folder that is there, and that you may read"
 _SUFFIXES = {".yaml", ".yml", ".json"}
 _PASSED_OVER = {".git", ".venv", "node_modules", "__pycache__"}
 _SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
@@ -64,7 +65,7 @@ def _take_file(file: Path, reading: Reading) -> None:
         raw = file.read_bytes() if file.stat().st_size <= MAX_BYTES else None
         text = raw.decode("utf-8-sig") if raw is not None else None
     except OSError as error:
-        _broken(reading, name, 1, f"cannot be read: {error.strerror}")
+        _broken(reading, name, 1, f"cannot be read: {error.strerror}", _GIVE)
     except UnicodeDecodeError:
         _broken(reading, name, 1, "is not text in UTF-8")
     else:
@@ -108,8 +109,8 @@ def _is_fleet(resource: Resource) -> bool:
     return not resource.kind and bool(root["fleet"]) and bool(root["deployments"] or root["models"])
 
 
-def _broken(reading: Reading, file: str, line: int, message: str) -> None:
-    reading.findings.append(Finding(NOT_YAML, file, line, "", message, NOT_YAML.fix))
+def _broken(reading: Reading, file: str, line: int, message: str, fix: str = NOT_YAML.fix) -> None:
+    reading.findings.append(Finding(NOT_YAML, file, line, "", message, fix))
 
 
 def _template(reading: Reading, file: str, line: int, part: str) -> None:
