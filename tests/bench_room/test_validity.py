@@ -65,7 +65,7 @@ def test_lag_against_the_ttft(late: float, severity: Severity | None, words: str
 def test_a_bound_on_requests_in_flight_is_named_as_the_reason() -> None:
     run = made(count=300, late=0.05)
     run.about.load["most_in_flight"] = summarise(run).flight.peak
-    assert "raise most_in_flight" in about_that(run, "late or more").remedy
+    assert "raise --most-in-flight" in about_that(run, "late or more").remedy
 
 
 def test_a_closed_loop_is_slow_rather_than_late() -> None:
