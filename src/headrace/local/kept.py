@@ -68,8 +68,8 @@ class Kept:
         try:
             async for line in self._reader:
                 self.exit.set_result(int(json.loads(line)["exit"]))
-        except ConnectionResetError:
-            pass  # the keeper was killed with our words unread
+        except ConnectionError:
+            pass  # the keeper ended, or was killed, with our words unread
         finally:
             self._writer.close()
         await self._keeper.wait()
