@@ -250,6 +250,7 @@ async def read_on(stage: Stage) -> None:
 
 async def short_drain(stage: Stage) -> None:
     """One of two replicas is drained for a second, under answers of five seconds in one piece."""
+    await stage.until_ready(2)
     task = asyncio.ensure_future(stage.clients(8, lambda: stage.ask(50, 500, stream=False), 0.1))
     await asyncio.sleep(3)
     await stage.scale(1)

@@ -78,7 +78,8 @@ CARDS: Mapping[Cause, Card] = {
     Cause.LONG_PREFILL: Card(
         Part.GENERATION,
         "the time in the engine before the first token grows with the uncached prompt tokens, or "
-        "requests that came during a long prompt's prefill waited for it",
+        "requests that came during a long prompt's prefill waited for it (answers in one piece: "
+        "took far longer beside long prompts than without)",
         "Give long prompts a route and a deployment of their own (match: prompt_tokens), or a lower"
         " max_num_batched_tokens, so that a prefill lets decode steps in between; share prefixes.",
         "`headrace experiment shapes`: short and long prompts apart and mixed.",
@@ -86,15 +87,17 @@ CARDS: Mapping[Cause, Card] = {
     ),
     Cause.OVERLOADED_BATCH: Card(
         Part.GENERATION,
-        "the batch is full (running near max_num_seqs, or a queue inside the engine), and a token "
-        "takes far longer than in a small batch",
+        "the batch is full (running near max_num_seqs, or a queue inside the engine) and a token "
+        "takes far longer than in a small batch; or it breaks its promise in one many times larger "
+        "than where it was quickest",
         "Lower max_num_seqs to where the promise for a token is still kept, and add replicas.",
         "`headrace experiment baseline`: concurrency until the knee.",
         frozenset({Cause.UNEXPLAINED}),
     ),
     Cause.KV_PRESSURE: Card(
         Part.GENERATION,
-        "requests are preempted, or wait inside the engine, while the KV cache is full",
+        "requests are preempted, or wait inside the engine, while the KV cache is full or has no "
+        "room for one more like those in it",
         "Lower max_num_seqs or max_model_len, or give the KV cache more memory (quantized KV, a "
         "higher gpu_memory_utilization, more replicas).",
         "`headrace experiment context`: the same load with a lower max_model_len.",

@@ -67,6 +67,11 @@ def fresh(one: Request) -> int:
     return max(0, (one.prompt_tokens or 0) - (one.cached_tokens or 0))
 
 
+def served(one: Request) -> float:
+    """Seconds that it was with an engine: all but its waits at the gateway."""
+    return max(0.0, one.duration - (one.held or 0.0) - (one.queued or 0.0))
+
+
 def first_kept(one: Request) -> bool:
     """Whether the first token came as early as promised: then no wait before it is a fault."""
     return _within(one.ttft, one.promised_ttft)
@@ -93,8 +98,13 @@ def lost(seconds: Iterable[float], seen: Observation) -> float:
 
 
 def best_pace(seen: Observation) -> float | None:
-    """Seconds a token in the best tenth of all requests that were seen, earlier ones included."""
-    return quantile((one.tpot for one in whole((*seen.earlier, *seen.requests))), 0.1)
+    """Seconds a token in the best tenth of the requests, of those now or of those before.
+
+    Not of both together: many slow ones now would outvote what a few before have shown.
+    """
+    parts = (known(one.tpot for one in whole(some)) for some in (seen.earlier, seen.requests))
+    best = [quantile(paces, 0.1) for paces in parts if len(paces) >= ENOUGH]
+    return min(known(best), default=None)
 
 
 def mostly(flags: Sequence[bool], *, least: int = 3) -> bool:

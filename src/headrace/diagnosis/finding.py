@@ -60,10 +60,10 @@ def found(
 def brings(root: Finding, other: Finding) -> bool:
     """Whether a finding explains another.
 
-    What happens to a replica is a fact; of the rest, nothing explains what weighs twice as much.
+    What happens to a replica is a fact; of the rest, nothing explains what weighs more.
     """
     leads = other.cause in CARDS[root.cause].leads_to
-    return leads and (root.part == Part.LIFE_CYCLE or root.weight >= other.weight / 2)
+    return leads and (root.part == Part.LIFE_CYCLE or root.weight >= other.weight)
 
 
 class Judgement(StrEnum):

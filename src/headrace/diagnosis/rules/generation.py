@@ -20,6 +20,7 @@ from headrace.diagnosis.figures import (
     mostly,
     pace_kept,
     quantile,
+    served,
     whole,
 )
 from headrace.diagnosis.finding import Finding, found
@@ -30,6 +31,8 @@ _SLOWER = 3
 """Times the quick requests' prefill: beyond what a busy step or two more explain."""
 _HALF_SPEED = 2
 """Times the best pace: a batch costs some speed always; half of it is what it has shown it can."""
+_GROWN = 4
+"""Times the batch of the best pace: beyond it, it is the first suspect of a slower one."""
 _FULL = 0.9
 """Share of max_num_seqs, or of the KV cache (a last block is always unused), that is full."""
 _PREEMPTED = 0.05
@@ -41,10 +44,10 @@ _PREEMPTED = 0.05
 
 def overloaded_batch(seen: Observation) -> Finding | None:
     """Find a full batch in which each token, or the way into it, takes far longer than it could."""
-    full = [one for one in seen.replicas if _is_full(one)]
+    slow, inside = _slow_pace(seen), _waits_inside(seen)
+    full = [one for one in seen.replicas if _is_full(one)] or _grown(seen, slow)
     if not full:
         return None
-    slow, inside = _slow_pace(seen), _waits_inside(seen)
     if not slow and not inside:
         return None
     best = best_pace(seen) or 0.0
@@ -58,10 +61,40 @@ def _is_full(replica: Replica) -> bool:
     return mostly([_full(look, replica.room) for look in replica.looks])
 
 
+def _grown(seen: Observation, slow: Sequence[Request]) -> list[Replica]:
+    """Return replicas whose batch outgrew their promise: it is many times that of the best pace.
+
+    There may be room for more; that is why.
+    """
+    if not any(map(_pace_broken, slow)):
+        return []
+    bound = _GROWN * _company_of_the_best(seen)
+    return [one for one in seen.replicas if mostly([_runs(look) >= bound for look in one.looks])]
+
+
+def _company_of_the_best(seen: Observation) -> float:
+    """Return how many ran at once on the replica, itself included, while a token was quickest."""
+    done = [one for one in whole((*seen.earlier, *seen.requests)) if one.tpot is not None]
+    best = sorted(done, key=lambda one: one.tpot or 0.0)[:ENOUGH]
+    beside = [sum(_together(one, other) for other in done) for one in best]
+    return median(beside) or math.inf
+
+
+def _together(one: Request, other: Request) -> float:
+    """Return for which share of one's time the other ran beside it."""
+    if one.replica != other.replica:
+        return 0.0
+    since = max(one.ended - served(one), other.ended - served(other))
+    return max(0.0, min(one.ended, other.ended) - since) / (served(one) or math.inf)
+
+
 def _full(look: Look, room: int | None) -> bool:
-    running = [one for one in (look.running, look.assigned) if one is not None]
-    at_bound = bool(room and running and max(running) >= _FULL * room)
+    at_bound = bool(room and _runs(look) >= _FULL * room)
     return at_bound or bool(look.waiting and look.waiting >= 1)
+
+
+def _runs(look: Look) -> float:
+    return max(look.running or 0.0, look.assigned or 0.0)
 
 
 def _slow_pace(seen: Observation) -> list[Request]:
@@ -143,8 +176,11 @@ def kv_pressure(seen: Observation) -> Finding | None:
 
 
 def _blocked(look: Look) -> bool:
-    full = look.kv_usage is not None and look.kv_usage >= _FULL
-    return full and bool(look.waiting and look.waiting >= 1)
+    """Whether requests wait while the cache is full, or lacks what one of those in it takes."""
+    if look.kv_usage is None or not look.waiting or look.waiting < 1:
+        return False
+    one_more = look.kv_usage / look.running if look.running else 0.0
+    return look.kv_usage >= _FULL or look.kv_usage + one_more > 1
 
 
 def _usage(replica: Replica) -> str:

@@ -120,14 +120,22 @@ def lost_replica(seen: Observation) -> Finding | None:
     losses = [event for event in seen.events if _is_loss(event)]
     bad = [one for one in seen.replicas if one.state in _LOST]
     broken = [one for one in seen.requests if _broke(one) and not set(one.left) & gone]
-    if not losses and not bad and len(broken) < max(_LEAST, MANY * len(seen.requests)):
+    late = lost((_late(one, seen) for one in broken), seen)
+    often = len(broken) >= _LEAST and max(late, len(broken) / len(seen.requests)) >= MANY
+    if not losses and not bad and not often:
         return None
     figures = [f"{one.subject} {one.kind}: {one.text}".strip(": ") for one in losses[-3:]]
     figures += [f"{one.name} is {one.state}" for one in bad]
     if broken:
         figures.append(f"{count(len(broken), 'request')} lost a replica on the way")
-    weight = len(broken) / len(seen.requests) if seen.requests else 1.0
+    weight = max(late, len(broken) / len(seen.requests)) if seen.requests else 1.0
     return found(Cause.LOST_REPLICA, tuple(figures), max(weight, MANY), strong=bool(losses))
+
+
+def _late(one: Request, seen: Observation) -> float:
+    """Return by how many seconds it took longer than a usual one."""
+    usual = median(one.duration for one in whole(seen.requests))
+    return max(0.0, one.duration - usual) if usual is not None else 0.0
 
 
 def _broke(one: Request) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
@@ -18,6 +19,7 @@ from headrace.diagnosis.figures import (
     mostly,
     prefill,
     quantile,
+    served,
     whole,
 )
 from headrace.diagnosis.finding import Finding, found
@@ -36,18 +38,23 @@ _SLOWER = 3
 
 def long_prefill(seen: Observation) -> Finding | None:
     """Find first tokens that follow the prompt's tokens, one's own or a neighbour's."""
-    timed = [one for one in whole(seen.requests) if one.prompt_tokens and one.engine is not None]
+    done = [one for one in whole(seen.requests) if one.prompt_tokens]
+    return _timed(seen, [one for one in done if one.engine is not None]) or _pieces_beside(
+        seen, [one for one in done if one.engine is None and one.output_tokens]
+    )
+
+
+def _timed(seen: Observation, timed: Sequence[Request]) -> Finding | None:
     if len(timed) < ENOUGH:
         return None
-    bound = _LONGER * max(1.0, quantile(map(fresh, timed), _SHORT) or 0.0)
-    long = [one for one in timed if fresh(one) >= bound]
-    short = [one for one in timed if fresh(one) < bound]
+    short, long = _by_length(timed)
     quick = min(known(map(prefill, short)))
     slow = [one for one in timed if (prefill(one) or 0.0) >= _SLOWER * quick and _hurts(one)]
     busy = _spans(long)
-    own = [one for one in slow if fresh(one) >= bound]
+    least = min(map(fresh, long), default=math.inf)
+    own = [one for one in slow if fresh(one) >= least]
     behind = [
-        one for one in slow if fresh(one) < bound and busy.meets(one.replica, _prefilled(one))
+        one for one in slow if fresh(one) < least and busy.meets(one.replica, _prefilled(one))
     ]
     if len(own) + len(behind) >= MANY * len(timed) and (len(own) > 1 or len(behind) > 1):
         seconds = [(prefill(one) or 0.0) - quick for one in (*own, *behind)]
@@ -56,6 +63,47 @@ def long_prefill(seen: Observation) -> Finding | None:
         strong = bool(own and behind) or bool(paused)
         return found(Cause.LONG_PREFILL, (*figures, *paused), lost(seconds, seen), strong=strong)
     return _all_long(seen, timed)
+
+
+def _by_length(requests: Sequence[Request]) -> tuple[list[Request], list[Request]]:
+    """Return those with short prompts and those with long ones, as uncached tokens count."""
+    bound = _LONGER * max(1.0, quantile(map(fresh, requests), _SHORT) or 0.0)
+    short = [one for one in requests if fresh(one) < bound]
+    return short, [one for one in requests if fresh(one) >= bound]
+
+
+def _pieces_beside(seen: Observation, pieces: Sequence[Request]) -> Finding | None:
+    """Find answers in one piece that take far longer beside long prompts than without.
+
+    Nobody sees the first token of these; so each is measured by the seconds for its tokens.
+    """
+    short, long = _by_length(pieces)
+    busy = _Spans((one.replica, _with_engine(one)) for one in long)
+    met = [(busy.meets(one.replica, _with_engine(one)), one) for one in short]
+    alone = [one for beside, one in met if not beside]
+    harmed = [one for beside, one in met if beside and not _surely_kept(one)]
+    if len(long) < 2 or min(len(harmed), len(alone)) < ENOUGH:  # noqa: PLR2004 - one is chance
+        return None
+    slow, usual = median(map(_each, harmed)), median(map(_each, alone))
+    if not slow or not usual or slow < _SLOWER * usual:
+        return None
+    seconds = (served(one) - usual * (one.output_tokens or 0) for one in harmed)
+    took = f"{span(slow)} for a token beside these, {span(usual)} at other times"
+    figures = (_lengths(short, long), f"{count(len(harmed), 'answer')} in one piece took {took}")
+    return found(Cause.LONG_PREFILL, figures, lost((max(0.0, one) for one in seconds), seen))
+
+
+def _with_engine(one: Request) -> tuple[float, float]:
+    return one.ended - served(one), one.ended
+
+
+def _each(one: Request) -> float:
+    return served(one) / (one.output_tokens or 1)
+
+
+def _surely_kept(one: Request) -> bool:
+    """Whether all of it came before its first token had been promised."""
+    return one.promised_ttft is not None and one.duration <= one.promised_ttft
 
 
 def _hurts(one: Request) -> bool:

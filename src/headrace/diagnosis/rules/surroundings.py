@@ -8,6 +8,7 @@ from headrace.diagnosis.causes import Cause
 from headrace.diagnosis.figures import (
     ENOUGH,
     MANY,
+    MOSTLY,
     best_pace,
     felt,
     known,
@@ -15,6 +16,8 @@ from headrace.diagnosis.figures import (
     median,
     mostly,
     pace_kept,
+    quantile,
+    served,
     whole,
 )
 from headrace.diagnosis.finding import Finding, found
@@ -117,7 +120,30 @@ def _among_peers(seen: Observation) -> Finding | None:
                        f"{name} has no more to do than they")  # fmt: skip
             weight = len(_of(seen, name)) / len(seen.requests) * (1 - usual / pace)
             return found(Cause.NOISY_NEIGHBOUR, figures, weight)
+    return _pieces_among_peers(seen)
+
+
+def _pieces_among_peers(seen: Observation) -> Finding | None:
+    """Find the same among answers in one piece, of which nobody sees the first token.
+
+    Lengths differ, so three of four must take longer for each token than is usual elsewhere.
+    """
+    paces = {one.name: paces for one in seen.replicas if len(paces := _pieces(seen, one)) >= ENOUGH}
+    for name, mine in paces.items():
+        usual = median(median(theirs) for peer, theirs in paces.items() if peer != name)
+        quick = quantile(mine, 1 - MOSTLY) or 0.0
+        if usual and quick >= _SLOWER * usual and not _busier(seen, name):
+            took = f"{name} takes {span(median(mine) or 0.0)} for a token, its peers {span(usual)}"
+            figures = (f"{took}, in answers in one piece", f"{name} has no more to do than they")
+            weight = len(mine) / len(seen.requests) * (1 - usual / quick)
+            return found(Cause.NOISY_NEIGHBOUR, figures, weight)
     return None
+
+
+def _pieces(seen: Observation, replica: Replica) -> list[float]:
+    """Return the seconds for each token of answers in one piece that ran on it alone."""
+    mine = (one for one in whole(_of(seen, replica)) if one.engine is None and not one.left)
+    return [served(one) / one.output_tokens for one in mine if one.output_tokens]
 
 
 def _of(seen: Observation, replica: Replica | str) -> list[Request]:
