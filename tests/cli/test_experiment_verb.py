@@ -170,3 +170,30 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_anything_is_measured
     )
     assert isinstance(result.exception, LocalError)
     assert "cannot be written" in str(result.exception)
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_who_insists_gets_the_conclusion_and_nothing_of_the_copy_is_left(
+    second: signal.Signals, tmp_path: Path
+) -> None:
+    (tmp_path / "t").mkdir()
+    ran = [sys.executable, "-m", "headrace", "experiment", "batching", "tried.yaml", "-d", "chat"]
+    knobs = ["--set", "repeats=99", "--set", "requests=4", "--set", "output_p99=40"]
+    process = subprocess.Popen(
+        [*ran, *knobs, "-o", "out"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=tmp_path, env={**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(tmp_path / "t")},
+    )  # fmt: skip
+    assert process.stdout is not None
+    with process, process.stdout:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "measuring continuous-1" in line:
+                process.send_signal(signal.SIGINT)
+            elif "headrace: ending" in line and len(lines) < 20:
+                process.send_signal(second)
+                process.send_signal(signal.SIGINT)
+    said = "".join(lines)
+    assert process.returncode == 130, said
+    assert "stopped early" in said
+    assert list((tmp_path / "t").iterdir()) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,7 +66,8 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
     """Measure, and say in plain words what follows; `headrace experiment list` has all of them.
 
     Copies of the deployment are started beside what runs, and stopped in the end, whatever happens.
-    Ctrl-C concludes from what was measured until then. An endpoint that asks for an API key gets
+    Ctrl-C (or SIGTERM) concludes from what was measured until then; a second one does so without
+    waiting for copies to stop in good order. An endpoint that asks for an API key gets
     the one in $HEADRACE_KEY.
     """
     if name == "list":
@@ -169,7 +169,10 @@ def _settled(path: Path, deployment: str | None) -> FleetFile:
 
 
 def _performed(chosen: Experiment[Any, Any], effort: Effort, lab: Lab, knobs: list[str]) -> Finding:
-    """Measure and conclude, until Ctrl-C or SIGTERM at most; LocalError if it cannot be done."""
+    """Measure and conclude, until Ctrl-C or SIGTERM at most; LocalError if it cannot be done.
+
+    Each further one cancels again, which kills a copy that is waited for.
+    """
     import uvloop  # noqa: PLC0415 - as above
 
     from headrace.bench.folder import FolderError  # noqa: PLC0415 - as above
@@ -178,16 +181,15 @@ def _performed(chosen: Experiment[Any, Any], effort: Effort, lab: Lab, knobs: li
     from headrace.experiments.errors import StoppedError  # noqa: PLC0415 - as above
     from headrace.experiments.perform import perform  # noqa: PLC0415 - as above
     from headrace.experiments.settings import with_changes  # noqa: PLC0415 - as above
+    from headrace.local.closing import signals  # noqa: PLC0415 - as above
     from headrace.traffic.errors import TrafficError  # noqa: PLC0415 - as above
 
     settings = with_changes(chosen.settings[effort], knobs)
 
     async def performed() -> Finding:
-        task = asyncio.current_task()
-        if task is not None:
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        return await perform(chosen, lab, settings)
+        performing = asyncio.ensure_future(perform(chosen, lab, settings))
+        with signals(lambda: _hurry(performing)):
+            return await performing
 
     try:
         return uvloop.run(performed())
@@ -196,6 +198,11 @@ def _performed(chosen: Experiment[Any, Any], effort: Effort, lab: Lab, knobs: li
         raise typer.Exit(_INTERRUPTED) from None
     except (FolderError, TargetError, TokenizerError, TrafficError) as error:
         raise LocalError(f"{chosen.name}: {error}") from error
+
+
+def _hurry(performing: asyncio.Future[Finding]) -> None:
+    typer.echo("headrace: ending; again kills what is being stopped", err=True)
+    performing.cancel()
 
 
 def _show(finding: Finding, lab: Lab, console: Console, *, as_json: bool, evidence: bool) -> None:

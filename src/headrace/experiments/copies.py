@@ -95,8 +95,24 @@ async def started(
             status = await _ready(kept, state, copy, deployment, doing)
             yield _copy(status, state, copy, deployment, time.monotonic() - began)
         finally:
-            kept.terminate()
-            await kept.gone
+            await _ended(kept)
+
+
+async def _ended(kept: Kept) -> None:
+    """Stop a copy; whoever is cancelled meanwhile kills it, and still waits: its folder goes next.
+
+    Raises CancelledError then, once nothing of the copy is left.
+    """
+    kept.terminate()
+    hurried = False
+    while not kept.gone.done():
+        try:
+            await asyncio.wait([kept.gone])
+        except asyncio.CancelledError:
+            hurried = True
+            kept.kill()
+    if hurried:
+        raise asyncio.CancelledError
 
 
 def _check_length(state: StateDir) -> None:

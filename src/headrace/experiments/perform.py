@@ -81,7 +81,7 @@ async def _measured(
         await experiment.measure(lab, settings, points)
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        if task is not None:
+        while task is not None and task.cancelling():  # once for each Ctrl-C
             task.uncancel()
         return True
     return False
