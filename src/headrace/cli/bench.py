@@ -84,7 +84,8 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
 
     A fleet that asks for API keys gets the one in $HEADRACE_KEY, else that in $OPENAI_API_KEY.
     `headrace bench report FOLDER` shows a finished run again, `headrace bench compare A B` what
-    differs between two.
+    differs between two. The exit status is 1 if the run is worthless (such as many failures) or
+    nothing was answered, 130 after Ctrl-C, else 0, also where some figures are doubtful.
     """
     from headrace.cli.bench_perform import Named, perform  # noqa: PLC0415 - verbs start faster
     from headrace.cli.bench_plan import read_words  # noqa: PLC0415 - as above
@@ -118,11 +119,12 @@ def report(
     as_json: given.JsonOption = None,
 ) -> None:
     """Show a finished run again, and make its summary and page anew."""
-    from headrace.cli.bench_results import read_told, show  # noqa: PLC0415 - verbs start faster
+    from headrace.bench.summary import summarise  # noqa: PLC0415 - the other verbs start faster
+    from headrace.cli.bench_results import read_told, show  # noqa: PLC0415 - as above
 
     with _told():
         found = read_told(folder)
-    if not show(found, folder, Console(stderr=as_json == _STDOUT), as_json):
+    if not show(found, summarise(found), folder, Console(stderr=as_json == _STDOUT), as_json):
         raise typer.Exit(1)
 
 

@@ -17,10 +17,11 @@ from headrace.bench.folder import FolderError, Writer, check_free, fresh_folder
 from headrace.bench.load import Load
 from headrace.bench.measure import measure
 from headrace.bench.run import About, Run
+from headrace.bench.summary import summarise
 from headrace.bench.workload import build
 from headrace.cli import bench_live
 from headrace.cli.bench_plan import Plan, filled
-from headrace.cli.bench_results import show
+from headrace.cli.bench_results import of_use, show
 from headrace.cli.bench_target import Subject
 
 _TRIAL = "Say hello."
@@ -37,7 +38,9 @@ class Named:
 
 
 def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int:
-    """Do one run and return the status: 0, 130 if interrupted, 1 if not all of it was kept.
+    """Do one run and return the status: 0, 130 if interrupted, 1 if it is worth nothing.
+
+    It is worth nothing, too, if not all of it was kept.
 
     FolderError, TrafficError and TokenizerError say what a person can mend.
     """
@@ -61,10 +64,11 @@ def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int
             f"all {len(asks)} requests were over before the time was; give a larger --count"
         )
     whole = _kept(writer, run)
-    whole = show(run, folder, console, named.as_json) and whole
+    summary = summarise(run)
+    whole = show(run, summary, folder, console, named.as_json) and whole
     if run.about.interrupted:
         return bench_live.INTERRUPTED
-    return 0 if whole else 1
+    return 0 if whole and of_use(run, summary) else 1
 
 
 def _kept(writer: Writer, run: Run) -> bool:
