@@ -75,6 +75,25 @@ def test_a_list_says_what_still_holds(fleet: Path) -> None:
     assert "any more" in rows[0]["now"]
 
 
+def test_a_list_says_how_many_doubts_there_are_and_why_one_is_not_valid(fleet: Path) -> None:
+    setting = fingerprint(load_fleet(fleet), "d", {})
+    rest = {"experiment": "baseline", "deployment": "d", "conclusion": ("More only wait.",)}
+    variants = (Variant(name="as it is", fingerprint=setting),)
+    doubted = made(**rest, variants=variants, doubts=("few answers", "a twin"), taken=DAY)
+    early = made(
+        **rest, variants=variants, doubts=("stopped early",), valid=False,
+        taken=DAY + timedelta(days=1),
+    )  # fmt: skip
+    keep(fleet, doubted)
+    keep(fleet, early)
+    shown = run("list", str(fleet)).output.splitlines()
+    assert shown[0] == f"{doubted.id}  holds, 2 doubts"
+    assert shown[2:] == [
+        f"{early.id}  not valid, 1 doubt", "    More only wait.", "    doubt: stopped early",
+    ]  # fmt: skip
+    assert f"{early.id}  not valid, 1 doubt" in run("list").output.splitlines()
+
+
 def test_calibrations_are_listed_too(fleet: Path) -> None:
     one = Calibration(
         accelerator="H100", engine="0.32.0", model="m", parameters=1, run="r.jsonl", requests=300,

@@ -159,6 +159,7 @@ def test_who_stops_it_gets_what_there_is(number: signal.Signals, tmp_path: Path)
     assert json.loads((tmp_path / "out" / "finding.json").read_bytes())["case"]["interrupted"]
     (kept,) = (tmp_path / "tried.evidence").iterdir()
     assert "stopped early" in kept.read_text()
+    assert json.loads(kept.read_text())["valid"] is False
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_before_anything_is_measured(

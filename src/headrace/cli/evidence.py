@@ -38,6 +38,7 @@ FleetOption = Annotated[
 IdArgument = Annotated[str, typer.Argument(help="A result's id, or the beginning of its digest.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 _NONE = "nothing was measured yet; `headrace experiment baseline {}` is where to begin"
+_NOT_VALID = "not valid"
 
 
 @app.command("list")
@@ -58,13 +59,23 @@ def list_(
             typer.echo(msgspec.json.encode({"calibration": msgspec.to_builtins(calibration)}))
         return
     for one in known.results:
-        typer.echo(f"{one.id}{f'  {now[one.id]}' if one.id in now else ''}")
-        typer.echo(f"    {one.conclusion[0] if one.conclusion else 'no conclusion'}")
+        _list(one, now.get(one.id))
     for calibration in calibrations:
         typer.echo(f"calibration {calibration.fitted}, {calibration.model}")
         typer.echo(f"    {calibration.efficiency.label}, {calibration.requests} requests")
     if not known.results and not calibrations:
         typer.echo(_NONE.format(fleet or "FLEET"))
+
+
+def _list(one: Evidence, now: str | None) -> None:
+    """Print a result's id with how good it is, its answer, and why it is not valid."""
+    held = now or ("" if one.valid else _NOT_VALID)
+    many = len(one.doubts)
+    doubts = f"{many} doubt{'s' * (many > 1)}" if many else ""
+    typer.echo("  ".join(filter(None, (one.id, ", ".join(filter(None, (held, doubts)))))))
+    typer.echo(f"    {one.conclusion[0] if one.conclusion else 'no conclusion'}")
+    for doubt in () if one.valid else one.doubts:
+        typer.echo(f"    doubt: {doubt}")
 
 
 @app.command()
@@ -208,7 +219,7 @@ def _held(one: Evidence, now: Fingerprint | None) -> str:
     if not one.variants:
         return "says not of what it is"
     if not one.valid:
-        return "not valid"
+        return _NOT_VALID
     least = min((differences(it.fingerprint, now) for it in one.variants), key=len)
     return f"stale: {'; '.join(least)}" if least else "holds"
 

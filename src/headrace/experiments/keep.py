@@ -39,7 +39,10 @@ def finding_json(finding: Finding) -> bytes:
 
 
 def evidence(finding: Finding, lab: Lab) -> Evidence:
-    """Return the finding as it is kept: each variant with the setting that it was measured on."""
+    """Return the finding as it is kept: each variant with the setting that it was measured on.
+
+    One that was stopped early is not valid: the rest could have changed what it concludes.
+    """
     said = finding.conclusion
     variants = tuple(
         Variant(name=label, fingerprint=setting, figures=said.variants.get(label, {}))
@@ -52,6 +55,7 @@ def evidence(finding: Finding, lab: Lab) -> Evidence:
         figures=said.figures,
         conclusion=said.words,
         doubts=said.doubts,
+        valid=not finding.case.interrupted,
         supports=said.supports,
         taken=datetime.fromisoformat(finding.began),
     )

@@ -68,8 +68,9 @@ def concluded(
     """
     made = experiment.conclude(points, case)
     shared = f"{', '.join(beside)} was up on the same machine: what it did meanwhile is in this"
-    general = ((TWIN, case.emulated), (STOPPED, case.interrupted), (shared, bool(beside)))
-    doubts = (*made.doubts, *(doubt for doubt, there in general if there))
+    first = (STOPPED,) if case.interrupted else ()  # it is why the result is not valid
+    general = ((TWIN, case.emulated), (shared, bool(beside)))
+    doubts = (*first, *made.doubts, *(doubt for doubt, there in general if there))
     return msgspec.structs.replace(made, doubts=doubts)
 
 
