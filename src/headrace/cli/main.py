@@ -2,7 +2,7 @@
 
 Each verb is a module of its own beside this one. Errors that a person can mend are printed as
 sentences and end with status 1; wrong usage ends with 2; anything else is a defect of ours and
-keeps its traceback.
+keeps its traceback. `headrace/__main__.py` calls `main`, and catches Ctrl-C.
 """
 
 from __future__ import annotations
@@ -110,6 +110,3 @@ def main() -> None:
     ) as error:  # fmt: skip
         sys.stderr.write(f"headrace: {error}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nheadrace: interrupted\n")
-        sys.exit(130)
