@@ -162,7 +162,7 @@ HELD_OUT: tuple[Situation, ...] = (
     Situation(
         "a short drain",
         Cause.DRAINING,
-        twins(replicas=2, room=8, lifecycle="drain: 1s, grace: 3s"),
+        twins(replicas=2, room=4, lifecycle="drain: 1s, grace: 3s"),
         lives.short_drain,
         lead=8.0,
         beside=(Cause.GATEWAY_QUEUE,),

@@ -61,6 +61,12 @@ def test_replicas_that_a_request_left_are_named_with_the_first_reason() -> None:
     assert (seen.left, seen.error) == (("chat-1", "chat-2"), "aborted the request")
 
 
+def test_a_replica_whose_try_was_not_the_last_was_left_whatever_was_said_of_it() -> None:
+    tried = (Attempt("chat-2", 0.0, 4.3), Attempt("chat-1", 5.1, 5.2))
+    assert request(record(0.0, tried=tried), ZERO, (None, None)).left == ("chat-2",)
+    assert request(record(0.0, tried=tried[1:]), ZERO, (None, None)).left == ()
+
+
 def test_requests_of_now_and_of_before_are_apart(tmp_path: Path) -> None:
     store = RequestStore(Store(path=str(tmp_path / "r.db"), max_age=1e9), print)
     refused = record(4.0, outcome="engine_refused", error="engine_refused")

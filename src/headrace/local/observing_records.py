@@ -54,7 +54,8 @@ def _requests(records: Iterable[Record], zero: float, promises: Promises) -> Ite
 
 def request(record: Record, zero: float, promised: tuple[float | None, float | None]) -> Request:
     """Return a record as a diagnosis sees it, with times from the Unix time `zero`."""
-    broken = [one for one in record.tried if one.outcome != "ok"]
+    last = len(record.tried) - 1
+    broken = [one for at, one in enumerate(record.tried) if at < last or one.outcome != "ok"]
     return Request(
         at=record.time.timestamp() - zero,
         duration=record.duration_s,
@@ -71,7 +72,7 @@ def request(record: Record, zero: float, promised: tuple[float | None, float | N
         cached_tokens=record.cached_tokens,
         output_tokens=record.completion_tokens,
         left=tuple(one.replica for one in broken),
-        error=record.error or next((one.outcome for one in broken), ""),
+        error=record.error or next((one.outcome for one in broken if one.outcome != "ok"), ""),
         promised_ttft=promised[0],
         promised_tpot=promised[1],
     )
