@@ -6,13 +6,18 @@ cycle is at fault is `headrace.diagnosis`'s to say.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
+from headrace.bench import alone
 from headrace.bench.asked import arrivals_of, is_closed, load_of, order_of
+from headrace.bench.goodput import goodput
 from headrace.bench.run import Run
 from headrace.bench.summary import Summary
 from headrace.bench.symptoms import observe
 from headrace.bench.words import count, percent, rate, seconds
+from headrace.diagnosis.causes import Cause
 from headrace.diagnosis.diagnose import diagnose
 from headrace.diagnosis.finding import Diagnosis, Judgement
 from headrace.traffic.arrivals import Arrivals, Constant, Gamma, Poisson, Ramp, Replay, Steps
@@ -108,9 +113,43 @@ def _missed(missed: dict[str, int], judged: int) -> str:
 def fault(run: Run) -> Diagnosis:
     """Say which of admission, generation and life cycle is at fault, and where the time went.
 
-    Nothing that is said to be at fault makes a run worthless, nor the other way round.
+    Nothing that is said to be at fault makes a run worthless, nor the other way round. A promise
+    that one request alone breaks needs no other cause.
     """
-    return diagnose(observe(run))
+    found = diagnose(observe(run))
+    said = _unkept(run)
+    if said is None:
+        return found
+    findings = tuple(one for one in found.findings if one.cause is not Cause.UNEXPLAINED)
+    verdict_ = f"{said}. {found.verdict[:1].upper()}{found.verdict[1:]}" if findings else said
+    return replace(found, judgement=Judgement.AT_FAULT, verdict=verdict_, findings=findings)
+
+
+def _unkept(run: Run) -> str | None:
+    """Say that a promise is kept at no load, or by no answer; None where some keep it."""
+    good = goodput(run.counted, run.about.slo, 0.0)
+    if good is None or good.share >= KEPT:
+        return None
+    if found := alone.beyond(run):
+        return (
+            f"no load keeps this promise: one request alone takes {_against(run, found)}; promise"
+            " what one request alone keeps, or make that faster"
+        )
+    if found := alone.never(run):
+        return (
+            f"no answer kept this promise: the fastest took {_against(run, found)}; measure one"
+            " request alone (-c 1)"
+        )
+    return None
+
+
+def _against(run: Run, found: dict[str, float]) -> str:
+    """Write times beside their promises: `104 ms where TTFT within 50 ms is promised`."""
+    return " and ".join(
+        f"{seconds(value)} where {PROMISES.get(name, name)} within {seconds(run.about.slo[name])}"
+        " is promised"
+        for name, value in found.items()
+    )
 
 
 def verdict(found: Diagnosis, run: Run, summary: Summary) -> str:
