@@ -175,6 +175,16 @@ def test_a_closed_loop_has_no_rate_at_which_requests_were_due() -> None:
     run = run_of([answer(n, at=0.0) for n in range(3)], load={"concurrency": 3})
     assert "were due" not in printed(run)
     assert "were due" in printed(made(count=60))
+    assert "requests due a second" not in seen(run).text
+    assert "requests due a second" in seen(made(count=60)).text
+
+
+def test_the_share_that_kept_the_promise_is_the_same_number_wherever_it_stands() -> None:
+    late = [answer(n, n * 1.0, first=n + 0.13) for n in range(1)]
+    run = run_of([*late, *(answer(n, n * 1.0) for n in range(1, 40))], slo={"ttft": 0.12})
+    said = printed(run)  # 39 of 40
+    assert said.count("97.5 %") == 2
+    assert "98 %" not in said
 
 
 def test_failures_that_no_part_of_the_server_explains_are_counted_in_the_verdict() -> None:

@@ -50,6 +50,7 @@ def test_a_sound_run_is_not_doubted(seed: int) -> None:
         (0.0012, Severity.NOTE, "too little"),  # p99 of an exponential: 4.6 means = 5.5 ms
         (0.003, Severity.DOUBTFUL, "9 % of the median TTFT"),
         (0.02, Severity.WORTHLESS, "measure the client"),
+        (5.0, Severity.WORTHLESS, " times the median TTFT"),
     ],
 )
 def test_lag_against_the_ttft(late: float, severity: Severity | None, words: str) -> None:

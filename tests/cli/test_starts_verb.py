@@ -122,3 +122,17 @@ def test_a_ledger_of_another_version_with_more_fields_is_read(fleet: Path) -> No
     more = msgspec.json.decode(path.read_bytes()) | {"id": "n", "of_the_future": 1}
     path.write_bytes(path.read_bytes() + msgspec.json.encode(more) + b"\n")
     assert "2 ready" in starts(fleet).output
+
+
+def test_a_narrow_terminal_folds_no_word_and_one_day_is_said_once(
+    fleet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(fleet, 0, beside=1)
+    put(fleet, 1, beside=2)
+    monkeypatch.setenv("COLUMNS", "40")
+    said = starts(fleet).output
+    for word in ("smollm2-1", "ready", "beside 1 other\n", "2026-11-28T10:00:01"):
+        assert word in said
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "0 stopped, 2026-11-28\n" in starts(fleet).output
+    assert "beside 2 others" in starts(fleet).output

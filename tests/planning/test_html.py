@@ -181,3 +181,9 @@ def luminance(colour: str) -> float:
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_what_stands_between_backticks_is_code_and_no_backtick_is_seen() -> None:
+    found = page("a `b`", [Section("then", ("Run `headrace plan <x>` and one ` alone.",))])
+    assert "Run <code>headrace plan &lt;x&gt;</code> and one ` alone." in found
+    assert "<title>a `b`</title>" in found

@@ -18,7 +18,7 @@ from headrace.bench.run import Run
 from headrace.bench.spread import Spread, enough
 from headrace.bench.summary import Summary
 from headrace.bench.validity import judge
-from headrace.bench.verdict import fault, headline, outcome, times, verdict
+from headrace.bench.verdict import down, fault, headline, outcome, times, verdict
 from headrace.bench.words import count, number, percent, rate, seconds
 from headrace.diagnosis.finding import Diagnosis, Judgement
 from headrace.pages.canvas import plain
@@ -142,7 +142,7 @@ def _load(run: Run, summary: Summary) -> Iterator[Text]:
     )
     good = summary.goodput
     if good is not None:
-        yield Text(f"goodput: {rate(good.rate)} requests a second ({percent(good.share)})")
+        yield Text(f"goodput: {rate(good.rate)} requests a second ({down(good.share)})")
 
 
 def _failed(run: Run, summary: Summary) -> Iterator[Text]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from headrace.bench.answers import Answer, Failure
+from headrace.bench.asked import is_closed
 from headrace.bench.own import Engine
 from headrace.bench.run import Run
 from headrace.bench.spread import Spread, enough
 from headrace.bench.summary import Part, Summary
 from headrace.bench.validity_own import engine_ttft
-from headrace.bench.verdict import settings
+from headrace.bench.verdict import down, settings
 from headrace.bench.words import number, percent, rate, seconds
 from headrace.pages.html import Table
 
@@ -63,7 +64,7 @@ def load(run: Run, summary: Summary) -> Table:
         ("whole answers", f"{counts.whole:,}"),
         ("failed", f"{counts.failed:,} ({percent(counts.failed_share)})"),
         ("in flight when the run was ended", f"{counts.stopped:,}"),
-        ("requests due a second", rate(summary.offered)),
+        *([] if is_closed(run.about) else [("requests due a second", rate(summary.offered))]),
         ("requests answered a second", rate(summary.requests)),
         ("output tokens a second", rate(summary.output_tokens)),
         ("prompt and output tokens a second", rate(summary.total_tokens)),
@@ -79,8 +80,8 @@ def load(run: Run, summary: Summary) -> Table:
     ]
     if good is not None:
         rows += [
-            ("goodput, requests a second", f"{rate(good.rate)} ({percent(good.share)})"),
-            ("goodput, if times counted from sending", percent(good.share_sent)),
+            ("goodput, requests a second", f"{rate(good.rate)} ({down(good.share)})"),
+            ("goodput, if times counted from sending", down(good.share_sent)),
         ]
     return Table(("", "figure"), tuple(rows))
 

@@ -20,7 +20,7 @@ from headrace.bench.doubt import Doubt, doubtful, note, worthless
 from headrace.bench.run import Run
 from headrace.bench.spread import known
 from headrace.bench.summary import Summary
-from headrace.bench.words import number, percent, rate, seconds
+from headrace.bench.words import multiple, number, percent, rate, seconds
 from headrace.traffic.arrival_fit import RATE_TOLERANCE, Fit, fit
 
 LATE, TOO_LATE = 0.05, 0.20
@@ -60,7 +60,7 @@ def _lag(run: Run, summary: Summary) -> Iterator[Doubt]:
     if late is None or ttft is None or late <= SHORTEST:
         return
     said = (
-        f"1 request in 100 was sent {seconds(late)} late or more, {percent(late / ttft)} of the"
+        f"1 request in 100 was sent {seconds(late)} late or more, {multiple(late / ttft)} the"
         f" median TTFT of {seconds(ttft)}"
     )
     most = load_of(run.about).most_in_flight

@@ -6,6 +6,7 @@ cycle is at fault is `headrace.diagnosis`'s to say.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import msgspec
@@ -82,10 +83,9 @@ def outcome(run: Run, summary: Summary) -> str:
     if not good.judged:
         return f"Nothing tells whether {promise(run)} was kept: no request was counted."
     if good.share >= KEPT:
-        met = _down(good.share)
-        return f"The promise was kept: {met} of requests had {promise(run)}, at {at}."
+        return f"The promise was kept: {down(good.share)} of requests had {promise(run)}, at {at}."
     return (
-        f"The promise was broken: {percent(good.share)} of requests had {promise(run)} where"
+        f"The promise was broken: {down(good.share)} of requests had {promise(run)} where"
         f" {percent(KEPT)} should, at {at}. {_missed(good.missed, good.judged)}"
     )
 
@@ -97,9 +97,9 @@ def promise(run: Run) -> str:
     return " and ".join(said)
 
 
-def _down(share: float) -> str:
-    """Write a share so that 99.97 % does not read as all of them."""
-    return f"{int(share * 1000) / 10:g} %"
+def down(share: float) -> str:
+    """Write a share kept, never rounded up: 99.97 % does not read as all of them."""
+    return f"{math.floor(share * 1000 + 1e-6) / 10:g} %"
 
 
 def _missed(missed: dict[str, int], judged: int) -> str:

@@ -17,6 +17,11 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.0f} %" if abs(share) >= 0.0995 or not share else f"{100 * share:.2g} %"  # noqa: PLR2004 - 10 %, rounded
 
 
+def multiple(share: float) -> str:
+    """Write how much of something, before `the`: `12 % of`, from twice on `388 times`."""
+    return f"{share:,.0f} times" if share >= 2 else f"{percent(share)} of"  # noqa: PLR2004 - twice
+
+
 def rate(value: float) -> str:
     """Write a rate with 3 digits: `7.98`, `1,240`."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"  # noqa: PLR2004 - 4 digits have commas

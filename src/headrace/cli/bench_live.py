@@ -35,7 +35,7 @@ _LATE = 0.005
 class Display:
     """Shows progress: one line that changes on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, console: Console, total: int) -> None:
+    def __init__(self, console: Console, total: int | None) -> None:
         self._console, self._total = console, total
         self._live = Live(console=console, transient=True, refresh_per_second=4)
         self._due = monotonic() + _EVERY
@@ -60,12 +60,13 @@ class Display:
             self._console.print(line(now, self._total), highlight=False, soft_wrap=True)
 
 
-def line(now: Progress, total: int) -> str:
-    """Return progress as one line."""
+def line(now: Progress, total: int | None) -> str:
+    """Return progress as one line; `total` is how many are to be sent, None if time decides."""
+    of = "" if total is None else f"/{total}"
     failed = f", {now.failed} failed" if now.failed else ""
     trouble = f"  {now.trouble}" if now.trouble else ""
     return (
-        f"{now.seconds:4.0f} s  {now.sent}/{total} sent, {now.running} in flight, "
+        f"{now.seconds:4.0f} s  {now.sent}{of} sent, {now.running} in flight, "
         f"{now.ended} ended{failed}  {now.rate:.1f} req/s  {now.tokens:.0f} tok/s  "
         f"lag {now.lag * 1000:.1f} ms{trouble}"
     )
@@ -79,11 +80,16 @@ def run(target: Target, asks: Sequence[Ask], load: Load, keep: Keep, console: Co
 
     async def measured() -> Run:
         stop = asyncio.Event()
-        with Display(console, len(asks)) as tell:
+        with Display(console, _total(asks, load)) as tell:
             listen(stop, console)
             return await measure(target, asks, load, tell, stop=stop, keep=keep)
 
     return uvloop.run(measured())
+
+
+def _total(asks: Sequence[Ask], load: Load) -> int | None:
+    """Return how many are to be sent; None for a closed loop that a time ends."""
+    return None if load.concurrency and load.seconds else len(asks)
 
 
 def listen(stop: asyncio.Event, console: Console) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +25,8 @@ from headrace.starts.start import Start
 from headrace.starts.summary import Spread, Summary, subject_of, summaries
 from headrace.starts.words import by_name, sentences, shown
 
+_NARROW = 72
+"""Columns below which a table of single starts would fold its words letter by letter."""
 _WHERE = {"local": "on this machine", "kubernetes": "on Kubernetes"}
 
 
@@ -118,7 +120,7 @@ def _print(found: ledger.Ledger, last: int) -> None:
             console.print(Text(f"  {sentence}"))
         console.print()
     if last:
-        console.print(_last(found.starts[-last:]))
+        console.print(_last(found.starts[-last:], console.width))
     _say_damage(found)
 
 
@@ -132,7 +134,7 @@ def _headline(summary: Summary) -> str:
     twins = "twins of " if subject.emulated else ""
     what = f"{twins}{subject.engine} {subject.version} with {subject.model}"
     counts = f"{summary.ready} ready, {summary.failed} failed, {summary.stopped} stopped"
-    when = f"{summary.first[:10]} to {summary.last[:10]}"
+    when = " to ".join(dict.fromkeys((summary.first[:10], summary.last[:10])))
     where = _WHERE[subject.runtime]
     return f"{subject.deployment}: {what} on {subject.hardware}, {where}; {counts}, {when}"
 
@@ -145,15 +147,25 @@ def _phases(summary: Summary) -> Table:
     return table
 
 
-def _last(found: Iterable[Start]) -> Table:
+def _last(found: Sequence[Start], width: int) -> RenderableType:
+    """Return the single starts as a table; where that has no room, a line for each."""
+    rows = [tuple(_cells(start)) for start in found]
+    if width < _NARROW:
+        return Text("\n".join("  ".join(filter(None, row)) for row in rows))
     table = _table("began (UTC)", ("seconds",))
     for heading in ("replica", "", ""):
         table.add_column(heading, overflow="fold")
-    for start in found:
-        ended = start.outcome if start.outcome == "ready" else f"{start.outcome} {start.ended_in}"
-        replica = start.id.partition("@")[0]
-        table.add_row(start.began[:19], f"{start.total:.1f}", replica, ended, _about(start))
+    for row in rows:
+        table.add_row(*row)
     return table
+
+
+def _cells(start: Start) -> Iterator[str]:
+    yield start.began[:19]
+    yield f"{start.total:.1f}"
+    yield start.id.partition("@")[0]
+    yield start.outcome if start.outcome == "ready" else f"{start.outcome} {start.ended_in}"
+    yield _about(start)
 
 
 def _about(start: Start) -> str:
@@ -161,7 +173,7 @@ def _about(start: Start) -> str:
         "a twin": start.emulated,
         "weights fetched": start.fetched,
         "again": start.restart,
-        f"beside {start.beside} others": start.beside,
+        f"beside {start.beside} other{'s' * (start.beside > 1)}": start.beside,
         f"{start.resident or 0:.0%} of the weights in memory": start.resident is not None,
     }
     return ", ".join(word for word, holds in words.items() if holds)

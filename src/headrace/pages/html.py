@@ -7,6 +7,7 @@ Whatever comes from a file is escaped here; only an SVG from `canvas.py` goes in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -23,6 +24,8 @@ _HEAD = """<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">\
 """
 """Should a string ever slip through unescaped, it still can load and run nothing."""
+
+_CODE = re.compile(r"`([^`\n]+)`")
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def page(title: str, sections: Sequence[Section], lead: str = "") -> str:
     )
     parts = [
         _HEAD,
-        f"<title>{_text(title)}</title>",
+        f"<title>{escape(plain(title))}</title>",
         f"<style>\n{colours}\n{style}</style>\n</head>\n<body>\n<main>",
         f"<h1>{_text(title)}</h1>",
         *([f'<p class="lead">{_text(lead)}</p>'] if lead else []),
@@ -90,7 +93,7 @@ def _table(table: Table) -> str:
     name = table.caption or ", ".join(table.head)
     caption = f"<caption>{_text(table.caption)}</caption>\n" if table.caption else ""
     return (
-        f'<div class="table" role="region" tabindex="0" aria-label="{_text(name)}">\n'
+        f'<div class="table" role="region" tabindex="0" aria-label="{escape(plain(name))}">\n'
         f"<table>\n{caption}<thead><tr>{_cells(table, table.head, 'col')}</tr></thead>\n<tbody>\n"
         + "".join(f"<tr>{_cells(table, row, 'row')}</tr>\n" for row in table.rows)
         + "</tbody>\n</table>\n</div>"
@@ -112,4 +115,5 @@ def _row(table: Table, cells: Iterable[str], scope: str) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    return escape(plain(text))
+    """Return text for a page; what stands between backticks is code."""
+    return _CODE.sub(r"<code>\1</code>", escape(plain(text)))
