@@ -423,9 +423,14 @@ async def test_a_silent_replica_is_left_and_reported() -> None:
         assert await rest(wire) == [token(" b", "stop"), DONE]
 
 
-@pytest.mark.parametrize(("state", "after"), [("leaving", 0.0), ("failed", 2.5)])
-async def test_work_leaves_a_replica_that_is_to_be_left(state: str, after: float) -> None:
-    async with engine() as one, engine() as two, rig() as it:
+@pytest.mark.parametrize(
+    ("state", "after", "why"),
+    [("leaving", 0.0, "is to be left"), ("failed", 2.5, "was silent for 2 s")],
+)
+async def test_work_leaves_a_replica_that_is_to_be_left(
+    tmp_path: Path, state: str, after: float, why: str
+) -> None:
+    async with engine() as one, engine() as two, rig(records=tmp_path / "log") as it:
         it.replicas(one, two)
         wire, asked = await begin(it, one, [role(), token(" a")])
         it.replicas(one, two, states={one.port: state})
@@ -440,6 +445,8 @@ async def test_work_leaves_a_replica_that_is_to_be_left(state: str, after: float
         again.send_chunk(other(token(" b", "stop")))
         again.end_stream()
         assert await rest(wire) == [token(" b", "stop"), DONE]
+        tries = [one["outcome"] for one in it.records_written()[0]["tried"]]
+        assert tries == [why, "ok"]
 
 
 async def test_a_refusal_to_continue_is_told(tmp_path: Path) -> None:

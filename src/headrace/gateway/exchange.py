@@ -266,6 +266,8 @@ class Exchange:
         blame = fate not in BLAMELESS
         if blame:
             attempt.ended(ok=False, what=what)
+        else:
+            attempt.outcome = what  # nobody's fault, and not where the request ended well
         if blame and not last:
             attempt.lane.fault(attempt.place, what)
         if diverted:
