@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from workload_kit import engine_count, folder
 from headrace.bench import prompt_file
 from headrace.bench.asks import Message
 from headrace.bench.prompt_file import read_prompts
+from headrace.bench.tokens import FolderTokenizer, Prompt, TokenizerError
 from headrace.bench.workload import build
 from headrace.bench.workload_order import Length, Misfit, WorkloadOrder
 from headrace.traffic.errors import TrafficError
@@ -53,6 +55,23 @@ def test_plain_lines_as_text_once_each(tmp_path: Path) -> None:
     notes: list[str] = []
     assert [ask.prompt for ask in build(order, folder(tmp_path), notes)] == ["the water", "a cat"]
     assert notes == []
+
+
+def test_a_prompt_whose_tokens_nobody_counts_is_named_by_its_line(tmp_path: Path) -> None:
+    class Strict(FolderTokenizer):
+        def count(self, prompt: Prompt) -> int:
+            if "cat" in str(prompt):
+                raise TokenizerError("http://h/tokenize: 413 Request Entity Too Large")
+            return super().count(prompt)
+
+    folder(tmp_path)
+    plain = tmp_path / "p.txt"
+    plain.write_text("the water\n\na cat\n")
+    lines = write(tmp_path / "p.jsonl", {"prompt": "a dog"}, {"prompt": "a cat", "place": 9})
+    for file, place in ((plain, 3), (Path(lines), 2)):
+        order = WorkloadOrder(file=str(file), chat=False)
+        with pytest.raises(TrafficError, match=re.escape(f"{file}:{place}: its tokens cannot")):
+            build(order, Strict(tmp_path))
 
 
 def test_a_text_is_never_cut(tmp_path: Path) -> None:

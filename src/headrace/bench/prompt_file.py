@@ -11,7 +11,7 @@ import msgspec
 from headrace.bench.asks import Ask, Message
 from headrace.bench.room import Room
 from headrace.bench.shape_lengths import output_lengths
-from headrace.bench.tokens import Prompt, Tokenizer
+from headrace.bench.tokens import Prompt, Tokenizer, TokenizerError
 from headrace.bench.workload_order import WorkloadOrder
 from headrace.traffic.errors import TrafficError
 
@@ -28,6 +28,8 @@ class Line(msgspec.Struct, frozen=True):
     max_tokens: _Tokens | None = None
     output_tokens: _Tokens | None = None
     output_length: _Tokens | None = None
+    place: int = msgspec.field(default=0, name="line in the file")
+    """Of the file, from 1; no key of a line says it."""
 
     @property
     def output(self) -> int | None:
@@ -42,8 +44,11 @@ def read_prompts(file: Path) -> list[Line]:
     if not lines:
         raise TrafficError(f"{file}: there is no prompt in it")
     if not lines[0][1].lstrip().startswith("{"):
-        return [Line(prompt=one.strip()) for _, one in lines]
-    return [_line(one, f"{file}:{number}") for number, one in lines]
+        return [Line(prompt=one.strip(), place=number) for number, one in lines]
+    return [
+        msgspec.structs.replace(_line(one, f"{file}:{number}"), place=number)
+        for number, one in lines
+    ]
 
 
 def file_asks(
@@ -60,7 +65,7 @@ def file_asks(
         place = number % len(lines)
         if place not in counted:
             prompt = _prompt(lines[place], chat=order.chat)
-            counted[place] = prompt, tokenizer.count(prompt)
+            counted[place] = prompt, _count(tokenizer, prompt, f"{order.file}:{lines[place].place}")
         prompt, tokens = counted[place]
         total, output = room.fit(tokens, lines[place].output or outputs[number], 1, fixed=True)
         if total:
@@ -72,6 +77,13 @@ def file_asks(
                 at=at,
                 shape="file",
             )
+
+
+def _count(tokenizer: Tokenizer, prompt: Prompt, place: str) -> int:
+    try:
+        return tokenizer.count(prompt)
+    except TokenizerError as error:
+        raise TrafficError(f"{place}: its tokens cannot be counted: {error}") from error
 
 
 def _prompt(line: Line, *, chat: bool) -> Prompt:
