@@ -1,5 +1,7 @@
 """Every command in the documents is one that the command line takes: verb, options and values.
 
+So are experiments' names, and the knobs that `--set` changes.
+
 What files they name need not be there, and nothing is run; `tests/real` runs those of the README.
 """
 
@@ -15,6 +17,10 @@ import pytest
 import typer
 
 from headrace.cli.main import app
+from headrace.experiments.catalogue import EXPERIMENTS
+from headrace.experiments.errors import ExperimentError
+from headrace.experiments.experiment import Effort
+from headrace.experiments.settings import with_changes
 
 ROOT = Path(__file__).parents[2]
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").rglob("*.md"))]
@@ -50,7 +56,7 @@ def words_of(command: str) -> list[str]:
 COMMAND: Any = typer.main.get_command(app)
 MISSING = re.compile("does not exist|No such file")
 """What is said of files and folders: none of those in documents has to be there."""
-UNKNOWN = re.compile("NoSuchOption|no verb")
+UNKNOWN = re.compile("NoSuchOption|no verb|no experiment|--set")
 
 
 def refusal(words: list[str]) -> str | None:
@@ -64,12 +70,25 @@ def refusal(words: list[str]) -> str | None:
             return f"no verb '{name}'" if name and name != "--help" else None
         command, words = command.commands[name], words[1:]
     try:
-        command.make_context(name, list(words))
+        found = command.make_context(name, list(words)).params
     except typer.Exit:
         return None  # --help
     except Exception as error:  # noqa: BLE001 - whatever it has against it
         said = f"{type(error).__name__}: {getattr(error, 'message', error)}"
         return None if MISSING.search(said) else said
+    return unlisted(found["name"], found["knobs"] or ()) if name == "experiment" else None
+
+
+def unlisted(experiment: str, knobs: Iterable[str]) -> str | None:
+    """Return what the catalogue has against an experiment, or one of its knobs."""
+    if experiment == "list" or experiment.isupper():  # NAME stands for any
+        return None
+    if experiment not in EXPERIMENTS:
+        return f"no experiment '{experiment}'"
+    try:
+        with_changes(EXPERIMENTS[experiment].settings[Effort.NORMAL], list(knobs))
+    except ExperimentError as error:
+        return str(error)
     return None
 
 
@@ -90,11 +109,14 @@ def test_verbs_and_options_in_documents_exist(document: Path) -> None:
 
 def test_what_would_be_refused() -> None:
     for words in (["bench", "--nosuch"], ["evidence", "list", "--nosuch"], ["measure"],
-                  ["evidence", "forget"]):  # fmt: skip
+                  ["evidence", "forget"], ["experiment", "baselines", "a.yaml"],
+                  ["experiment", "baseline", "a.yaml", "--set", "mst=3"]):  # fmt: skip
         assert UNKNOWN.match(refusal(words) or ""), words
     for words in (["bench", "-c", "many"], ["plan", "a", "b", "c"], ["plan"]):
         assert refusal(words), words
-    for words in (["bench", "-c", "8", "--file", "gone"], ["bench", "compare", "A", "B"]):
+    for words in (["bench", "-c", "8", "--file", "gone"], ["bench", "compare", "A", "B"],
+                  ["experiment", "NAME", "FLEET"], ["experiment", "list"],
+                  ["experiment", "baseline", "a.yaml", "--set", "most=3"]):  # fmt: skip
         assert refusal(words) is None, words
     page = "Say `headrace  up\nX`.\n```console\n$ headrace bench \\\n   -c 8 # why\n```\n"
     assert [words_of(one) for one in shown(page)] == [["bench", "-c", "8"]]
