@@ -21,12 +21,13 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Place:
-    """One replica's slot (from 1), id, port and log."""
+    """One replica's slot (from 1), id, port and log, and a folder for its engine's sockets."""
 
     slot: int
     id: str
     port: int
     log: Path
+    sockets: Path | None = None
 
 
 def program(blueprint: Blueprint, place: Place, folder: Path) -> Program:
@@ -39,6 +40,7 @@ def program(blueprint: Blueprint, place: Place, folder: Path) -> Program:
         port=place.port,
         cores=cores_of(blueprint, place.slot),
         adapters=blueprint.adapters,
+        sockets=place.sockets,
     )
     launch = blueprint.engine.launch(blueprint.deployment, blueprint.hardware, placement)
     devices = devices_of(blueprint, place.slot)
