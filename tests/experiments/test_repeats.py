@@ -6,34 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.experiments.repeats import _t95, contrast
+from headrace.experiments.repeats import contrast
 from headrace.experiments.turns import grouped, turns
 from headrace.experiments.words import changed, number, percent, seconds
 
 
-def test_the_noise_is_that_of_welchs_test() -> None:
-    # By hand: variances 2 and 8 of two values each, so se = sqrt(1 + 4); freedom = 25 / 17 = 1.47,
-    # where Student's t is 6.19 (its density integrated numerically).
-    found = contrast([10.0, 12.0], [20.0, 24.0])
-    assert (found.before, found.after, found.change) == (11, 22, 11)
-    assert found.noise == pytest.approx(6.19 * math.sqrt(5), rel=0.03)
-    assert not found.certain
-    assert found.share == 1
+def test_two_repeats_of_each_tell_a_difference_of_four_times() -> None:
+    # By hand: ln 7.23 - ln 4.79 = 0.412, so variances 0.0848 and 0.00002, pooled 0.0424 with two
+    # degrees of freedom; se = sqrt(0.0424), t = 4.30: a factor of exp(0.886) = 2.43 is chance.
+    found = contrast([1.43, 1.42], [7.23, 4.79])
+    assert found.share == pytest.approx(3.22, abs=0.01)
+    assert found.noise_share == pytest.approx(1.43, abs=0.01)
+    assert found.certain
+    assert not contrast([5.69, 5.61], [7.23, 4.79]).certain
 
 
-@pytest.mark.parametrize(
-    ("freedom", "quantile"),
-    [(1, 12.71), (1.2, 8.65), (1.8, 4.79), (2.5, 3.57), (17, 2.11), (100, 1.98)],
-)
-def test_quantiles_between_the_tables_are_students(freedom: float, quantile: float) -> None:
-    # Expected by numerical integration of the density.
-    assert _t95(freedom) == pytest.approx(quantile, rel=0.03)
+def test_a_fall_is_held_against_how_far_chance_goes_down() -> None:
+    # The same factor of 2.43 the other way: -59 %.
+    found = contrast([7.23, 4.79], [1.43, 1.42])
+    assert found.noise_share == pytest.approx(1 - 1 / 2.43, abs=0.01)
+    assert found.certain
+
+
+def test_scores_that_may_be_zero_are_compared_as_they_are() -> None:
+    # Variances 1 of three values each: se = sqrt(2/3), freedom 4, t 2.78.
+    found = contrast([-1.0, 0.0, 1.0], [2.0, 3.0, 4.0])
+    assert found.noise == pytest.approx(2.78 * math.sqrt(2 / 3))
+    assert found.certain
 
 
 def test_close_repeats_make_a_small_difference_certain() -> None:
-    # Variances 1 of three values each: se = sqrt(2/3), freedom 4, t 2.78.
     found = contrast([99.0, 100.0, 101.0], [102.0, 103.0, 104.0])
-    assert found.noise == pytest.approx(2.78 * math.sqrt(2 / 3))
+    assert found.noise == pytest.approx(2.78 * math.sqrt(2 / 3), rel=0.03)  # ln x is x / 100 here
     assert found.certain
 
 

@@ -1,8 +1,10 @@
 """Whether two variants differ by more than repeats of the same do.
 
 Each variant is measured several times, in turns (A B A B), so that a machine that warms up or gets
-busy is no difference between them. Means of repeats are compared by Welch's t test. What a single
-run can tell of its own chance is `evidence/difference.py`'s.
+busy is no difference between them. Means of repeats are compared by Student's t test, which takes
+repeats of both to scatter alike, in relation to their size: of two repeats each Welch's test, which
+does not, would know one degree of freedom and hardly ever be certain. What a single run can tell of
+its own chance is `evidence/difference.py`'s.
 """
 
 from __future__ import annotations
@@ -58,22 +60,24 @@ class Contrast:
 
 
 def contrast(before: Sequence[float], after: Sequence[float]) -> Contrast:
-    """Return how two variants differ; ValueError without a value of each."""
+    """Return how two variants differ; ValueError without a value of each.
+
+    Rates and times are compared as ratios, where all of them are positive.
+    """
     if not before or not after:
         raise ValueError("a contrast needs a value of each variant")
+    first, then = fmean(before), fmean(after)
     if min(len(before), len(after)) < 2:  # noqa: PLR2004 - one value has no spread
-        return Contrast(fmean(before), fmean(after), math.inf)
-    a, b = variance(before) / len(before), variance(after) / len(after)
-    if a + b == 0:
-        return Contrast(fmean(before), fmean(after), 0.0)
-    freedom = (a + b) ** 2 / (a**2 / (len(before) - 1) + b**2 / (len(after) - 1))
-    return Contrast(fmean(before), fmean(after), _t95(freedom) * math.sqrt(a + b))
+        return Contrast(first, then, math.inf)
+    if min(*before, *after) <= 0:
+        return Contrast(first, then, _half_width(before, after))
+    width = _half_width([math.log(one) for one in before], [math.log(one) for one in after])
+    return Contrast(first, then, first * abs(math.expm1(math.copysign(width, then - first))))
 
 
-def _t95(freedom: float) -> float:
-    """Return the quantile; between whole degrees ln t is nearly linear in 1 / freedom (to 3 %)."""
-    below = min(max(int(freedom), 1), len(_T95))
-    low = _T95[below - 1]
-    high, above = (_T95[below], below + 1.0) if below < len(_T95) else (_T95_ENDLESS, math.inf)
-    part = (1 / below - 1 / max(freedom, below)) / (1 / below - 1 / above)
-    return low * math.pow(high / low, part)
+def _half_width(before: Sequence[float], after: Sequence[float]) -> float:
+    """Return what chance alone makes of a difference of means, in 95 of 100 cases at most."""
+    freedom = len(before) + len(after) - 2
+    squares = sum((len(some) - 1) * variance(some) for some in (before, after))
+    error = math.sqrt(squares / freedom * (1 / len(before) + 1 / len(after)))
+    return (_T95[freedom - 1] if freedom <= len(_T95) else _T95_ENDLESS) * error
