@@ -255,6 +255,12 @@ def test_a_slow_way_to_the_gateway() -> None:
     assert "between client and gateway" in about_that(run, "were lost").sentence
 
 
+def test_answers_of_a_static_batch_are_handed_over_late_and_lost_nowhere() -> None:
+    run = engine_with(made(count=300), ttft_sum=0.3)
+    run.about.load = {**run.about.load, "batch": 16}
+    silent_on(run, "were lost")
+
+
 def test_a_wait_in_the_gateway_is_explained() -> None:
     silent_on(made(rate=12, count=500, server=replace(Server(), slots=12)), "were lost")
 

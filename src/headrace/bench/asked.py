@@ -38,9 +38,14 @@ def is_closed(about: About) -> bool:
     return bool(load_of(about).concurrency)
 
 
+def is_batched(about: About) -> bool:
+    """Whether answers were handed over by the batch, the first when the last of it was done."""
+    return "batch" in about.load
+
+
 def is_steady(about: About) -> bool:
     """Whether the load was to be the same all along."""
-    return not isinstance(arrivals_of(about), Ramp | Steps | Replay)
+    return not (is_batched(about) or isinstance(arrivals_of(about), Ramp | Steps | Replay))
 
 
 def shares_prompts(about: About) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from headrace.bench.asked import is_batched
 from headrace.bench.doubt import Doubt, doubtful, note
 from headrace.bench.own import Engine, Own
 from headrace.bench.run import Run
@@ -31,7 +32,8 @@ def own_doubts(run: Run, summary: Summary) -> Iterator[Doubt]:
     yield from _restarts(seen)
     if summary.counts.whole >= _FEWEST and seen:
         yield from _counts(summary, seen)
-        yield from _first_token(summary, seen)
+        if not is_batched(run.about):
+            yield from _first_token(summary, seen)
 
 
 def _unseen(run: Run, own: Own) -> Iterator[Doubt]:
