@@ -68,7 +68,9 @@ def test_what_was_prepared_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("headrace.local.restarts.FIRST", 0.01)
     monkeypatch.setattr(up_module, "read_machine", lambda: machine(64 * GIB))
     monkeypatch.setattr(prepare, "prepare_weights", lambda *_, **_kw: {"small": tmp_path})
-    monkeypatch.setattr(prepare, "prepare_engines", lambda *_, **_kw: {"chat": Path(sys.executable)})
+    monkeypatch.setattr(
+        prepare, "prepare_engines", lambda *_, **_kw: {"chat": Path(sys.executable)}
+    )
     monkeypatch.setattr(prepare, "Vllm", lambda _version: ScriptEngine(tmp_path / "mode"))
     display = Recorder()
     assert up_module.up(file, display, bars) == 1
