@@ -56,7 +56,7 @@ def test_faster_smaller_and_as_good_is_worth_a_trial_and_no_more() -> None:
     found = conclude(points(answered(QUANTIZED, nats=3.005), speed=1.3), case())
     assert found.words[0] == (
         "worth a trial: chat quantized saves 40 % of the weights' memory and is 30 % faster"
-        " (tokens/s), and no loss of quality beyond 5.0 % of perplexity was found"
+        " (tokens/s), and no loss of quality beyond 2.0 % of perplexity was found"
     )
     assert "weights 1000.0 MiB -> 600.0 MiB" in found.words[1]
     assert "the KV cache has 5,000 tokens either way" in found.words[1]

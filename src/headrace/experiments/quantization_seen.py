@@ -15,7 +15,7 @@ from headrace.experiments.repeats import Contrast
 
 FULL = "as it is"
 QUANTIZED = "quantized"
-LIMIT = 0.05
+LIMIT = 0.02
 """Share of perplexity that may be lost, unless the settings say otherwise."""
 MATTERS = 0.05
 """Share of the tokens/s that is a gain or a loss."""
