@@ -260,7 +260,8 @@ def test_the_commands_of_the_readme_do_what_it_says(served: Served) -> None:
         done = subprocess.run(
             ["bash", "-euc", shell], env=environment, capture_output=True, text=True, check=False
         )
-        fine = {0, 1, 3} if command.startswith("headrace diagnose") else {0}
+        judges = command.startswith(("headrace diagnose", "headrace bench"))
+        fine = {0, 1, 3} if judges else {0}  # what a busy machine makes of the figures is no fault
         assert done.returncode in fine, (shell, done.stderr)
         assert done.stdout, shell
     assert len(served.status()["replicas"]) == 2  # pinned
