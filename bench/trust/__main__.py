@@ -21,7 +21,7 @@ Seen = list[Times]
 
 def _options() -> argparse.Namespace:
     line = argparse.ArgumentParser(prog="python -m bench.trust", description=__doc__)
-    line.add_argument("--repeats", type=int, default=4)
+    line.add_argument("--repeats", type=int, default=5)
     line.add_argument("--requests", type=int, default=60, help="of each client in each repeat")
     line.add_argument("--rate", type=float, default=2.0)
     line.add_argument("--burstiness", type=float, default=1.0)
