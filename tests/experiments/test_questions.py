@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from headrace.experiments.errors import ExperimentError
-from headrace.experiments.page_cache import let_go, resident
 from headrace.experiments.prompts import open_asks, repeating_asks
 from headrace.experiments.questions import Question, built_in, open_questions, read_questions, right
 
@@ -73,17 +71,3 @@ def test_no_two_requests_begin_alike() -> None:
         starts = [one.prompt[0].content[:12] for one in asks if not isinstance(one.prompt, str)]
         assert len(set(starts)) == 44
         assert [one.warmup for one in asks].count(True) == 4
-
-
-def test_files_leave_the_page_cache_and_come_back(tmp_path: Path) -> None:
-    file = tmp_path / "weights"
-    file.write_bytes(b"x" * 2**20)
-    with file.open("rb+") as opened:
-        os.fsync(opened.fileno())  # what is not on the disk cannot be let go of
-    (tmp_path / "empty").touch()
-    (tmp_path / "link").symlink_to(file)
-    file.read_bytes()
-    before = resident([tmp_path])
-    assert before is None or before == 1.0
-    assert let_go([tmp_path]) == 2**20
-    assert resident([tmp_path / "none"]) is None

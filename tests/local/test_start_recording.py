@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx
 from fleet_kit import ScriptLoader, Up, until, write_fleet
 
-from headrace.hardware.page_cache import resident
 from headrace.local import client
 from headrace.local.outcome import Outcome
 from headrace.local.recording import Preparation, Recorder
@@ -119,24 +118,6 @@ def test_a_start_is_closed_once(tmp_path: Path) -> None:
     opening.ready(Phases())
     opening.ended(Phases(), Outcome("crashed", "x"))
     assert [one.outcome for one in read(tmp_path / "starts.jsonl").starts] == ["ready"]
-
-
-def test_what_is_in_the_page_cache_is_seen(tmp_path: Path) -> None:
-    file = tmp_path / "w"
-    file.write_bytes(b"x" * 8_000_000)
-    assert resident([file]) == 1.0
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
-        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    assert resident([file]) == 0.0
-    with file.open("rb") as opened:
-        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # no reading ahead
-        opened.raw.read(4_000_000)
-    found = resident([file])
-    assert found is not None
-    assert 0.4 < found < 0.6
-    assert resident([]) is None
-    assert resident([tmp_path / "none"]) is None
 
 
 async def test_who_is_told_of_more_replicas_is_told_how_long_that_takes(up: Up) -> None:

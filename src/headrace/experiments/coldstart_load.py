@@ -13,8 +13,8 @@ import msgspec
 from headrace.experiments.coldstart import Cache, Point, Rules
 from headrace.experiments.copies import Copy
 from headrace.experiments.lab import Lab
-from headrace.experiments.page_cache import let_go, resident
 from headrace.experiments.pulled import weights_folder
+from headrace.hardware.page_cache import files_below, let_go, resident
 from headrace.local.prepare import prepare_engines
 from headrace.starts import ledger
 
@@ -37,8 +37,9 @@ async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:
         lab.tell("an engine twin reads nothing from the disk, so its page cache is left alone")
     for cache in order(settings.warm, emptied):
         if cache is Cache.EMPTIED:
-            lab.tell(f"taking {let_go(folders) / 1e9:.1f} GB out of the page cache")
-        share = resident(folders[:1])
+            gone = let_go(files_below(folders))
+            lab.tell(f"taking {gone / 1e9:.1f} GB out of the page cache")
+        share = resident(files_below(folders[:1]))
         async with lab.copy() as copy:
             points.append(_point(lab, copy, cache, share))
             _record(lab, copy)
