@@ -10,11 +10,6 @@ from typing import Annotated
 
 import typer
 
-from headrace.preflight.check import preflight as check
-from headrace.preflight.machine import as_json, as_sarif
-from headrace.preflight.reference import rules_reference
-from headrace.preflight.text import as_text
-
 
 class Level(StrEnum):
     """From which severity on the exit status is 1."""
@@ -36,6 +31,11 @@ def preflight(
     rules: Annotated[bool, typer.Option("--rules", help="Print the rules as Markdown.")] = False,
 ) -> None:
     """Find what will break in manifests and fleet files, with the line, the fix and the fact."""
+    from headrace.preflight.check import preflight as check  # noqa: PLC0415 - verbs start faster
+    from headrace.preflight.machine import as_json, as_sarif  # noqa: PLC0415 - as above
+    from headrace.preflight.reference import rules_reference  # noqa: PLC0415 - as above
+    from headrace.preflight.text import as_text  # noqa: PLC0415 - as above
+
     if rules:
         typer.echo(rules_reference(), nl=False)
         return
