@@ -19,8 +19,9 @@ from headrace.bench.spread import Spread, enough
 from headrace.bench.summary import Summary
 from headrace.bench.validity import judge
 from headrace.bench.verdict import down, fault, headline, outcome, times, verdict
-from headrace.bench.words import count, number, percent, rate, seconds
+from headrace.bench.words import number, percent, rate, seconds
 from headrace.diagnosis.finding import Diagnosis, Judgement
+from headrace.diagnosis.words import count
 from headrace.pages.canvas import plain
 
 _COLUMNS = {"mean": True, "p50": False, "p90": True, "p95": False, "p99": True, "max": True}

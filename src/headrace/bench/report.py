@@ -16,8 +16,9 @@ from headrace.bench.run import Run
 from headrace.bench.summary import Summary
 from headrace.bench.validity import judge
 from headrace.bench.verdict import fault, headline, outcome, times, verdict
-from headrace.bench.words import count, percent, seconds
+from headrace.bench.words import percent, seconds
 from headrace.diagnosis.finding import Diagnosis
+from headrace.diagnosis.words import count
 from headrace.pages.html import Section, Table, page
 
 _STORIES = (

@@ -13,7 +13,8 @@ from headrace.bench.asked import is_closed
 from headrace.bench.run import Run
 from headrace.bench.spread import known
 from headrace.bench.summary import Summary, gaps, window
-from headrace.bench.words import count, percent, seconds
+from headrace.bench.words import percent, seconds
+from headrace.diagnosis.words import count
 from headrace.pages.html import Section
 
 STALL = 10

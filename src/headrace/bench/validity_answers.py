@@ -15,7 +15,8 @@ from headrace.bench.doubt import Doubt, doubtful, note, worthless
 from headrace.bench.run import Run
 from headrace.bench.spread import enough, spread
 from headrace.bench.summary import Summary
-from headrace.bench.words import count, number, percent
+from headrace.bench.words import number, percent
+from headrace.diagnosis.words import count
 
 SOME, MANY = 0.01, 0.05
 """Shares of failures that make latencies doubtful, and worthless."""

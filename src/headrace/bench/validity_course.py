@@ -27,7 +27,8 @@ from headrace.bench.flight import steps
 from headrace.bench.run import Run
 from headrace.bench.spread import known, spread
 from headrace.bench.summary import Summary
-from headrace.bench.words import count, number, rate, seconds
+from headrace.bench.words import number, rate, seconds
+from headrace.diagnosis.words import count
 from headrace.evidence.difference import Difference, difference, percentile
 
 LEFT_BEHIND = 0.05

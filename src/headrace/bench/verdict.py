@@ -17,10 +17,11 @@ from headrace.bench.goodput import goodput
 from headrace.bench.run import Run
 from headrace.bench.summary import Summary
 from headrace.bench.symptoms import observe
-from headrace.bench.words import count, percent, rate, seconds
+from headrace.bench.words import percent, rate, seconds
 from headrace.diagnosis.causes import Cause
 from headrace.diagnosis.diagnose import diagnose
 from headrace.diagnosis.finding import Diagnosis, Judgement
+from headrace.diagnosis.words import count
 from headrace.traffic.arrivals import Arrivals, Constant, Gamma, Poisson, Ramp, Replay, Steps
 
 KEPT = 0.95

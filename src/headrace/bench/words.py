@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.capacity.words import span
+from headrace.diagnosis import words
 
 
 def seconds(value: float | None) -> str:
@@ -28,12 +29,5 @@ def rate(value: float) -> str:
 
 
 def number(value: float | None) -> str:
-    """Write a number of things with commas: `12,400`, small means with 3 digits: `2.57`."""
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if float(value).is_integer() or value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - 3 digits
-
-
-def count(value: int, thing: str) -> str:
-    """Write how many: `1 request`, `5,000 requests`."""
-    return f"{value:,} {thing}{'' if value == 1 else 's'}"
+    """Write a number of things, or their mean, as findings do; a dash where there is none."""
+    return "-" if value is None else words.number(value)

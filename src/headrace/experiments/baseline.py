@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from headrace.bench.words import count
 from headrace.capacity.cost import cost
+from headrace.diagnosis.words import count
 from headrace.evidence.result import Figure, Support
 from headrace.experiments.baseline_shown import off, plots, table
 from headrace.experiments.baseline_steps import Knee, Point, Step, knee_of, steps_of
