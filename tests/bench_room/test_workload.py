@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from workload_kit import KINDS, as_json, count_of, engine_count, folder, ids
 
-from headrace.bench.asks import Message
+from headrace.bench.asks import Message, Prompt
 from headrace.bench.shape_lengths import shares
-from headrace.bench.tokens import Estimate, Prompt, TokenizerError
+from headrace.bench.tokens import Estimate, TokenizerError
 from headrace.bench.workload import build
 from headrace.bench.workload_order import (
     HotPrefix,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from workload_kit import engine_count, folder
 
 from headrace.bench import prompt_file
-from headrace.bench.asks import Message
+from headrace.bench.asks import Message, Prompt
 from headrace.bench.prompt_file import read_prompts
-from headrace.bench.tokens import FolderTokenizer, Prompt, TokenizerError
+from headrace.bench.tokens import FolderTokenizer, TokenizerError
 from headrace.bench.workload import build
 from headrace.bench.workload_order import Length, Misfit, WorkloadOrder
 from headrace.traffic.errors import TrafficError

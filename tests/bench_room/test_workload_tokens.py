@@ -13,9 +13,9 @@ import pytest
 from workload_kit import engine_count, folder, ids, trained
 
 from headrace.bench import engine_tokens
-from headrace.bench.asks import Message
+from headrace.bench.asks import Message, Prompt
 from headrace.bench.engine_tokens import Endpoint, EngineTokenizer, count_by_usage, discover
-from headrace.bench.tokens import Estimate, FolderTokenizer, Prompt, TokenizerError
+from headrace.bench.tokens import Estimate, FolderTokenizer, TokenizerError
 from headrace.bench.workload import build
 from headrace.bench.workload_order import Length, Shape, WorkloadOrder
 from headrace.emulation.behaviour import Behaviour

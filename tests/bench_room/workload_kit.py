@@ -10,8 +10,8 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
 from headrace.bench import lexicon
-from headrace.bench.asks import Ask, Message
-from headrace.bench.tokens import FolderTokenizer, Prompt
+from headrace.bench.asks import Ask, Message, Prompt
+from headrace.bench.tokens import FolderTokenizer
 
 KINDS = ("bytes", "metaspace")
 SYSTEM = "the good friend"

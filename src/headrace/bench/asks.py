@@ -12,13 +12,17 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     content: str
 
 
+Prompt = str | tuple[Message, ...]
+"""Text for `/completions`, or the messages of a chat."""
+
+
 class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request before it is sent.
 
     `at` is when it is due, in seconds from the run's beginning; None in a closed loop, where it is
-    due when a client has its last answer. `prompt` is text for `/completions`, or the messages of a
-    chat. `prompt_tokens` are by the engine's own tokenizer, template included; None where nobody
-    could count. `shape` names the kind of request, such as `short/long`.
+    due when a client has its last answer. `prompt_tokens` are by the engine's own tokenizer,
+    template included; None where nobody could count. `shape` names the kind of request, such as
+    `short/long`.
 
     Turn n of a `session` is due `wait` seconds after turn n-1 was answered, whatever the loop; if
     it has an `at`, as in the replay of a trace, not before that. Its `prompt` has only what is new:
@@ -30,7 +34,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     number: int
-    prompt: str | tuple[Message, ...]
+    prompt: Prompt
     max_tokens: int
     at: float | None = None
     prompt_tokens: int | None = None

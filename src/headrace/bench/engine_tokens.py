@@ -16,12 +16,11 @@ from typing import Any
 import httpx
 import msgspec
 
-from headrace.bench.asks import Message
+from headrace.bench.asks import Message, Prompt
 from headrace.bench.tokens import (
     Counter,
     Estimate,
     FolderTokenizer,
-    Prompt,
     Tokenizer,
     TokenizerError,
 )

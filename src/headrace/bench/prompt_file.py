@@ -8,10 +8,10 @@ from typing import Annotated
 
 import msgspec
 
-from headrace.bench.asks import Ask, Message
+from headrace.bench.asks import Ask, Message, Prompt
 from headrace.bench.room import Room
 from headrace.bench.shape_lengths import output_lengths
-from headrace.bench.tokens import Prompt, Tokenizer, TokenizerError
+from headrace.bench.tokens import Tokenizer, TokenizerError
 from headrace.bench.workload_order import WorkloadOrder
 from headrace.traffic.errors import TrafficError
 

@@ -11,9 +11,10 @@ from itertools import cycle
 
 import numpy as np
 
+from headrace.bench.asks import Prompt
 from headrace.bench.lexicon import Lexicon
 from headrace.bench.room import Room
-from headrace.bench.tokens import PROBE, Prompt, Tokenizer, TokenizerError
+from headrace.bench.tokens import PROBE, Tokenizer, TokenizerError
 
 _BLOCK = 4
 """What a text is for; the first part of its key."""

@@ -7,12 +7,11 @@ from typing import Any
 
 import msgspec
 
-from headrace.bench.asks import Ask, Message
+from headrace.bench.asks import Ask, Message, Prompt
 from headrace.bench.load import Load
 from headrace.bench.target import Target, place
 
 _encode = msgspec.json.Encoder().encode
-Prompt = str | tuple[Message, ...]
 
 
 class Writer:

@@ -7,11 +7,10 @@ from functools import partial
 
 import numpy as np
 
-from headrace.bench.asks import Ask, Message
+from headrace.bench.asks import Ask, Message, Prompt
 from headrace.bench.prose import Prose
 from headrace.bench.room import Room
 from headrace.bench.shape_lengths import draw
-from headrace.bench.tokens import Prompt
 from headrace.bench.workload_order import HotPrefix, WorkloadOrder
 
 _UNIQUE, _SHARED = 0, 1

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from headrace.bench.asks import Message
+from headrace.bench.asks import Message, Prompt
 from headrace.bench.prose import Prose
 from headrace.bench.room import Room
 from headrace.bench.shape_asks import wrap
-from headrace.bench.tokens import PROBE, Prompt
+from headrace.bench.tokens import PROBE
 
 _TURN = 2
 """What a text is for; the first part of its key."""

@@ -15,10 +15,8 @@ from typing import Protocol
 
 import tokenizers
 
-from headrace.bench.asks import Message
+from headrace.bench.asks import Message, Prompt
 
-Prompt = str | tuple[Message, ...]
-"""Text for `/completions`, or the messages of a chat."""
 Counter = Callable[[Prompt], int]
 """Returns a prompt's tokens, special ones and template included; TokenizerError if it cannot."""
 TURN = 5
