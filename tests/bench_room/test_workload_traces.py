@@ -16,7 +16,7 @@ from headrace.bench.workload_order import Misfit, WorkloadOrder
 from headrace.traffic.arrivals import Constant, Replay
 from headrace.traffic.errors import TrafficError
 from headrace.traffic.importers import read_traffic
-from headrace.traffic.sharing import hit_rate
+from headrace.traffic.sharing import Sharing
 from headrace.traffic.traffic import Traffic
 
 MOONCAKE = (
@@ -33,6 +33,11 @@ BAILIAN = (
     {"chat_id": 2, "parent_chat_id": 1, "timestamp": 8.0, "input_length": 64, "output_length": 4,
      "type": "text", "turn": 2, "hash_ids": [7, 8, 10, 11]},
 )  # fmt: skip
+
+
+def hit_rate(sharing: Sharing) -> float:
+    """Return the share of blocks that a cache without limits has seen when they come."""
+    return 1 - len(np.unique(sharing.hashes)) / len(sharing.hashes)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,8 +15,6 @@ from headrace.bench.workload_order import HotPrefix, WorkloadOrder
 
 _UNIQUE, _SHARED = 0, 1
 """What a text is for; the first part of its key."""
-Wrap = Callable[[str], Prompt]
-"""Makes a prompt of a text."""
 
 
 def shape_asks(

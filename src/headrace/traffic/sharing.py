@@ -33,9 +33,3 @@ class Sharing:
         parts = [self.hashes[starts[one] : self.ends[one]] for one in order]
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         return Sharing(self.block, np.concatenate(parts) if parts else self.hashes[:0], ends)
-
-
-def hit_rate(sharing: Sharing) -> float:
-    """Return the share of blocks that a cache without limits has seen when they come; 0 if none."""
-    total = len(sharing.hashes)
-    return 1 - len(np.unique(sharing.hashes)) / total if total else 0.0
