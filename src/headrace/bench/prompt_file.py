@@ -14,6 +14,7 @@ from headrace.bench.shape_lengths import output_lengths
 from headrace.bench.tokens import Tokenizer, TokenizerError
 from headrace.bench.workload_order import WorkloadOrder
 from headrace.traffic.errors import TrafficError
+from headrace.traffic.importers import read_bytes
 
 MOST_BYTES = 256 << 20
 """Of a file."""
@@ -107,13 +108,6 @@ def _line(text: str, place: str) -> Line:
 
 def _read(file: Path) -> str:
     try:
-        with file.open("rb") as stream:
-            data = stream.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise TrafficError(f"{file}: {error.strerror or error}") from error
-    if len(data) > MOST_BYTES:
-        raise TrafficError(f"{file}: larger than {MOST_BYTES >> 20} MiB; take a part of it")
-    try:
-        return data.decode("utf-8-sig")
+        return read_bytes(file, MOST_BYTES, "take a part of it").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TrafficError(f"{file}: no UTF-8 text ({error.reason})") from error

@@ -30,7 +30,8 @@ def read_traffic(file: Path) -> Traffic:
     `headrace requests --json`, access logs with usage counts, and CSV or JSON lines with `arrival`
     (seconds, or dates), `prompt` and `output` (tokens). TrafficError says where a file is damaged.
     """
-    text = _text(_bytes(file), file)
+    part = f"a part is enough for a plan: head -n 1000000 {file}"
+    text = _text(read_bytes(file, MOST_BYTES, part), file)
     first = text.lstrip()[:1]
     if not first:
         raise TrafficError(f"{file}: the file is empty")
@@ -39,17 +40,18 @@ def read_traffic(file: Path) -> Traffic:
     return (read_json_lines if first == "{" else read_table)(text, str(file))
 
 
-def _bytes(file: Path) -> bytes:
+def read_bytes(file: Path, most: int, advice: str) -> bytes:
+    """Return what is in a file; TrafficError if it cannot be read, or is larger than `most` bytes.
+
+    `advice` says what to do then.
+    """
     try:
         with file.open("rb") as stream:
-            data = stream.read(MOST_BYTES + 1)
+            data = stream.read(most + 1)
     except OSError as error:
         raise TrafficError(f"{file}: {error.strerror or error}") from error
-    if len(data) > MOST_BYTES:
-        raise TrafficError(
-            f"{file}: larger than {MOST_BYTES // 2**20} MiB; a part is enough for a plan:"
-            f" head -n 1000000 {file}"
-        )
+    if len(data) > most:
+        raise TrafficError(f"{file}: larger than {most // 2**20} MiB; {advice}")
     return data
 
 
