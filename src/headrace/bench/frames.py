@@ -6,6 +6,7 @@ second, and `Over` at its end. The end of its input, or `Stop`, ends a worker's 
 
 from __future__ import annotations
 
+import asyncio
 import struct
 
 import msgspec
@@ -16,7 +17,9 @@ from headrace.bench.load import Load
 from headrace.bench.samples import Sample
 from headrace.bench.target import Target
 
-LENGTH = struct.Struct(">I")
+LIMIT = 1 << 24
+"""Bytes of a pipe that are read ahead of who takes them."""
+_LENGTH = struct.Struct(">I")
 
 
 class Job(msgspec.Struct, tag=True):
@@ -67,4 +70,13 @@ decode_news = msgspec.msgpack.Decoder(Ready | News | Over).decode
 def frame(message: Job | Go | Stop | Ready | News | Over) -> bytes:
     """Return a message with its length before it."""
     data = _encode(message)
-    return LENGTH.pack(len(data)) + data
+    return _LENGTH.pack(len(data)) + data
+
+
+async def next_frame(reader: asyncio.StreamReader) -> bytes | None:
+    """Return the next message, to be decoded; None at the end of what the other side says."""
+    try:
+        size = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))[0]
+        return await reader.readexactly(size)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None

@@ -12,14 +12,11 @@ import os
 import resource
 import signal
 import sys
-from typing import Any
 
 import uvloop
 
-from headrace.bench.frames import LENGTH, Go, Job, Over, Ready, decode_order, frame
+from headrace.bench.frames import LIMIT, Go, Job, Over, Ready, Stop, decode_order, frame, next_frame
 from headrace.bench.shift import Shift
-
-_LIMIT = 1 << 24
 
 
 class _Closing(asyncio.BaseProtocol):
@@ -37,7 +34,7 @@ class _Closing(asyncio.BaseProtocol):
 async def work() -> None:
     """Do one job."""
     loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=_LIMIT)
+    reader = asyncio.StreamReader(limit=LIMIT)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     out, closing = await loop.connect_write_pipe(_Closing, sys.stdout)
     job = await _order(reader)
@@ -62,12 +59,10 @@ async def _run(shift: Shift, origin: float, reader: asyncio.StreamReader) -> Non
     listening.cancel()
 
 
-async def _order(reader: asyncio.StreamReader) -> Any:
+async def _order(reader: asyncio.StreamReader) -> Job | Go | Stop | None:
     """Return the next order; None at the end of the input."""
-    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-        size = LENGTH.unpack(await reader.readexactly(LENGTH.size))[0]
-        return decode_order(await reader.readexactly(size))
-    return None
+    data = await next_frame(reader)
+    return None if data is None else decode_order(data)
 
 
 def go_ahead() -> bool:

@@ -9,14 +9,24 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Protocol
 
-from headrace.bench.frames import LENGTH, Go, Job, News, Over, Ready, Stop, decode_news, frame
+from headrace.bench.frames import (
+    LIMIT,
+    Go,
+    Job,
+    News,
+    Over,
+    Ready,
+    Stop,
+    decode_news,
+    frame,
+    next_frame,
+)
 from headrace.bench.shift import Shift
 
 _HEAD_START = 0.1
 """Seconds from the word to go until the run begins: the word must have reached all."""
 _START, _STOP = 60.0, 5.0
 """Seconds that a process has to get ready, and to end once told."""
-_LIMIT = 1 << 24
 _WORDS = 2000
 
 Hear = Callable[[int, News], None]
@@ -102,7 +112,7 @@ class Worker:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            limit=_LIMIT,
+            limit=LIMIT,
             start_new_session=True,
         )
         assert self._process.stderr is not None  # noqa: S101 - it was asked for
@@ -147,13 +157,9 @@ class Worker:
 
     async def _news(self) -> Ready | News | Over | None:
         assert self._process is not None  # noqa: S101 - it was started
-        reader = self._process.stdout
-        assert reader is not None  # noqa: S101 - it was asked for
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            size = LENGTH.unpack(await reader.readexactly(LENGTH.size))[0]
-            news: Ready | News | Over = decode_news(await reader.readexactly(size))
-            return news
-        return None
+        assert self._process.stdout is not None  # noqa: S101 - it was asked for
+        data = await next_frame(self._process.stdout)
+        return None if data is None else decode_news(data)
 
 
 def _how(code: int | None) -> str:
