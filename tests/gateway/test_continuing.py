@@ -2,95 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import json
-import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
+from continuing_kit import (
+    COMPLETION,
+    begin,
+    break_by,
+    expect,
+    other,
+    rest,
+    role,
+    text_event,
+)
 from harness import (
     DONE,
-    PLAIN,
     STREAM,
-    Asked,
-    Engine,
-    Rig,
-    Wire,
     engine,
     rig,
     token,
-    until,
     usage_event,
 )
-
-STOP = ',"stop_reason":null'
-ERROR = b'data: {"error":{"message":"EngineCore encountered an issue","code":500}}\n\n'
-COMPLETION = {"model": "m", "stream": True, "prompt": "Once", "max_tokens": 10}
-
-
-def text_event(text: str, finish: str | None = None, ids: list[int] | None = None) -> bytes:
-    return (
-        'data: {"id":"cmpl-1","object":"text_completion","created":1700000000,"model":"m",'
-        f'"choices":[{{"index":0,"text":{json.dumps(text)},"logprobs":null,"finish_reason":'
-        f'{json.dumps(finish)},"stop_reason":null,"prompt_token_ids":null,"token_ids":{json.dumps(ids)}}}]}}\n\n'
-    ).encode()
-
-
-def other(event: bytes) -> bytes:
-    """The event as another replica would say it."""
-    return event.replace(b"-1", b"-2").replace(b"1700000000", b"1800000000")
-
-
-def role() -> bytes:
-    return token("").replace(b'{"content":""}', b'{"role":"assistant","content":""}')
-
-
-async def begin(it: Rig, first: Engine, events: list[bytes], body: Any = STREAM, path: str = "/v1/chat/completions") -> tuple[Wire, Asked]:  # fmt: skip
-    wire = await it.post(body, path)
-    asked = await first.next()
-    asked.start_stream()
-    for event in events:
-        asked.send_chunk(event)
-    await wire.head()
-    await expect(wire, b"".join(events))
-    return wire, asked
-
-
-async def expect(wire: Wire, wanted: bytes) -> None:
-    """Read just these bytes, in however many chunks."""
-    got = b""
-    while len(got) < len(wanted):
-        got += await wire.chunk()
-    assert got == wanted
-
-
-async def rest(wire: Wire) -> list[bytes]:
-    """The events to the end, without comments."""
-    events = (await wire.chunks()).split(b"\n\n")
-    return [event + b"\n\n" for event in events if event and not event.startswith(b":")]
-
-
-def break_by(asked: Asked, how: str) -> None:
-    match how:
-        case "closed":
-            asked.writer.close()
-        case "reset":
-            asked.writer.transport.abort()
-        case "error":
-            asked.send_chunk(ERROR + DONE)
-        case "abort":
-            asked.send_chunk(token("", "abort") + DONE)
-        case "done":
-            asked.send_chunk(DONE)
-        case "end":
-            asked.send(b"0\r\n\r\n")
-        case "garbage":
-            asked.send_chunk(b"\xff\x00 not an event\n\n")
-        case "half an event":
-            asked.send_chunk(token("lost")[:40])
-            asked.writer.close()
 
 
 @pytest.mark.parametrize(
@@ -164,66 +98,6 @@ async def test_a_stream_breaks_twice_and_its_usage_counts_every_token_once() -> 
         *_, usage, done = await rest(wire)
         assert json.loads(usage[5:]) == json.loads(usage_event(10, 20)[5:])
         assert done == DONE
-
-
-async def test_nothing_begun_is_begun_again_from_the_start() -> None:
-    async with engine() as one, engine() as two, rig() as it:
-        it.replicas(one, two)
-        wire = await it.post(STREAM)
-        asked = await one.next()
-        asked.start_stream()
-        asked.send_chunk(token("", "abort"))  # a draining engine's refusal: 200, no text, abort
-        asked.end_stream()
-        again = await two.next()
-        assert json.loads(again.body)["messages"] == STREAM["messages"]
-        again.start_stream()
-        for event in (role(), token("a", "stop")):
-            again.send_chunk(event)
-        again.end_stream()
-        await wire.head()
-        assert await rest(wire) == [role(), token("a", "stop"), DONE]
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"choices": [{"index": 0, "text": "", "finish_reason": "abort"}]},
-        {"error": {"message": "EngineCore encountered an issue", "code": 500}},
-    ],
-)
-async def test_a_whole_answer_that_is_none_is_asked_for_elsewhere(bad: Any) -> None:
-    async with engine() as one, engine() as two, rig() as it:
-        it.replicas(one, two)
-        wire = await it.post(PLAIN)
-        status = "500 Internal Server Error" if "error" in bad else "200 OK"
-        (await one.next()).answer_json(bad, status)
-        (await two.next()).answer_json({"choices": [{"finish_reason": "stop"}]})
-        answer = await wire.answer()
-        assert answer.status == 200
-        assert answer.headers["x-headrace-replica"] == f"d-{two.port}"
-        assert answer.headers["x-headrace-attempts"] == "2"
-
-
-async def test_a_whole_answer_cut_in_the_middle_is_asked_for_elsewhere() -> None:
-    async with engine() as one, engine() as two, rig() as it:
-        it.replicas(one, two)
-        wire = await it.post(PLAIN)
-        asked = await one.next()
-        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
-        asked.send(head + b'{"choices":')
-        asked.writer.close()
-        (await two.next()).answer_json({"choices": []})
-        assert (await wire.answer()).json() == {"choices": []}
-
-
-async def test_the_last_engines_word_is_passed_on_when_all_refuse() -> None:
-    async with engine() as one, rig() as it:
-        it.replicas(one)
-        wire = await it.post(PLAIN)
-        for _ in range(3):
-            (await one.next()).answer_json({"error": {"message": "no"}}, "500 Internal Error")
-        answer = await wire.answer()
-        assert (answer.status, answer.json()) == (500, {"error": {"message": "no"}})
 
 
 @pytest.mark.parametrize(
@@ -401,81 +275,3 @@ async def test_an_answer_that_broke_after_its_finish_is_whole(tmp_path: Path) ->
         assert await rest(wire) == [token(" b", "stop"), DONE]
         assert two.connections == 0
         assert it.records_written()[0]["outcome"] == "ok"
-
-
-async def test_a_silent_replica_is_left_and_reported() -> None:
-    async with engine() as one, engine() as two, rig(silence=7.0) as it:
-        it.replicas(one, two)
-        wire, asked = await begin(it, one, [role(), token(" a")])
-        (client,) = it.gateway.clients
-        assert client.exchange is not None
-        now = asyncio.get_running_loop().time()
-        client.exchange.tick(now)
-        client.exchange.tick(now + 5.5)
-        assert [fault.what for fault in it.faults()] == ["was silent for 6 s while it had work"]
-        assert two.connections == 0
-        client.exchange.tick(now + 7.5)
-        again = await two.next()
-        await asked.hung_up()
-        again.start_stream()
-        again.send_chunk(other(token(" b", "stop")))
-        again.end_stream()
-        assert await rest(wire) == [token(" b", "stop"), DONE]
-
-
-@pytest.mark.parametrize(
-    ("state", "after", "why"),
-    [("leaving", 0.0, "is to be left"), ("failed", 2.5, "was silent for 2 s")],
-)
-async def test_work_leaves_a_replica_that_is_to_be_left(
-    tmp_path: Path, state: str, after: float, why: str
-) -> None:
-    async with engine() as one, engine() as two, rig(records=tmp_path / "log") as it:
-        it.replicas(one, two)
-        wire, asked = await begin(it, one, [role(), token(" a")])
-        it.replicas(one, two, states={one.port: state})
-        (client,) = it.gateway.clients
-        assert client.exchange is not None
-        now = asyncio.get_running_loop().time()
-        client.exchange.tick(now)
-        client.exchange.tick(now + after)
-        again = await two.next()
-        await asked.hung_up()
-        again.start_stream()
-        again.send_chunk(other(token(" b", "stop")))
-        again.end_stream()
-        assert await rest(wire) == [token(" b", "stop"), DONE]
-        tries = [one["outcome"] for one in it.records_written()[0]["tried"]]
-        assert tries == [why, "ok"]
-
-
-async def test_a_refusal_to_continue_is_told(tmp_path: Path) -> None:
-    async with engine() as one, engine() as two, rig(records=tmp_path / "log") as it:
-        it.replicas(one, two)
-        wire, asked = await begin(it, one, [role(), token(" a")])
-        asked.writer.close()
-        (await two.next()).answer_json({"error": {"message": "too long"}}, "400 Bad Request")
-        (event,) = await rest(wire)
-        assert "too long" in json.loads(event[5:])["error"]["message"]
-        assert it.records_written()[0]["outcome"] == "engine_refused"
-
-
-@pytest.mark.parametrize("broken", [True, False])
-async def test_a_finished_request_is_freed_without_the_garbage_collector(broken: bool) -> None:
-    async with engine() as one, engine() as two, rig() as it:
-        it.replicas(one, two)
-        wire, asked = await begin(it, one, [role(), token(" a")])
-        (client,) = it.gateway.clients
-        exchange = weakref.ref(client.exchange)
-        gc.disable()
-        try:
-            if broken:
-                asked.writer.close()
-                asked = await two.next()
-                asked.start_stream()
-            asked.send_chunk(token(" b", "stop"))
-            asked.end_stream()
-            assert (await rest(wire))[-1] == DONE
-            await until(lambda: exchange() is None)
-        finally:
-            gc.enable()
