@@ -57,9 +57,12 @@ class Tokenizer(Protocol):
 
 
 class Template:
-    """How many tokens a chat template adds, by the roles of its messages; asked once for each."""
+    """How many tokens a chat template adds, by the roles of its messages; asked once for each.
 
-    def __init__(self, ask: Counter, length: Callable[[str], int]) -> None:
+    Where there is nobody to `ask`, it is taken for `TURN` tokens a message.
+    """
+
+    def __init__(self, ask: Counter | None, length: Callable[[str], int]) -> None:
         self._ask, self._length = ask, length
         self._known: dict[tuple[str, ...], int] = {}
 
@@ -68,6 +71,8 @@ class Template:
         return self._adds(messages) + sum(self._length(one.content) for one in messages)
 
     def _adds(self, messages: tuple[Message, ...]) -> int:
+        if self._ask is None:
+            return TURN * len(messages)
         roles = tuple(one.role for one in messages)
         if roles not in self._known:
             probe = tuple(Message(role, PROBE) for role in roles)
@@ -88,14 +93,12 @@ class FolderTokenizer:
             self.label += "; what a chat's template adds is an estimate"
         self.exact = ask is not None
         self._inner = _load(folder / "tokenizer.json")
-        self._template = None if ask is None else Template(ask, self._length)
+        self._template = Template(ask, self._length)
 
     def count(self, prompt: Prompt) -> int:
         """Return a prompt's tokens."""
         if isinstance(prompt, str):
             return len(self._inner.encode(prompt))
-        if self._template is None:
-            return sum(self._length(one.content) + TURN for one in prompt)
         return self._template.count(prompt)
 
     def encode(self, text: str) -> list[int]:
@@ -124,15 +127,13 @@ class Estimate:
 
     def __init__(self, why: str, ask: Counter | None = None) -> None:
         self.label = f"an estimate, because {why}"
-        self._template = None if ask is None else Template(ask, self._length)
+        self._template = Template(ask, self._length)
 
     def count(self, prompt: Prompt) -> int:
         """Return about how many tokens a prompt has."""
         if isinstance(prompt, str):
             return self._length(prompt)
-        if self._template is not None:
-            return self._template.count(prompt)
-        return sum(self._length(one.content) + TURN for one in prompt)
+        return self._template.count(prompt)
 
     def encode(self, text: str) -> list[int]:
         """Return as many zeros as there may be tokens: nobody knows their ids."""
