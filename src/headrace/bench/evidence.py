@@ -83,7 +83,7 @@ def fingerprint(about: About) -> Fingerprint:
 
 def figures(run: Run, summary: Summary) -> dict[str, Figure]:
     """Return a run's figures by the names that experiments have for them; times from being due."""
-    whole = sorted((one for one in run.counted if one.failure is None), key=lambda one: one.due)
+    whole = [one for one in run.by_due if one.failure is None]
     ttft, tpot = known(one.ttft_due for one in whole), known(one.tpot for one in whole)
     count = len(whole)
     made_ = {

@@ -30,7 +30,7 @@ _STORIES = (
 
 def html(run: Run, summary: Summary) -> str:
     """Return the whole document."""
-    answers = sorted(run.counted, key=lambda one: (one.due, one.number))
+    answers = run.by_due
     good = [one for one in answers if one.failure is None]
     parts = [
         *_verdict(run, summary),

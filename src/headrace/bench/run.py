@@ -54,3 +54,8 @@ class Run:
     def counted(self) -> list[Answer]:
         """The answers without those of the warm-up."""
         return [one for one in self.answers if not one.warmup]
+
+    @property
+    def by_due(self) -> list[Answer]:
+        """Those that count, in the order in which they were due."""
+        return sorted(self.counted, key=lambda one: (one.due, one.number))

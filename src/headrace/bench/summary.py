@@ -125,7 +125,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 def summarise(run: Run) -> Summary:
     """Return the figures of a run; one without a counted answer has empty ones."""
-    answers = sorted(run.counted, key=lambda one: (one.due, one.number))
+    answers = run.by_due
     good = [one for one in answers if one.failure is None]
     start, end = window(answers)
     duration, tokens, third = end - start, _tokens(answers, good), len(answers) // 3

@@ -57,7 +57,7 @@ class Growth(msgspec.Struct, frozen=True, kw_only=True):
 
 def course_doubts(run: Run, summary: Summary) -> Iterator[Doubt]:
     """Yield what is to be said of the course."""
-    answers = sorted(run.counted, key=lambda one: (one.due, one.number))
+    answers = run.by_due
     good = [one for one in answers if one.failure is None]
     if is_steady(run.about):
         yield from _steady(answers, good, closed=is_closed(run.about))

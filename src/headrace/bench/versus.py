@@ -147,12 +147,8 @@ def _shares(before: Run, after: Run) -> Iterator[Row]:
 
 
 def _ended(run: Run) -> list[Answer]:
-    return [one for one in _ordered(run) if one.failure is not Failure.STOPPED]
+    return [one for one in run.by_due if one.failure is not Failure.STOPPED]
 
 
 def _good(run: Run) -> list[Answer]:
-    return [one for one in _ordered(run) if one.failure is None]
-
-
-def _ordered(run: Run) -> list[Answer]:
-    return sorted(run.counted, key=lambda one: (one.due, one.number))
+    return [one for one in run.by_due if one.failure is None]
