@@ -16,7 +16,6 @@ from headrace.models.errors import WeightsError
 from headrace.planning.errors import PlanError
 
 if TYPE_CHECKING:
-    from headrace.capacity.steady import Steady
     from headrace.planning.subject import Subject
     from headrace.traffic.traffic import Traffic
 
@@ -55,8 +54,9 @@ class Oracle:
     def closed_loop(self, clients: int) -> Predicted | None:
         """Return what clients see who each send the next request after an answer; None: no fit."""
         from headrace.capacity.closed_loop import closed_loop  # noqa: PLC0415 - as above
+        from headrace.capacity.lengths import Lengths  # noqa: PLC0415 - as above
 
-        state = closed_loop(self._steady, clients)
+        state = closed_loop(self.subject.steady_of(Lengths.of(self._traffic)), clients)
         if state is None:
             return None
         return self._labelled(state.rate, state.tokens_per_second, state.ttft, state.tpot)
@@ -90,13 +90,3 @@ class Oracle:
 
         prompts, outputs = np.array(self.prompts), np.array(self.outputs)
         return Traffic(np.zeros(len(prompts)), prompts, outputs, "an experiment's requests")
-
-    @property
-    def _steady(self) -> Steady:
-        from headrace.capacity.kv_pool import Pool  # noqa: PLC0415 - as above
-        from headrace.capacity.lengths import Lengths  # noqa: PLC0415 - as above
-        from headrace.capacity.steady import Steady  # noqa: PLC0415 - as above
-
-        subject = self.subject
-        pool = Pool.of(subject.fit.cache)
-        return Steady(subject.setup, subject.efficiency, pool, Lengths.of(self._traffic))

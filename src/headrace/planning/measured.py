@@ -11,9 +11,8 @@ from collections.abc import Iterator
 import msgspec
 
 from headrace.capacity.closed_loop import closed_loop
-from headrace.capacity.kv_pool import Pool
 from headrace.capacity.lengths import Lengths
-from headrace.capacity.steady import State, Steady
+from headrace.capacity.steady import State
 from headrace.evidence.result import Evidence, Figure, Variant
 from headrace.evidence.words import amount, figure
 from headrace.planning.plan import Plan
@@ -110,9 +109,7 @@ def _complete(variant: Variant) -> bool:
 
 def _planned(plan: Plan, in_flight: float, prompt: float, output: float) -> State | None:
     lengths = Lengths.fixed(max(1, round(prompt)), max(1, round(output)))
-    subject = plan.subject
-    steady = Steady(subject.setup, subject.efficiency, Pool.of(plan.fit.cache), lengths)
-    return closed_loop(steady, max(in_flight, 1.0))
+    return closed_loop(plan.subject.steady_of(lengths), max(in_flight, 1.0))
 
 
 def _pairs(variant: Variant, state: State) -> Iterator[Pair]:

@@ -163,7 +163,11 @@ class Subject:
     @cached_property
     def steady(self) -> Steady:
         """One replica at any rate."""
-        return Steady(self.setup, self.efficiency, Pool.of(self.fit.cache), self.lengths)
+        return self.steady_of(self.lengths)
+
+    def steady_of(self, lengths: Lengths) -> Steady:
+        """Return one replica at any rate of requests of other lengths than its routes'."""
+        return Steady(self.setup, self.efficiency, Pool.of(self.fit.cache), lengths)
 
     @cached_property
     def capacity(self) -> float:
