@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from statistics import fmean
 
 from headrace.diagnosis.causes import Part
-from headrace.diagnosis.figures import ENOUGH, decode, known, median, prefill, quantile, whole
+from headrace.diagnosis.figures import ENOUGH, decode, mean, median, prefill, quantile, whole
 from headrace.diagnosis.finding import Diagnosis, Finding, Judgement, brings
 from headrace.diagnosis.observation import Observation, Request, Unseen
 from headrace.diagnosis.rules.admission import gateway_queue, time_limit
@@ -66,8 +65,8 @@ def times(seen: Observation) -> Mapping[str, float]:
         "client not reading": lambda one: one.stalled,
     }
     done = whole(seen.requests)
-    means = {name: known(map(figure, done)) for name, figure in figures.items()}
-    return {name: fmean(values) for name, values in means.items() if values}
+    means = {name: mean(map(figure, done)) for name, figure in figures.items()}
+    return {name: seconds for name, seconds in means.items() if seconds is not None}
 
 
 def _judgement(seen: Observation, findings: Sequence[Finding]) -> Judgement:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from statistics import fmean
 from typing import TypeVar
 
 from headrace.diagnosis.observation import Look, Observation, Outcome, Replica, Request
@@ -22,6 +23,8 @@ MOSTLY = 0.75
 """Share of looks at which something must be so to be the state of things and no moment of it."""
 FELT = 0.3
 """Share of a request's whole time below which a wait is not what its user complains about."""
+SLOWER = 3
+"""Times the quick requests' prefill: beyond what a busy step or two more explain."""
 
 
 def known(values: Iterable[T | None]) -> list[T]:
@@ -38,6 +41,12 @@ def quantile(values: Iterable[float | None], share: float) -> float | None:
 def median(values: Iterable[float | None]) -> float | None:
     """Return the middle one of the known values, the lower of two; None: none."""
     return quantile(values, 0.5)
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the known values; None: none."""
+    told = known(values)
+    return fmean(told) if told else None
 
 
 def whole(requests: Iterable[Request]) -> list[Request]:
@@ -89,6 +98,11 @@ def _within(seconds: float | None, promised: float | None) -> bool:
 def felt(seconds: float | None, one: Request) -> bool:
     """Whether that is so much of a request's time that its user would complain of it."""
     return seconds is not None and seconds >= FELT * one.duration
+
+
+def hurts(seconds: float | None, one: Request) -> bool:
+    """Whether that wait before the first token is felt, and broke what was promised of it."""
+    return felt(seconds, one) and not first_kept(one)
 
 
 def lost(seconds: Iterable[float], seen: Observation) -> float:

@@ -8,10 +8,10 @@ from headrace.diagnosis.causes import Cause
 from headrace.diagnosis.figures import (
     ENOUGH,
     MANY,
-    felt,
-    first_kept,
+    hurts,
     known,
     lost,
+    mean,
     median,
     mostly,
     ready,
@@ -59,8 +59,7 @@ def waiting_now(seen: Observation) -> int:
 
 def _waits_most(one: Request) -> bool:
     rest = one.engine if one.engine is not None else one.duration - (one.queued or 0.0)
-    waited = one.queued is not None and one.queued > rest
-    return waited and felt(one.queued, one) and not first_kept(one)
+    return one.queued is not None and one.queued > rest and hurts(one.queued, one)
 
 
 def _waits(waited: Sequence[Request]) -> tuple[str, ...]:
@@ -80,14 +79,14 @@ def _turned_away(turned_away: Sequence[Request]) -> tuple[str, ...]:
 
 def _room(seen: Observation) -> tuple[str, ...]:
     """Say how many wait and run, where the gateway was looked at while some waited."""
-    queued = known(look.queued for look in seen.waiting)
-    if not queued or not any(queued):
+    queued = mean(look.queued for look in seen.waiting)
+    running = mean(look.running for look in seen.waiting)
+    if not queued:
         return ()
-    running = known(look.running for look in seen.waiting)
     room = sum(known(one.room for one in ready(seen)))
     bound = f" of {room}" if room else ""
-    runs = f"; {number(sum(running) / len(running))}{bound} run" if running else ""
-    return (f"{number(sum(queued) / len(queued))} wait for room on average{runs}",)
+    runs = "" if running is None else f"; {number(running)}{bound} run"
+    return (f"{number(queued)} wait for room on average{runs}",)
 
 
 def _backlog(seen: Observation) -> Finding | None:

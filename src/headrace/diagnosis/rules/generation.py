@@ -9,13 +9,14 @@ from headrace.diagnosis.causes import Cause
 from headrace.diagnosis.figures import (
     ENOUGH,
     MANY,
+    SLOWER,
     best_pace,
     decode,
-    felt,
-    first_kept,
     grown,
+    hurts,
     known,
     lost,
+    mean,
     median,
     mostly,
     pace_kept,
@@ -27,8 +28,6 @@ from headrace.diagnosis.finding import Finding, found
 from headrace.diagnosis.observation import Look, Observation, Replica, Request
 from headrace.diagnosis.words import count, number, percent, span
 
-_SLOWER = 3
-"""Times the quick requests' prefill: beyond what a busy step or two more explain."""
 _HALF_SPEED = 2
 """Times the best pace: a batch costs some speed always; half of it is what it has shown it can."""
 _GROWN = 4
@@ -119,8 +118,7 @@ def _waits_inside(seen: Observation) -> list[Request]:
         for one in done
         if one.engine_queue
         and one.engine_queue >= (one.engine or 0.0) / 2
-        and felt(one.engine_queue, one)
-        and not first_kept(one)
+        and hurts(one.engine_queue, one)
     ]
     if len(waits) >= max(ENOUGH, MANY * len(done)):
         return waits
@@ -128,17 +126,16 @@ def _waits_inside(seen: Observation) -> list[Request]:
     if not mostly([bool(look.waiting and look.waiting >= 1) for look in looks]):
         return []
     quick = quantile((one.engine for one in (*seen.earlier, *done)), 0.1) or 0.0
-    slow = [one for one in done if felt(one.engine, one) and (one.engine or 0) >= _SLOWER * quick]
-    slow = [one for one in slow if not first_kept(one)]
+    slow = [one for one in done if hurts(one.engine, one) and (one.engine or 0) >= SLOWER * quick]
     return slow if len(slow) >= max(ENOUGH, MANY * len(done)) else []
 
 
 def _fullness(replica: Replica) -> str:
-    running = known(look.running for look in replica.looks)
-    waiting = known(look.waiting for look in replica.looks)
-    runs = number(sum(running) / len(running)) if running else "?"
+    running = mean(look.running for look in replica.looks)
+    waiting = mean(look.waiting for look in replica.looks)
+    runs = "?" if running is None else number(running)
     bound = f" of {replica.room}" if replica.room else ""
-    inside = f", and {number(sum(waiting) / len(waiting))} wait inside" if any(waiting) else ""
+    inside = f", and {number(waiting)} wait inside" if waiting else ""
     return f"{replica.name} runs {runs}{bound} requests at once{inside}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from headrace.diagnosis.causes import Cause
-from headrace.diagnosis.figures import ENOUGH, MANY, felt, first_kept, lost, median, whole
+from headrace.diagnosis.figures import ENOUGH, MANY, hurts, lost, median, whole
 from headrace.diagnosis.finding import Finding, found
 from headrace.diagnosis.observation import Event, Observation, Outcome, Request
 from headrace.diagnosis.rules.admission import waiting_now
@@ -61,8 +61,8 @@ def _meanwhile(seen: Observation, gone: Collection[str]) -> tuple[float, float]:
 
 
 def _waits_meanwhile(one: Request, meanwhile: tuple[float, float]) -> bool:
-    waits = one.queued is not None and felt(one.queued, one) and not first_kept(one)
-    return waits and one.at < meanwhile[1] and one.at + (one.queued or 0.0) > meanwhile[0]
+    since, until = meanwhile
+    return hurts(one.queued, one) and one.at < until and one.at + (one.queued or 0.0) > since
 
 
 def _going(seen: Observation) -> set[str]:

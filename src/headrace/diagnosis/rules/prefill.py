@@ -10,9 +10,10 @@ from headrace.diagnosis.causes import Cause
 from headrace.diagnosis.figures import (
     ENOUGH,
     MANY,
-    felt,
+    SLOWER,
     first_kept,
     fresh,
+    hurts,
     known,
     lost,
     median,
@@ -32,8 +33,6 @@ _SHORT = 1 / 6
 """Where among all prompts, by length, a typical short one is looked for."""
 _GAP = 5
 """Times the mean time of a token: a pause that a reader notices."""
-_SLOWER = 3
-"""Times the quick requests' prefill: beyond what a busy step or two more explain."""
 
 
 def long_prefill(seen: Observation) -> Finding | None:
@@ -49,7 +48,8 @@ def _timed(seen: Observation, timed: Sequence[Request]) -> Finding | None:
         return None
     short, long = _by_length(timed)
     quick = min(known(map(prefill, short)))
-    slow = [one for one in timed if (prefill(one) or 0.0) >= _SLOWER * quick and _hurts(one)]
+    bound = SLOWER * quick
+    slow = [one for one in timed if (prefill(one) or 0.0) >= bound and hurts(prefill(one), one)]
     busy = _spans(long)
     least = min(map(fresh, long), default=math.inf)
     own = [one for one in slow if fresh(one) >= least]
@@ -85,7 +85,7 @@ def _pieces_beside(seen: Observation, pieces: Sequence[Request]) -> Finding | No
     if len(long) < 2 or min(len(harmed), len(alone)) < ENOUGH:  # noqa: PLR2004 - one is chance
         return None
     slow, usual = median(map(_each, harmed)), median(map(_each, alone))
-    if not slow or not usual or slow < _SLOWER * usual:
+    if not slow or not usual or slow < SLOWER * usual:
         return None
     seconds = (served(one) - usual * (one.output_tokens or 0) for one in harmed)
     took = f"{span(slow)} for a token beside these, {span(usual)} at other times"
@@ -104,10 +104,6 @@ def _each(one: Request) -> float:
 def _surely_kept(one: Request) -> bool:
     """Whether all of it came before its first token had been promised."""
     return one.promised_ttft is not None and one.duration <= one.promised_ttft
-
-
-def _hurts(one: Request) -> bool:
-    return felt(prefill(one), one) and not first_kept(one)
 
 
 def _prefilled(one: Request) -> tuple[float, float]:

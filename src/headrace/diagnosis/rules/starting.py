@@ -8,9 +8,9 @@ from headrace.diagnosis.causes import Cause
 from headrace.diagnosis.figures import (
     ENOUGH,
     MANY,
-    felt,
     first_kept,
     grown,
+    hurts,
     known,
     lost,
     median,
@@ -49,8 +49,8 @@ def cold_model(seen: Observation) -> Finding | None:
 
 def _held_most(one: Request) -> bool:
     """Whether it was held for longer than everything else before its first token took."""
-    waited = one.held is not None and one.held > (one.queued or 0.0) + (one.engine or 0.0)
-    return waited and felt(one.held, one) and not first_kept(one)
+    rest = (one.queued or 0.0) + (one.engine or 0.0)
+    return one.held is not None and one.held > rest and hurts(one.held, one)
 
 
 def _starting(coming: Sequence[Replica]) -> list[str]:

@@ -13,6 +13,7 @@ from headrace.diagnosis.figures import (
     felt,
     known,
     lost,
+    mean,
     median,
     mostly,
     pace_kept,
@@ -159,13 +160,9 @@ def _busier(seen: Observation, name: str) -> bool:
 
 
 def _load(replica: Replica) -> float | None:
-    running = known(_running(replica))
-    return sum(running) / len(running) if running else None
-
-
-def _running(replica: Replica) -> Iterator[float | None]:
-    for look in replica.looks:
-        yield look.assigned if look.assigned is not None else look.running
+    return mean(
+        look.assigned if look.assigned is not None else look.running for look in replica.looks
+    )
 
 
 def slow_client(seen: Observation) -> Finding | None:
@@ -185,9 +182,9 @@ def _stalling(seen: Observation) -> Finding | None:
     many = [bool(one.stalled and one.stalled >= MANY * (one.running or 1)) for one in looks]
     if not mostly(many):
         return None
-    mean = sum(one.stalled or 0 for one in looks) / len(looks)
-    share = mean / max(1.0, sum(one.running or 0 for one in looks) / len(looks))
-    figures = (f"{mean:.3g} clients on average do not take what is there for them",)
+    stalled = mean(one.stalled for one in looks) or 0.0
+    share = stalled / max(1.0, sum(one.running or 0 for one in looks) / len(looks))
+    figures = (f"{stalled:.3g} clients on average do not take what is there for them",)
     return found(Cause.SLOW_CLIENT, figures, share)
 
 
