@@ -120,7 +120,7 @@ def lost_replica(seen: Observation) -> Finding | None:
     losses = [event for event in seen.events if _is_loss(event)]
     bad = [one for one in seen.replicas if one.state in _LOST]
     broken = [one for one in seen.requests if _broke(one) and not set(one.left) & gone]
-    late = lost((_late(one, seen) for one in broken), seen)
+    late = _late(broken, seen)
     often = len(broken) >= _LEAST and max(late, len(broken) / len(seen.requests)) >= MANY
     if not losses and not bad and not often:
         return None
@@ -132,10 +132,12 @@ def lost_replica(seen: Observation) -> Finding | None:
     return found(Cause.LOST_REPLICA, tuple(figures), max(weight, MANY), strong=bool(losses))
 
 
-def _late(one: Request, seen: Observation) -> float:
-    """Return by how many seconds it took longer than a usual one."""
+def _late(broken: Sequence[Request], seen: Observation) -> float:
+    """Return the share of all time by which these took longer than a usual one."""
     usual = median(one.duration for one in whole(seen.requests))
-    return max(0.0, one.duration - usual) if usual is not None else 0.0
+    if usual is None:
+        return 0.0
+    return lost((max(0.0, one.duration - usual) for one in broken), seen)
 
 
 def _broke(one: Request) -> bool:
