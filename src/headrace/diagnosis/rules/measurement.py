@@ -68,11 +68,8 @@ def unexplained(seen: Observation) -> Finding | None:
         else "broke a promise (" + ("TTFT" if worst is late else "TPOT") + ")"
     )
     figures = [f"{percent(share)} of {count(len(seen.requests), 'request')} {what}"]
-    figures += [
-        f"errors: {kinds}"
-        for kinds in [", ".join(sorted({one.error for one in failed if one.error}))]
-        if kinds
-    ]
+    if kinds := ", ".join(sorted({one.error for one in failed if one.error})):
+        figures.append(f"errors: {kinds}")
     part = _admission_or_generation(late) if worst is late else Part.GENERATION
     return Finding(
         cause=Cause.UNEXPLAINED,

@@ -76,13 +76,14 @@ def _colder_than_before(seen: Observation) -> Finding | None:
     was, took = (median(map(prefill, whole(part))) for part in (seen.earlier, seen.requests))
     if was is None or took is None or took < _SLOWER * was or _all_kept(seen.requests):
         return None
+    ages = _ages(_young(seen))
     figures = (
         f"{percent(now)} of prompt tokens came from the cache, {percent(before)} before",
         f"prefill takes {span(took)}, {span(was)} before",
-        *(_ages(seen) or ("no replica is new: prompts changed, or the cache is too small",)),
+        *(ages or ("no replica is new: prompts changed, or the cache is too small",)),
     )
     seconds = [(prefill(one) or 0.0) - was for one in whole(seen.requests)]
-    return found(Cause.COLD_CACHE, figures, lost(seconds, seen), strong=bool(_ages(seen)))
+    return found(Cause.COLD_CACHE, figures, lost(seconds, seen), strong=bool(ages))
 
 
 def _share(requests: Iterable[Request]) -> float | None:
@@ -108,16 +109,20 @@ def _ratio(hits: Collection[float], queries: Collection[float]) -> float | None:
     return sum(hits) / sum(queries) if hits and sum(queries) else None
 
 
-def _ages(seen: Observation) -> tuple[str, ...]:
-    """Say which replicas are younger than the observation."""
-    young = [one for one in seen.replicas if one.age is not None and one.age < seen.seconds]
+def _young(seen: Observation) -> list[Replica]:
+    """Return the replicas that are younger than the observation."""
+    return [one for one in seen.replicas if one.age is not None and one.age < seen.seconds]
+
+
+def _ages(young: Sequence[Replica]) -> tuple[str, ...]:
     return tuple(f"{one.name} is {span(one.age or 0.0)} old" for one in young)
 
 
 def _colder_than_peers(seen: Observation) -> Finding | None:
-    young = [one.name for one in seen.replicas if one.age is not None and one.age < seen.seconds]
-    new = [one for one in whole(seen.requests) if one.replica in young]
-    old = [one for one in whole(seen.requests) if one.replica not in young]
+    young = _young(seen)
+    names = {one.name for one in young}
+    new = [one for one in whole(seen.requests) if one.replica in names]
+    old = [one for one in whole(seen.requests) if one.replica not in names]
     here, there = _share(new), _share(old)
     if here is None or there is None or there < _WORTH or here > _HALF * there:
         return None
@@ -127,7 +132,7 @@ def _colder_than_peers(seen: Observation) -> Finding | None:
     figures = (
         f"{percent(here)} of prompt tokens were cached on the new one, {percent(there)} elsewhere",
         f"prefill takes {span(took)} there, {span(usual)} elsewhere",
-        *_ages(seen),
+        *_ages(young),
     )
     seconds = [(prefill(one) or 0.0) - usual for one in new]
     return found(Cause.COLD_CACHE, figures, lost(seconds, seen), strong=True)
