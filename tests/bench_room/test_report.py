@@ -10,11 +10,11 @@ from made_runs_kit import Server, answer, failed, made, run_of
 from rich.console import Console
 
 from headrace.bench.answers import Failure
+from headrace.bench.judged import judged
 from headrace.bench.page import page
 from headrace.bench.report import html
 from headrace.bench.run import Run
 from headrace.bench.samples import Sample
-from headrace.bench.summary import summarise
 
 
 class Seen(HTMLParser):
@@ -46,12 +46,12 @@ class Seen(HTMLParser):
 
 
 def seen(run: Run) -> Seen:
-    return Seen(html(run, summarise(run)))
+    return Seen(html(judged(run)))
 
 
 def printed(run: Run, width: int = 1000) -> str:
     out = StringIO()
-    Console(file=out, width=width).print(page(run, summarise(run)))
+    Console(file=out, width=width).print(page(judged(run)))
     return out.getvalue()
 
 
@@ -147,9 +147,9 @@ def test_twenty_thousand_requests_make_a_small_report_that_says_what_it_leaves_o
     run = made(
         rate=40, count=20_000, server=Server(slots=90), fail={Failure.RESET: 0.04}, looks=False
     )
-    summary = summarise(run)
+    judgement = judged(run)
     began = time.process_time()
-    found = html(run, summary)
+    found = html(judgement)
     assert time.process_time() - began < 10
     assert len(found) < 1_500_000
     assert re.search(r"1,\d\d\d of 19,\d\d\d whole answers are drawn", found)
@@ -157,9 +157,7 @@ def test_twenty_thousand_requests_make_a_small_report_that_says_what_it_leaves_o
 
 
 def test_the_same_run_gives_the_same_report() -> None:
-    assert html(made(count=60), summarise(made(count=60))) == html(
-        made(count=60), summarise(made(count=60))
-    )
+    assert html(judged(made(count=60))) == html(judged(made(count=60)))
 
 
 @pytest.mark.parametrize(("width", "wide"), [(80, True), (60, False), (40, False)])

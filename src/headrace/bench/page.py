@@ -14,11 +14,11 @@ from rich.text import Text
 
 from headrace.bench.asked import is_closed
 from headrace.bench.doubt import Doubt, Severity
+from headrace.bench.judged import Judged
 from headrace.bench.run import Run
 from headrace.bench.spread import Spread, enough
 from headrace.bench.summary import Summary
-from headrace.bench.validity import judge
-from headrace.bench.verdict import down, fault, headline, outcome, times, verdict
+from headrace.bench.verdict import down, headline, outcome, times, verdict
 from headrace.bench.words import number, percent, rate, seconds
 from headrace.diagnosis.finding import Diagnosis, Judgement
 from headrace.diagnosis.words import count
@@ -33,15 +33,15 @@ _FINEST = 5
 _STYLE = {Severity.WORTHLESS: "bold red", Severity.DOUBTFUL: "yellow", Severity.NOTE: "dim"}
 
 
-def page(run: Run, summary: Summary) -> Group:
+def page(found: Judged) -> Group:
     """Return a run's page to print; a worthless one says so before anything else."""
-    doubts = judge(run, summary)
+    run, summary, doubts, diagnosis = found
     worthless = [one for one in doubts if one.severity is Severity.WORTHLESS]
     parts: list[RenderableType] = [*_doubts(worthless)]
     if worthless:
         parts.append(Text(""))
     parts += [Text(headline(run, summary), style="bold"), Text(outcome(run, summary))]
-    parts += [_title("admission, generation or life cycle?"), *_fault(fault(run), run, summary)]
+    parts += [_title("admission, generation or life cycle?"), *_fault(diagnosis, run, summary)]
     parts += [_title(_of_what(summary)), _Latencies(summary)]
     parts += [_title("load"), *_load(run, summary), *_failed(run, summary)]
     rest = [one for one in doubts if one not in worthless]

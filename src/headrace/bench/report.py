@@ -12,10 +12,10 @@ from headrace.bench import report_sections as sections
 from headrace.bench import report_tables as tables
 from headrace.bench.answers import Answer
 from headrace.bench.doubt import Doubt, Severity
+from headrace.bench.judged import Judged
 from headrace.bench.run import Run
 from headrace.bench.summary import Summary
-from headrace.bench.validity import judge
-from headrace.bench.verdict import fault, headline, outcome, times, verdict
+from headrace.bench.verdict import headline, outcome, times, verdict
 from headrace.bench.words import percent, seconds
 from headrace.diagnosis.finding import Diagnosis
 from headrace.diagnosis.words import count
@@ -28,13 +28,14 @@ _STORIES = (
 )
 
 
-def html(run: Run, summary: Summary) -> str:
+def html(found: Judged) -> str:
     """Return the whole document."""
+    run, summary, doubts, diagnosis = found
     answers = run.by_due
     good = [one for one in answers if one.failure is None]
     parts = [
-        *_verdict(run, summary),
-        *_fault(fault(run), run, summary),
+        *_verdict(run, summary, doubts),
+        *_fault(diagnosis, run, summary),
         *sections.latency(run, summary, good),
         *sections.course(run, summary, answers),
         *sections.between_tokens(good),
@@ -47,9 +48,8 @@ def html(run: Run, summary: Summary) -> str:
     return page(headline(run, summary), parts, lead)
 
 
-def _verdict(run: Run, summary: Summary) -> Iterator[Section]:
+def _verdict(run: Run, summary: Summary, doubts: Sequence[Doubt]) -> Iterator[Section]:
     """Yield what it says; if it is worth nothing, that before all else."""
-    doubts = judge(run, summary)
     bad = [one for one in doubts if one.severity is Severity.WORTHLESS]
     rest = [one for one in doubts if one not in bad]
     if bad:

@@ -13,7 +13,6 @@ import msgspec
 
 from headrace.bench import alone
 from headrace.bench.asked import arrivals_of, is_closed, load_of, order_of
-from headrace.bench.goodput import goodput
 from headrace.bench.run import Run
 from headrace.bench.summary import Summary
 from headrace.bench.symptoms import observe
@@ -111,14 +110,14 @@ def _missed(missed: dict[str, int], judged: int) -> str:
     return f"Missed: {', '.join(said)}."
 
 
-def fault(run: Run) -> Diagnosis:
+def fault(run: Run, summary: Summary) -> Diagnosis:
     """Say which of admission, generation and life cycle is at fault, and where the time went.
 
     Nothing that is said to be at fault makes a run worthless, nor the other way round. A promise
     that one request alone breaks needs no other cause.
     """
     found = diagnose(observe(run))
-    said = _unkept(run)
+    said = _unkept(run, summary)
     if said is None:
         return found
     findings = tuple(one for one in found.findings if one.cause is not Cause.UNEXPLAINED)
@@ -126,9 +125,9 @@ def fault(run: Run) -> Diagnosis:
     return replace(found, judgement=Judgement.AT_FAULT, verdict=verdict_, findings=findings)
 
 
-def _unkept(run: Run) -> str | None:
+def _unkept(run: Run, summary: Summary) -> str | None:
     """Say that a promise is kept at no load, or by no answer; None where some keep it."""
-    good = goodput(run.counted, run.about.slo, 0.0)
+    good = summary.goodput
     if good is None or good.share >= KEPT:
         return None
     if found := alone.beyond(run):

@@ -119,12 +119,12 @@ def report(
     as_json: given.JsonOption = None,
 ) -> None:
     """Show a finished run again, and make its summary and page anew."""
-    from headrace.bench.summary import summarise  # noqa: PLC0415 - the other verbs start faster
+    from headrace.bench.judged import judged  # noqa: PLC0415 - the other verbs start faster
     from headrace.cli.bench_results import read_told, show  # noqa: PLC0415 - as above
 
     with _told():
         found = read_told(folder)
-    if not show(found, summarise(found), folder, Console(stderr=as_json == _STDOUT), as_json):
+    if not show(judged(found), folder, Console(stderr=as_json == _STDOUT), as_json):
         raise typer.Exit(1)
 
 

@@ -12,16 +12,16 @@ from rich.console import Console
 
 from headrace.bench.answers import Answer, Failure
 from headrace.bench.asks import Ask
-from headrace.bench.engine_tokens import discover
+from headrace.bench.engine_tokens import discover_for
 from headrace.bench.folder import FolderError, Writer, check_free, fresh_folder
+from headrace.bench.judged import judged
 from headrace.bench.load import Load
 from headrace.bench.measure import measure
 from headrace.bench.run import About, Run
-from headrace.bench.summary import summarise
 from headrace.bench.workload import build
 from headrace.cli import bench_live
 from headrace.cli.bench_plan import Plan, filled
-from headrace.cli.bench_results import of_use, show
+from headrace.cli.bench_results import show
 from headrace.cli.bench_target import Subject
 
 _TRIAL = "Say hello."
@@ -64,11 +64,11 @@ def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int
             f"all {len(asks)} requests were over before the time was; give a larger --count"
         )
     whole = _kept(writer, run)
-    summary = summarise(run)
-    whole = show(run, summary, folder, console, named.as_json) and whole
+    found = judged(run)
+    whole = show(found, folder, console, named.as_json) and whole
     if run.about.interrupted:
         return bench_live.INTERRUPTED
-    return 0 if whole and of_use(run, summary) else 1
+    return 0 if whole and found.of_use else 1
 
 
 def _kept(writer: Writer, run: Run) -> bool:
@@ -114,15 +114,7 @@ def _one(subject: Subject, load: Load) -> Answer:
 
 
 def _asks(subject: Subject, plan: Plan, console: Console) -> list[Ask]:
-    target = subject.target
-    engine = next((page for page in target.scrape if page.source.startswith("engine:")), None)
-    tokenizer = discover(
-        target.address,
-        target.model,
-        folder=subject.weights,
-        engine=engine.url.rpartition("/")[0] if engine else None,
-        key=target.key,
-    )
+    tokenizer = discover_for(subject.target, subject.weights)
     notes: list[str] = []
     asks = build(plan.order, tokenizer, notes)
     for note in (f"tokens counted by {tokenizer.label}", *notes):

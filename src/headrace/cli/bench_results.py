@@ -10,40 +10,34 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headrace.bench.doubt import Severity
 from headrace.bench.folder import REPORT, SUMMARY, read
+from headrace.bench.judged import Judged
 from headrace.bench.page import page
 from headrace.bench.report import html
 from headrace.bench.run import Run
 from headrace.bench.summary import Summary
-from headrace.bench.validity import judge, worst
 from headrace.bench.versus import Comparison
 from headrace.models.lock import replace_file
 
 STDOUT = Path("-")
 
 
-def show(run: Run, summary: Summary, folder: Path, console: Console, as_json: Path | None) -> bool:
+def show(found: Judged, folder: Path, console: Console, as_json: Path | None) -> bool:
     """Show a run's figures and what to think of them, write summary and report, say where.
 
     Returns False if a file of it could not be written; that was said.
     """
-    console.print(page(run, summary), highlight=False)
+    console.print(page(found), highlight=False)
     try:
-        replace_file(folder / SUMMARY, _pretty(summary))
-        replace_file(folder / REPORT, html(run, summary).encode())
+        replace_file(folder / SUMMARY, _pretty(found.summary))
+        replace_file(folder / REPORT, html(found).encode())
     except OSError as error:
         typer.echo(f"headrace: {folder}: {error.strerror}: no report was kept", err=True)
         kept = False
     else:
         console.print(f"kept in {folder / REPORT}", highlight=False, soft_wrap=True)
         kept = True
-    return _as_json(summary, as_json) and kept
-
-
-def of_use(run: Run, summary: Summary) -> bool:
-    """Whether the run measured anything: an answer came, and its figures are not worthless."""
-    return bool(summary.counts.whole) and worst(judge(run, summary)) is not Severity.WORTHLESS
+    return _as_json(found.summary, as_json) and kept
 
 
 def _as_json(summary: Summary, to: Path | None) -> bool:
