@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from headrace.experiments.endpoint import Endpoint
+from headrace.bench.target import Target
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.replies import Asker, Likely, Reply
 
-WHERE = Endpoint("http://engine.test/v1", "m")
+WHERE = Target(address="http://engine.test/v1", model="m")
 
 
 def asker(

@@ -17,6 +17,7 @@ import httpx
 import msgspec
 
 from headrace.bench.asks import Message, Prompt
+from headrace.bench.target import Target
 from headrace.bench.tokens import (
     Counter,
     Estimate,
@@ -150,6 +151,18 @@ def discover(
     if isinstance(asked, EngineTokenizer):
         return asked
     return Estimate("; ".join(why) or "nobody could be asked", asked)
+
+
+def discover_for(target: Target, folder: Path | None = None) -> Tokenizer:
+    """Return the best tokenizer for a target, as `discover` does; its pages name a replica."""
+    engine = next((page.url for page in target.scrape if page.source.startswith("engine:")), None)
+    return discover(
+        target.address,
+        target.model,
+        folder=folder,
+        engine=engine.rpartition("/")[0] if engine else None,
+        key=target.key,
+    )
 
 
 def _agreed(folder: Path, asked: EngineTokenizer | Counter | None) -> FolderTokenizer:

@@ -19,8 +19,6 @@ import typer
 
 from headrace.bench.target import Page, Target, TargetError, place
 from headrace.cli.running import find_fleet
-from headrace.engines.emulated import Emulated
-from headrace.engines.named import engine_named
 from headrace.fleet.load import FleetFile, load_fleet
 from headrace.fleet.routes import Route
 from headrace.models.cache import weights_root
@@ -84,6 +82,7 @@ def addressed(url: str, model: str | None, *, chat: bool, pages: list[str]) -> S
 def of_fleet(file: Path | None, model: str | None, *, chat: bool, pages: list[str]) -> Subject:
     """Return the running fleet's gateway; LocalError if none is up, BadParameter for its model."""
     from headrace.local import client  # noqa: PLC0415 - the other verbs start faster
+    from headrace.local.metrics_pages import metrics_pages  # noqa: PLC0415 - as above
 
     status = asyncio.run(client.status(find_fleet(file)))
     asked = model or status.plain or next((one for d in status.deployments for one in d.models), "")
@@ -92,7 +91,7 @@ def of_fleet(file: Path | None, model: str | None, *, chat: bool, pages: list[st
         known = ", ".join(dict.fromkeys(one for d in status.deployments for one in d.models))
         raise typer.BadParameter(f"the fleet serves no '{asked}'; it serves {known}")
     loaded = load_fleet(Path(status.file))
-    found = tuple(_pages(status, loaded)) + tuple(_named(pages))
+    found = (*metrics_pages(status, loaded.fleet), *_named(pages))
     target = Target(address=status.address, model=asked, key=key(), chat=chat, scrape=found)
     return _known(target, status, served, loaded)
 
@@ -121,25 +120,6 @@ def _weights(file: FleetFile, model: str) -> Path | None:
     """Return the model's folder, if it was pulled."""
     entry = read_lock(lock_path(file.path)).get(model)
     return Store(weights_root()).locate(entry) if entry else None
-
-
-def _pages(status: FleetStatus, file: FleetFile) -> Iterator[Page]:
-    """Yield the metrics pages of the gateway and of the replicas that are there now."""
-    if status.admin:
-        yield Page(url=f"{status.admin}/metrics", source="gateway")
-    for one in status.deployments:
-        declared = file.fleet.deployments.get(one.name)
-        if declared is None:
-            continue
-        engine = Emulated(engine_named(declared.engine.name, declared.engine.version))
-        for replica in one.replicas:
-            if replica.port:
-                yield Page(
-                    url=f"http://127.0.0.1:{replica.port}{engine.metrics_path}",
-                    source=f"engine:{replica.id}",
-                    engine=engine.name,
-                    version=engine.version,
-                )
 
 
 def _named(pages: list[str]) -> Iterator[Page]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import msgspec
 
 from headrace.bench.load import Load
+from headrace.bench.target import Target
 from headrace.bench.workload_order import Length, Shape, WorkloadOrder
 from headrace.experiments.baseline import raised
 from headrace.experiments.baseline_steps import SLACK, Point, steps_of
 from headrace.experiments.busy import while_busy
 from headrace.experiments.change import AS_IT_IS, Change
 from headrace.experiments.copies import Copy
-from headrace.experiments.endpoint import Endpoint
 from headrace.experiments.lab import Lab
 from headrace.experiments.settings import Count
 from headrace.experiments.turns import grouped, turns
@@ -87,7 +87,7 @@ class _Climb:
     points: list[Point]
     copy: Copy | None = None
 
-    async def up(self, where: Endpoint, counts: Sequence[int]) -> bool:
+    async def up(self, where: Target, counts: Sequence[int]) -> bool:
         """Measure steps until one more is of no use; return whether that came to be."""
         for clients in counts:
             self.points.append(await self._step(where, clients, 0))
@@ -95,13 +95,13 @@ class _Climb:
                 return True
         return False
 
-    async def again(self, where: Endpoint, counts: Sequence[int], repeat: int) -> None:
+    async def again(self, where: Target, counts: Sequence[int], repeat: int) -> None:
         """Measure the steps that were taken once more, downwards in odd repeats."""
         taken = [one for one in counts if any(point.clients == one for point in self.points)]
         for clients in taken if repeat % 2 == 0 else taken[::-1]:
             self.points.append(await self._step(where, clients, repeat))
 
-    async def _step(self, where: Endpoint, clients: int, repeat: int) -> Point:
+    async def _step(self, where: Target, clients: int, repeat: int) -> Point:
         lab, settings = self.lab, self.settings
         count = max(settings.least, settings.each * clients)
         asks = await lab.asks(where, order(settings, count, 1000 * repeat + clients))

@@ -17,9 +17,9 @@ from headrace.bench.load import Load
 from headrace.bench.run import Run
 from headrace.bench.samples import Sample
 from headrace.bench.summary import window
+from headrace.bench.target import Target
 from headrace.bench.workload_order import Length, Shape, WorkloadOrder
 from headrace.experiments.batching import Point, Way
-from headrace.experiments.endpoint import Endpoint
 from headrace.experiments.lab import Lab
 from headrace.experiments.predicted import Oracle, Predicted
 from headrace.experiments.settings import Count
@@ -60,7 +60,7 @@ def order(settings: Settings) -> WorkloadOrder:
     return WorkloadOrder(shapes=(shape,), count=settings.requests, seed=settings.seed)
 
 
-async def _run(lab: Lab, where: Endpoint, asks: Sequence[Ask], turn: tuple[Way, int, int]) -> Point:
+async def _run(lab: Lab, where: Target, asks: Sequence[Ask], turn: tuple[Way, int, int]) -> Point:
     way, size, repeat = turn
     name = f"{way.replace(' ', '-')}-{repeat + 1}"
     if way is not Way.STATIC:

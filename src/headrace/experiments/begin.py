@@ -7,17 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace.engines.named import engine_named
+from msgspec.structs import replace
+
+from headrace.bench.target import Target
 from headrace.evidence.deployment import fingerprint
 from headrace.experiments.case import Case
-from headrace.experiments.endpoint import Endpoint
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.lab import Lab
 from headrace.fleet.check_routes import own_deployments
 from headrace.fleet.load import FleetFile
 from headrace.fleet.problems import nearest
 from headrace.fleet.routes import Slo
-from headrace.local.launching import HOST
+from headrace.local.metrics_pages import metrics_pages
 from headrace.planning.errors import PlanError
 from headrace.routing.from_fleet import served_names
 from headrace.view.states import State
@@ -56,7 +57,7 @@ def lab_for_running(
 def lab_for_address(address: str, model: str, folder: Path, voice: Voice) -> Lab:
     """Return a lab for an endpoint of others, where nothing can be changed."""
     case = Case(deployment=model, model=model, address=address)
-    where = Endpoint(address.rstrip("/"), model, os.environ.get(KEY))
+    where = Target(address=address.rstrip("/"), model=model, key=os.environ.get(KEY))
     return Lab(case, folder, voice.tell, voice.doing, standing=where)
 
 
@@ -96,18 +97,16 @@ def case_of(file: FleetFile, name: str) -> Case:
     )
 
 
-def standing(file: FleetFile, status: FleetStatus, name: str) -> Endpoint:
+def standing(file: FleetFile, status: FleetStatus, name: str) -> Target:
     """Return the address of a running fleet, with the metrics pages of one deployment."""
-    engine = file.fleet.deployments[name].engine
-    path = engine_named(engine.name, engine.version).metrics_path
-    pages = {"gateway": f"{status.admin}/metrics"}
-    for one in status.deployments:
-        for replica in one.replicas if one.name == name else ():
-            if replica.state == State.READY and replica.port:
-                pages[f"engine:{replica.id}"] = f"http://{HOST}:{replica.port}{path}"
-    model = served_names(file.fleet, name)[0]
-    key = os.environ.get(KEY)
-    return Endpoint(status.address, model, key, pages, engine.name, engine.version)
+    own = tuple(one for one in status.deployments if one.name == name)
+    pages = metrics_pages(replace(status, deployments=own), file.fleet, (State.READY,))
+    return Target(
+        address=status.address,
+        model=served_names(file.fleet, name)[0],
+        key=os.environ.get(KEY),
+        scrape=tuple(pages),
+    )
 
 
 def _strictest(slos: list[Slo], field: str) -> float | None:

@@ -20,10 +20,10 @@ from pathlib import Path
 import psutil
 from ruamel.yaml import YAML
 
-from headrace.engines.named import engine_named
+from headrace.bench.symptoms import GATEWAY
+from headrace.bench.target import Target
 from headrace.engines.vllm_memory_log import memory_said
 from headrace.experiments.change import Change, copied
-from headrace.experiments.endpoint import Endpoint
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.room import check_room
 from headrace.fleet.load import FleetFile, load_fleet
@@ -31,6 +31,7 @@ from headrace.local import client, logs
 from headrace.local.client import NotUpError
 from headrace.local.kept import Kept, Program, start
 from headrace.local.launching import HOST
+from headrace.local.metrics_pages import metrics_pages
 from headrace.local.state import LONGEST_SOCKET_PATH, StateDir, state_dir
 from headrace.models.lock import lock_path, read_lock, write_lock
 from headrace.view.display import phases
@@ -54,8 +55,8 @@ class Copy:
     does not tell. `started` is the seconds of its start, `file` its fleet file.
     """
 
-    endpoint: Endpoint
-    direct: Endpoint
+    endpoint: Target
+    direct: Target
     state: StateDir
     file: FleetFile
     replicas: tuple[ReplicaStatus, ...]
@@ -93,7 +94,7 @@ async def started(
         kept = await start(_program(path, root))
         try:
             status = await _ready(kept, state, copy, deployment, doing)
-            yield _copy(status, state, copy, deployment, time.monotonic() - began)
+            yield _copy(status, state, copy, time.monotonic() - began)
         finally:
             await _ended(kept)
 
@@ -181,24 +182,16 @@ def _said(path: Path) -> str:
     return "\n".join(logs.tail(path.with_name("up.log"), _WORDS)) or "it said nothing"
 
 
-def _copy(
-    status: FleetStatus, state: StateDir, file: FleetFile, deployment: str, seconds: float
-) -> Copy:
+def _copy(status: FleetStatus, state: StateDir, file: FleetFile, seconds: float) -> Copy:
     ready = tuple(one for one in status.deployments[0].replicas if one.state == State.READY)
     with Path(ready[0].log).open(encoding="utf-8", errors="replace") as log:
         said = memory_said(log)
-    engine = file.fleet.deployments[deployment].engine
-    path = engine_named(engine.name, engine.version).metrics_path
-    own = {f"engine:{one.id}": f"http://{HOST}:{one.port}{path}" for one in ready}
     model = status.deployments[0].models[0]
-    gateway = {"gateway": f"{status.admin}/metrics"}
-
-    def at(address: str, pages: dict[str, str]) -> Endpoint:
-        return Endpoint(address, model, None, pages, engine.name, engine.version)
-
+    pages = tuple(metrics_pages(status, file.fleet, (State.READY,)))
+    own = tuple(page for page in pages if page.source != GATEWAY)
     return Copy(
-        endpoint=at(status.address, gateway | own),
-        direct=at(f"http://{HOST}:{ready[0].port}/v1", own),
+        endpoint=Target(address=status.address, model=model, scrape=pages),
+        direct=Target(address=f"http://{HOST}:{ready[0].port}/v1", model=model, scrape=own),
         state=state,
         file=file,
         replicas=ready,

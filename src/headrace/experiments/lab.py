@@ -14,13 +14,13 @@ import msgspec
 from headrace.bench.answers import Answer
 from headrace.bench.asks import Ask
 from headrace.bench.doubt import Severity
-from headrace.bench.engine_tokens import discover
+from headrace.bench.engine_tokens import discover_for
 from headrace.bench.folder import FolderError, Writer, write
 from headrace.bench.load import Load, Progress
 from headrace.bench.measure import measure
 from headrace.bench.run import About, Run
 from headrace.bench.summary import summarise
-from headrace.bench.target import Page, Target
+from headrace.bench.target import Target
 from headrace.bench.tokens import Tokenizer
 from headrace.bench.validity import judge
 from headrace.bench.workload import build
@@ -30,7 +30,6 @@ from headrace.evidence.fingerprint import Fingerprint
 from headrace.experiments.case import Case
 from headrace.experiments.change import AS_IT_IS, Change
 from headrace.experiments.copies import Copy, started
-from headrace.experiments.endpoint import Endpoint
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.measured import Measured, measured
 from headrace.experiments.predicted import Oracle
@@ -57,7 +56,7 @@ class Lab:
     file: FleetFile | None = None
     weights: Path | None = None
     """The folder of the model's weights, where they are pulled."""
-    standing: Endpoint | None = None
+    standing: Target | None = None
     runs: list[str] = field(default_factory=list)
     settings: dict[str, Fingerprint] = field(default_factory=dict)
     exact: bool = True
@@ -86,7 +85,7 @@ class Lab:
             yield copy
 
     @asynccontextmanager
-    async def endpoint(self) -> AsyncIterator[Endpoint]:
+    async def endpoint(self) -> AsyncIterator[Target]:
         """Give the standing endpoint, else a copy that changes nothing."""
         if self.standing is None:
             async with self.copy() as copy:
@@ -99,7 +98,7 @@ class Lab:
         )
         yield self.standing
 
-    async def asks(self, where: Endpoint, order: WorkloadOrder) -> list[Ask]:
+    async def asks(self, where: Target, order: WorkloadOrder) -> list[Ask]:
         """Return the requests of an order, of exact length by the tokenizer of who serves."""
         return await asyncio.to_thread(self._build, where, order)
 
@@ -111,7 +110,7 @@ class Lab:
         prompts = [one.prompt_tokens or 0 for one in asks]
         return Oracle.of(file, self.case.deployment, prompts, [one.max_tokens for one in asks])
 
-    async def warm(self, where: Endpoint, asks: Sequence[Ask]) -> None:
+    async def warm(self, where: Target, asks: Sequence[Ask]) -> None:
         """Send requests that nobody counts: the first ones after a start are slower.
 
         ExperimentError if none of them is answered: nothing could be measured then. An endpoint
@@ -129,7 +128,7 @@ class Lab:
             raise ExperimentError(_unanswered(where, failed))
 
     async def run(
-        self, where: Endpoint, asks: Sequence[Ask], load: Load, name: str
+        self, where: Target, asks: Sequence[Ask], load: Load, name: str
     ) -> tuple[Run, Measured]:
         """Send the asks, keep the run in a folder named `name`, and return it with its figures.
 
@@ -139,16 +138,14 @@ class Lab:
         about = About(name=name, address=where.address, model=where.model, began="")
         writer = Writer(self.folder / name, about)
         try:
-            run = await measure(
-                _target(where), asks, self._fitting(load), self._progress, keep=writer
-            )
+            run = await measure(where, asks, self._fitting(load), self._progress, keep=writer)
         finally:
             writer.close()
         return run, self.kept(run, name)
 
-    async def send(self, where: Endpoint, asks: Sequence[Ask], load: Load) -> Run:
+    async def send(self, where: Target, asks: Sequence[Ask], load: Load) -> Run:
         """Send the asks and return what came of them, kept nowhere."""
-        return await measure(_target(where), asks, self._fitting(load), self._progress)
+        return await measure(where, asks, self._fitting(load), self._progress)
 
     def kept(self, run: Run, name: str) -> Measured:
         """Keep a run in a folder named `name`, and return its figures; FolderError."""
@@ -164,16 +161,9 @@ class Lab:
         found = (one for one in judge(run, summary) if one.severity != Severity.NOTE)
         return measured(summary, [str(one) for one in found if not _few(one.sentence)])
 
-    def _build(self, where: Endpoint, order: WorkloadOrder) -> list[Ask]:
+    def _build(self, where: Target, order: WorkloadOrder) -> list[Ask]:
         if where.address not in self._tokenizers:
-            engine = next((url for name, url in where.pages.items() if name != "gateway"), None)
-            self._tokenizers[where.address] = discover(
-                where.address,
-                where.model,
-                folder=self.weights,
-                engine=engine and engine.rpartition("/")[0],
-                key=where.key,
-            )
+            self._tokenizers[where.address] = discover_for(where, self.weights)
         notes: list[str] = []
         asks = build(order, self._tokenizers[where.address], notes)
         for note in notes:
@@ -199,7 +189,7 @@ def _failed(run: Run) -> list[Answer]:
     return failed if len(failed) == len(run.answers) else []
 
 
-def _unanswered(where: Endpoint, failed: Sequence[Answer]) -> str:
+def _unanswered(where: Target, failed: Sequence[Answer]) -> str:
     first = failed[0]
     status = f" {first.status}" if first.status else ""
     detail = f", {first.detail}" if first.detail else ""
@@ -212,11 +202,3 @@ def _unanswered(where: Endpoint, failed: Sequence[Answer]) -> str:
 def _few(sentence: str) -> bool:
     """Whether a doubt is about the number of answers, which repeats make up for."""
     return re.match(r"There (is|are) [\d,]+ whole answers?: ", sentence) is not None
-
-
-def _target(where: Endpoint) -> Target:
-    pages = tuple(
-        Page(url=url, source=source, engine=where.engine, version=where.version)
-        for source, url in where.pages.items()
-    )
-    return Target(address=where.address, model=where.model, key=where.key, scrape=pages)

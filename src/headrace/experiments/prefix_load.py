@@ -8,11 +8,11 @@ from __future__ import annotations
 import msgspec
 
 from headrace.bench.load import Load
+from headrace.bench.target import Target
 from headrace.bench.workload_order import HotPrefix, Length, Sessions, Shape, WorkloadOrder
 from headrace.engines.vllm_flags import canonical
 from headrace.experiments.change import Change
 from headrace.experiments.copies import Copy
-from headrace.experiments.endpoint import Endpoint
 from headrace.experiments.lab import Lab
 from headrace.experiments.prefix import FLAG, Kind, Point, label
 from headrace.experiments.settings import Count
@@ -61,7 +61,7 @@ def changes(file: FleetFile | None, deployment: str) -> list[Change]:
 
 async def _kinds(
     lab: Lab,
-    where: Endpoint,
+    where: Target,
     settings: Settings,
     points: list[Point],
     turn: tuple[bool | None, int],

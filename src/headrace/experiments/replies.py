@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from headrace.experiments.endpoint import Endpoint
+from headrace.bench.target import Target
 from headrace.experiments.errors import ExperimentError
 
 _PATIENCE = 300.0
@@ -45,7 +45,7 @@ class Likely(msgspec.Struct, frozen=True):
 class Asker:
     """Asks one engine, `together` requests at a time: near ties fall otherwise in other batches."""
 
-    def __init__(self, http: httpx.AsyncClient, where: Endpoint, together: int) -> None:
+    def __init__(self, http: httpx.AsyncClient, where: Target, together: int) -> None:
         self._http, self._where = http, where
         self._turn = asyncio.Semaphore(together)
 

@@ -13,9 +13,9 @@ import msgspec
 
 from headrace.bench.asks import Ask
 from headrace.bench.load import Load
+from headrace.bench.target import Target
 from headrace.bench.workload_order import Length, Shape, WorkloadOrder
 from headrace.experiments.busy import while_busy
-from headrace.experiments.endpoint import Endpoint
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.lab import Lab
 from headrace.experiments.settings import Count
@@ -74,7 +74,7 @@ def short_rate(costs: Costs, settings: Settings) -> float:
     return settings.load / (costs.requests[Kind.SHORT] + long / settings.mix)
 
 
-async def _kind(lab: Lab, where: Endpoint, settings: Settings, turn: tuple[Kind, int]) -> Point:
+async def _kind(lab: Lab, where: Target, settings: Settings, turn: tuple[Kind, int]) -> Point:
     kind, repeat = turn
     count = settings.clients * settings.each
     asks = await lab.asks(where, _order(settings, kind, 10 + repeat, count=count))
@@ -84,9 +84,7 @@ async def _kind(lab: Lab, where: Endpoint, settings: Settings, turn: tuple[Kind,
     return Point(kind=kind, repeat=repeat, run=while_busy(run, found, settings.clients))
 
 
-async def _arm(
-    lab: Lab, where: Endpoint, settings: Settings, turn: tuple[Arm, int, float]
-) -> Point:
+async def _arm(lab: Lab, where: Target, settings: Settings, turn: tuple[Arm, int, float]) -> Point:
     arm, repeat, rate = turn
     part = 100 * (repeat + 1) + 10 * list(Arm).index(arm)
     short = _order(settings, Kind.SHORT, part, count=settings.requests, rate=rate)

@@ -110,11 +110,10 @@ async def _point(lab: Lab, copy: Copy, of: _Run, settings: Settings) -> Point:
 
 async def counted(copy: Copy) -> dict[str, float]:
     """Return what the engine counts of its guesses by now; nothing where it does not tell."""
-    pages = [url for source, url in copy.direct.pages.items() if source != "gateway"]
     found: dict[str, float] = {}
     async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
-        for url in pages:
-            for family in text_string_to_metric_families((await http.get(url)).text):
+        for page in copy.direct.scrape:
+            for family in text_string_to_metric_families((await http.get(page.url)).text):
                 if (name := _COUNTERS.get(family.name)) is not None:
                     values = (one.value for one in family.samples if one.name.endswith("_total"))
                     found[name] = found.get(name, 0.0) + sum(values)

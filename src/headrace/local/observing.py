@@ -19,13 +19,13 @@ import msgspec
 from headrace.bench.samples import Sample
 from headrace.bench.scrape import Scraper
 from headrace.bench.symptoms import GATEWAY, assigned, look, waiting
-from headrace.bench.target import Page
 from headrace.diagnosis.observation import Event, Observation, Replica, Unseen, Waiting
 from headrace.engines.named import engine_named
 from headrace.fleet.load import load_fleet
 from headrace.fleet.problems import FleetError
 from headrace.fleet.types import Fleet
 from headrace.local import client
+from headrace.local.metrics_pages import metrics_pages
 from headrace.local.observing_machine import Snapshot, cores_used, machine, snapshot, starved
 from headrace.local.observing_records import Promises, read_requests
 from headrace.local.observing_sockets import behind
@@ -92,7 +92,8 @@ async def watch(
     """Look at pages and states again and again, and at the machine before and after."""
     every = min(EVERY, seconds / (_LOOKS - 1))
     statuses, samples, late = [status], list[Sample](), list[tuple[float, int | None]]()
-    scraper = Scraper(_pages(status, fleet), every, samples.extend)
+    pages = list(metrics_pages(status, fleet, _SERVES))
+    scraper = Scraper(pages, every, samples.extend)
     zero, began, first = time.time() - back, monotonic(), snapshot(_roots(status))
     await scraper.begin(began - back)
     try:
@@ -113,26 +114,6 @@ def _roots(status: FleetStatus) -> list[int]:
     """Return the processes whose cores are counted: the supervisor, and each engine."""
     replicas = (replica for one in status.deployments for replica in one.replicas)
     return [status.pid, *(one.pid for one in replicas if one.pid)]
-
-
-def _pages(status: FleetStatus, fleet: Fleet | None) -> list[Page]:
-    pages = [Page(url=f"{status.admin}/metrics", source=GATEWAY)] if status.admin else []
-    for deployment in status.deployments:
-        mine = fleet.deployments.get(deployment.name) if fleet else None
-        if mine is None:
-            continue
-        engine = engine_named(mine.engine.name, mine.engine.version)
-        pages += [
-            Page(
-                url=f"http://127.0.0.1:{one.port}{engine.metrics_path}",
-                source=f"engine:{one.id}",
-                engine=engine.name,
-                version=engine.version,
-            )
-            for one in deployment.replicas
-            if one.port and one.state in _SERVES
-        ]
-    return pages
 
 
 def _deployment(

@@ -1,0 +1,37 @@
+"""The metrics pages of a fleet that is up: its gateway's, and those of its replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from headrace.bench.symptoms import GATEWAY
+from headrace.bench.target import Page
+from headrace.engines.named import engine_named
+from headrace.fleet.types import Fleet
+from headrace.local.launching import HOST
+from headrace.view.states import State
+from headrace.view.status import FleetStatus
+
+
+def metrics_pages(
+    status: FleetStatus, fleet: Fleet | None, states: Collection[State] = tuple(State)
+) -> Iterator[Page]:
+    """Yield the gateway's page, and those of replicas in one of `states` that have a port.
+
+    What `fleet` does not declare (any more) has none, as nobody knows whose metrics those are.
+    """
+    if status.admin:
+        yield Page(url=f"{status.admin}/metrics", source=GATEWAY)
+    for one in status.deployments:
+        declared = fleet.deployments.get(one.name) if fleet else None
+        if declared is None:
+            continue
+        engine = engine_named(declared.engine.name, declared.engine.version)
+        for replica in one.replicas:
+            if replica.port and replica.state in states:
+                yield Page(
+                    url=f"http://{HOST}:{replica.port}{engine.metrics_path}",
+                    source=f"engine:{replica.id}",
+                    engine=engine.name,
+                    version=engine.version,
+                )
