@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from headrace.bench.answers import Answer, Failure
@@ -49,7 +50,7 @@ def observe(run: Run) -> Observation:
         name=run.about.name or run.about.model,
         seconds=run.about.seconds or max((one.ended for one in answers), default=0.0),
         requests=tuple(_request(one, slo) for one in answers),
-        replicas=tuple(_replicas(run.samples, answers)),
+        replicas=tuple(_replicas(run.samples, answers, gateway)),
         waiting=tuple(map(waiting, gateway)),
         client_mean=client,
         gateway_mean=behind,
@@ -103,8 +104,9 @@ def _error(one: Answer) -> str:
     return queue_end or busy or f"{one.failure}: {one.detail}"
 
 
-def _replicas(samples: Sequence[Sample], answers: Sequence[Answer]) -> Iterable[Replica]:
-    gateway = [one for one in samples if one.source == GATEWAY and not one.error]
+def _replicas(
+    samples: Sequence[Sample], answers: Sequence[Answer], gateway: Sequence[Sample]
+) -> Iterable[Replica]:
     sources = {one.source.removeprefix(_ENGINE) for one in _of(samples, _ENGINE)}
     names = sources | {one.replica for one in answers if one.replica}
     for name in sorted(names):
@@ -148,10 +150,12 @@ def waiting(gateway: Sample, label: str = "") -> Waiting:
 
 
 def assigned(gateway: Sequence[Sample], engine: Sample, name: str) -> int | None:
-    """Return what the gateway had there at its look nearest in time."""
+    """Return what the gateway had there at its look nearest in time; its looks in their order."""
     if not gateway:
         return None
-    nearest = min(gateway, key=lambda one: abs(one.at - engine.at))
+    after = bisect_left(gateway, engine.at, key=lambda one: one.at)
+    around = gateway[max(after - 1, 0) : after + 1]
+    nearest = min(around, key=lambda one: abs(one.at - engine.at))
     return _whole(summed(nearest, "headrace_replica_running", f'replica="{name}"'))
 
 
