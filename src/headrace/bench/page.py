@@ -15,8 +15,9 @@ from rich.text import Text
 from headrace.bench.asked import is_closed
 from headrace.bench.doubt import Doubt, Severity
 from headrace.bench.judged import Judged
+from headrace.bench.report_tables import figures
 from headrace.bench.run import Run
-from headrace.bench.spread import Spread, enough
+from headrace.bench.spread import enough
 from headrace.bench.summary import Summary
 from headrace.bench.verdict import down, headline, outcome, times, verdict
 from headrace.bench.words import number, percent, rate, seconds
@@ -97,7 +98,7 @@ def _latencies(summary: Summary, *, narrow: bool) -> Table:
     for name in compress(_COLUMNS, kept):
         table.add_column(name, justify="right", no_wrap=True)
     found = summary.latencies
-    for name, figures in (
+    for name, spread in (
         ("TTFT from due", found.ttft_due),
         ("TTFT from sent", found.ttft),
         ("TPOT", found.tpot),
@@ -106,27 +107,13 @@ def _latencies(summary: Summary, *, narrow: bool) -> Table:
         ("e2e from sent", found.e2e),
         ("sent late by", summary.lag),
     ):
-        digits = _FINEST if figures is summary.lag else None
-        table.add_row(name, *compress(_row(figures, digits), kept))
+        write = _late if spread is summary.lag else seconds
+        table.add_row(name, *compress(figures(spread, write), kept))
     return table
 
 
-def _row(figures: Spread, digits: int | None) -> Iterator[str]:
-    """Yield the figures; a percentile that too few values make is in brackets."""
-    yield _rounded(figures.mean, digits)
-    for share, value in (
-        (50, figures.p50),
-        (90, figures.p90),
-        (95, figures.p95),
-        (99, figures.p99),
-    ):
-        said = _rounded(value, digits)
-        yield said if value is None or enough(share, figures.count) else f"({said})"
-    yield _rounded(figures.max, digits)
-
-
-def _rounded(value: float | None, digits: int | None) -> str:
-    return seconds(value if value is None or digits is None else round(value, digits))
+def _late(value: float | None) -> str:
+    return seconds(value if value is None else round(value, _FINEST))
 
 
 def _load(run: Run, summary: Summary) -> Iterator[Text]:

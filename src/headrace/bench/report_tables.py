@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from headrace.bench.answers import Answer, Failure
 from headrace.bench.asked import is_closed
@@ -44,14 +44,14 @@ def latencies(summary: Summary) -> Table:
     )
 
 
-def figures(spread: Spread) -> Iterator[str]:
-    """Yield mean, percentiles and most."""
-    yield seconds(spread.mean)
+def figures(spread: Spread, write: Callable[[float | None], str] = seconds) -> Iterator[str]:
+    """Yield mean, percentiles and most; a percentile that too few values make is in brackets."""
+    yield write(spread.mean)
     for share in _SHOWN:
         value = getattr(spread, f"p{share}")
-        said = seconds(value)
+        said = write(value)
         yield said if value is None or enough(share, spread.count) else f"({said})"
-    yield seconds(spread.max)
+    yield write(spread.max)
 
 
 def load(run: Run, summary: Summary) -> Table:
