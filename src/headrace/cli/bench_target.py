@@ -21,9 +21,7 @@ from headrace.bench.target import Page, Target, TargetError, place
 from headrace.cli.running import find_fleet
 from headrace.fleet.load import FleetFile, load_fleet
 from headrace.fleet.routes import Route
-from headrace.models.cache import weights_root
-from headrace.models.lock import lock_path, read_lock
-from headrace.models.store import Store
+from headrace.models.store import pulled
 
 if TYPE_CHECKING:
     from headrace.view.status import DeploymentStatus, FleetStatus
@@ -111,15 +109,9 @@ def _known(
         Path(status.file).parent,
         deployment.max_model_len,
         next((one for one in routes if target.model in one.match.model), None),
-        _weights(whole, deployment.model),
+        pulled(whole.path, deployment.model),
         msgspec.to_builtins(fingerprint(whole, served.name)),
     )
-
-
-def _weights(file: FleetFile, model: str) -> Path | None:
-    """Return the model's folder, if it was pulled."""
-    entry = read_lock(lock_path(file.path)).get(model)
-    return Store(weights_root()).locate(entry) if entry else None
 
 
 def _named(pages: list[str]) -> Iterator[Page]:

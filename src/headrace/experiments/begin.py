@@ -19,6 +19,7 @@ from headrace.fleet.load import FleetFile
 from headrace.fleet.problems import nearest
 from headrace.fleet.routes import Slo
 from headrace.local.metrics_pages import metrics_pages
+from headrace.models.store import pulled
 from headrace.planning.errors import PlanError
 from headrace.routing.from_fleet import served_names
 from headrace.view.states import State
@@ -39,9 +40,7 @@ class Voice:
 def lab_for_file(file: FleetFile, deployment: str | None, folder: Path, voice: Voice) -> Lab:
     """Return a lab for copies of a deployment; `file` must leave nothing open."""
     name = chosen(file, deployment)
-    from headrace.planning.subject import folder as pulled  # noqa: PLC0415 - spares others numpy
-
-    weights = pulled(file, file.fleet.deployments[name].model)
+    weights = pulled(file.path, file.fleet.deployments[name].model)
     return Lab(case_of(file, name), folder, voice.tell, voice.doing, file, weights)
 
 
@@ -116,7 +115,7 @@ def _strictest(slos: list[Slo], field: str) -> float | None:
 
 def _hourly(file: FleetFile, name: str) -> float | None:
     """Return the price of a replica's hour: the file's, else an example of its product's."""
-    from headrace.planning.places import place_of  # noqa: PLC0415 - as above
+    from headrace.planning.places import place_of  # noqa: PLC0415 - spares others numpy
 
     deployment = file.fleet.deployments[name]
     hardware = file.fleet.hardware[deployment.hardware]

@@ -20,8 +20,16 @@ from typing import Literal
 import msgspec
 from filelock import FileLock, Timeout
 
+from headrace.models.cache import weights_root
 from headrace.models.disk import hash_file, make_writable, remove_tree
-from headrace.models.lock import LockedFile, LockEntry, replace_file, sync_folder
+from headrace.models.lock import (
+    LockedFile,
+    LockEntry,
+    lock_path,
+    read_lock,
+    replace_file,
+    sync_folder,
+)
 from headrace.models.progress import Listener, silent
 
 MANIFEST = ".headrace.json"
@@ -178,6 +186,12 @@ class Store:
             place = self.root / ".stamps"
             place.mkdir(exist_ok=True)
             replace_file(place / f"{folder.name}.json", msgspec.json.encode(stamps))
+
+
+def pulled(fleet: Path, model: str) -> Path | None:
+    """Return the weights of a fleet file's model, if they are on this machine; LockError."""
+    entry = read_lock(lock_path(fleet)).get(model)
+    return Store(weights_root()).locate(entry) if entry else None
 
 
 def _check_file(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from headrace.capacity.efficiency import UNCALIBRATED, UNCALIBRATED_CPU, Efficiency
 from headrace.capacity.fits import Fit, fit
@@ -26,11 +25,9 @@ from headrace.fleet.source import HubSource, parse_source
 from headrace.fleet.types import Deployment, Scalar
 from headrace.hardware.accelerator import Accelerator
 from headrace.models.architecture import Architecture
-from headrace.models.cache import weights_root
 from headrace.models.errors import WeightsError
-from headrace.models.lock import lock_path, read_lock
 from headrace.models.look_up import ModelFacts, look_up
-from headrace.models.store import Store
+from headrace.models.store import pulled
 from headrace.models.weight_bytes import Weights, weights_by_formula
 from headrace.planning.calibrations import Calibrations
 from headrace.planning.cold_start import UNSEEN, ColdStart, cold_start
@@ -210,10 +207,10 @@ def _unused(name: str) -> tuple[Load, ...]:
 
 def _facts(file: FleetFile, deployment: Deployment, *, hub: bool) -> ModelFacts:
     source = parse_source(file.fleet.models[deployment.model].weights)
-    pulled = folder(file, deployment.model)
-    if hub and pulled is None and isinstance(source, HubSource):
+    folder = pulled(file.path, deployment.model)
+    if hub and folder is None and isinstance(source, HubSource):
         return _asked(source)
-    return look_up(source, pulled)
+    return look_up(source, folder)
 
 
 def _asked(source: HubSource) -> ModelFacts:
@@ -223,12 +220,6 @@ def _asked(source: HubSource) -> ModelFacts:
 
     with open_client() as client:
         return fetch_facts(source, client)
-
-
-def folder(file: FleetFile, model: str) -> Path | None:
-    """Return the pulled weights of a model, if they are on this machine."""
-    entry = read_lock(lock_path(file.path)).get(model)
-    return Store(weights_root()).locate(entry) if entry else None
 
 
 def _for_a_rank(accelerator: Accelerator, ranks: int) -> Accelerator:
