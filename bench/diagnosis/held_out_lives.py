@@ -8,25 +8,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable
 from dataclasses import replace
 
 import httpx
 
 from bench.diagnosis.situations import to_zero
-from bench.diagnosis.stage import Stage, prefer
-
-
-async def together(*lives: Awaitable[None]) -> None:
-    """Live these side by side until the stage is struck."""
-    async with asyncio.TaskGroup() as group:
-        for life in lives:
-            group.create_task(_plain(life))
-
-
-async def _plain(life: Awaitable[None]) -> None:
-    await life
-
+from bench.diagnosis.stage import Stage, prefer, together
 
 # -- healthy, and tempting -------------------------------------------------------------------------
 

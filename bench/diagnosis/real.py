@@ -17,7 +17,7 @@ import msgspec
 from bench.diagnosis.__main__ import tell
 from bench.diagnosis.held_out import REAL
 from bench.diagnosis.situations import Situation, seen_on
-from bench.diagnosis.stage import Stage, prefer, staged
+from bench.diagnosis.stage import Stage, prefer, staged, together
 from headrace.diagnosis.causes import Cause
 from headrace.diagnosis.diagnose import diagnose
 
@@ -74,9 +74,10 @@ async def neighbour(stage: Stage) -> None:
 
 async def documents(stage: Stage) -> None:
     """Long documents between short questions."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(stage.clients(2, lambda: stage.ask(stage.words(1700), 16), 1.0))
-        group.create_task(stage.clients(3, lambda: stage.ask(stage.words(20), 16), 0.3))
+    await together(
+        stage.clients(2, lambda: stage.ask(stage.words(1700), 16), 1.0),
+        stage.clients(3, lambda: stage.ask(stage.words(20), 16), 0.3),
+    )
 
 
 async def thirty(stage: Stage) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.diagnosis.stage import Stage, staged
+from bench.diagnosis.stage import Stage, staged, together
 from headrace.diagnosis.causes import Cause
 from headrace.diagnosis.observation import Observation
 from headrace.local.observing import observe
@@ -198,9 +198,10 @@ async def impatient(stage: Stage) -> None:
 
 async def documents_and_chats(stage: Stage) -> None:
     """Long documents come between short questions."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(stage.clients(2, lambda: stage.ask(5000, 20), 0.3))
-        group.create_task(stage.clients(6, lambda: stage.ask(40, 20), 0.1))
+    await together(
+        stage.clients(2, lambda: stage.ask(5000, 20), 0.3),
+        stage.clients(6, lambda: stage.ask(40, 20), 0.1),
+    )
 
 
 async def documents(stage: Stage) -> None:
@@ -232,10 +233,10 @@ async def one_slow_replica(stage: Stage) -> None:
 
 async def slow_readers(stage: Stage) -> None:
     """Read at 20 kB/s what comes at 200, beside others that are quick."""
-    async with asyncio.TaskGroup() as group:
-        slow = lambda: stage.ask(50, 3000, bytes_a_second=20_000)  # noqa: E731 - a client's habit
-        group.create_task(stage.clients(4, slow))
-        group.create_task(stage.clients(2, lambda: stage.ask(50, 400), 0.1))
+    await together(
+        stage.clients(4, lambda: stage.ask(50, 3000, bytes_a_second=20_000)),
+        stage.clients(2, lambda: stage.ask(50, 400), 0.1),
+    )
 
 
 # -- life cycle ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,8 @@ from headrace.local import client
 from headrace.local.state import StateDir, state_dir
 from headrace.view.status import DeploymentStatus, ReplicaStatus
 
+Doing = Coroutine[object, object, None]
+"""What somebody does on a stage."""
 PATIENCE = 180.0
 """Seconds to wait for a fleet to serve."""
 _SMALL = 4096
@@ -117,9 +119,7 @@ class Stage:
         await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", self.port))
         return made
 
-    async def clients(
-        self, count: int, one: Callable[[], Awaitable[None]], pause: float = 0.0
-    ) -> None:
+    async def clients(self, count: int, one: Callable[[], Doing], pause: float = 0.0) -> None:
         """Have so many clients do the same again and again, with such a pause on average."""
 
         async def again() -> None:
@@ -132,11 +132,11 @@ class Stage:
             for _ in range(count):
                 group.create_task(again())
 
-    async def arrivals(self, rate: float, one: Callable[[], Awaitable[None]]) -> None:
+    async def arrivals(self, rate: float, one: Callable[[], Doing]) -> None:
         """Have requests arrive at random, so many a second."""
         async with asyncio.TaskGroup() as group:
             while True:
-                group.create_task(_plain(one))
+                group.create_task(one())
                 await asyncio.sleep(self.chance.expovariate(rate))
 
     async def deployment(self) -> DeploymentStatus:
@@ -180,8 +180,11 @@ class Stage:
                 await asyncio.sleep(0.05)
 
 
-async def _plain(one: Callable[[], Awaitable[None]]) -> None:
-    await one()
+async def together(*lives: Doing) -> None:
+    """Live these side by side until the stage is struck."""
+    async with asyncio.TaskGroup() as group:
+        for life in lives:
+            group.create_task(life)
 
 
 def prefer(root: int, nice: int) -> None:
