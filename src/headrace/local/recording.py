@@ -25,7 +25,7 @@ from headrace.starts import ledger
 from headrace.starts.figures import StartFigures, figures, lead
 from headrace.starts.start import Start, in_order
 from headrace.starts.subjects import subject_in
-from headrace.starts.summary import Subject
+from headrace.starts.summary import Subject, subject_of
 from headrace.view.events import Emit, event
 from headrace.view.status import Phase
 
@@ -162,7 +162,7 @@ class Recorder:
             return
         self._open.discard(opening)
         self._starts.append(start)
-        self._figures.clear()
+        self._figures.pop(subject_of(start), None)
         try:
             ledger.record(self._path, start)
         except (OSError, Timeout) as error:
