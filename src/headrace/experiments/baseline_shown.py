@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from headrace.experiments.baseline_steps import Knee, Step
 from headrace.experiments.case import Case
 from headrace.experiments.finding import Plot, Series
+from headrace.experiments.repeats import whisker
 from headrace.experiments.words import number, percent, seconds
 from headrace.pages.html import Table
 
@@ -72,7 +73,10 @@ def plots(steps: Sequence[Step], knee: Knee | None, case: Case) -> tuple[Plot, .
     marks = ((float(knee.step.clients), "knee"),) if knee and knee.bound != "open" else ()
     guesses = tuple(step.predicted.output_tokens if step.predicted else None for step in steps)
     measured = Series(
-        "measured", clients, tuple(step.tokens for step in steps), tuple(map(_spread, steps))
+        "measured",
+        clients,
+        tuple(step.tokens for step in steps),
+        tuple(whisker(step.values) for step in steps),
     )
     planned = (Series("planned", clients, guesses),) if any(guesses) else ()
     return (
@@ -87,10 +91,6 @@ def plots(steps: Sequence[Step], knee: Knee | None, case: Case) -> tuple[Plot, .
         _latency("TTFT", "Time to first token", case.ttft, steps, marks),
         _latency("TPOT", "Time per output token", case.tpot, steps, marks),
     )
-
-
-def _spread(step: Step) -> float:
-    return (max(step.values) - min(step.values)) / 2
 
 
 def _latency(

@@ -18,7 +18,7 @@ from headrace.experiments.doubts import doubts_of
 from headrace.experiments.finding import Conclusion, Plot, Series
 from headrace.experiments.measured import Measured, figures, mean_of
 from headrace.experiments.predicted import Predicted
-from headrace.experiments.repeats import Contrast, contrast
+from headrace.experiments.repeats import Contrast, contrast, whisker
 from headrace.experiments.words import changed, number, seconds
 from headrace.pages.html import Table
 
@@ -179,7 +179,7 @@ def _plots(ways: Mapping[Way, Sequence[Point]]) -> tuple[Plot, ...]:
         "measured",
         names,
         tuple(sum(some) / len(some) for some in served),
-        tuple((max(some) - min(some)) / 2 for some in served),
+        tuple(map(whisker, served)),
     )
     guesses = tuple(
         mean_of(one.predicted.requests for one in some if one.predicted) for some in ways.values()

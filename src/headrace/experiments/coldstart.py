@@ -15,6 +15,7 @@ from headrace.evidence.result import Figure, Support
 from headrace.experiments.case import Case
 from headrace.experiments.finding import Conclusion, Plot, Series
 from headrace.experiments.measured import mean_of
+from headrace.experiments.repeats import whisker
 from headrace.experiments.words import percent, seconds
 from headrace.fleet.units import format_duration
 from headrace.pages.html import Table
@@ -203,7 +204,8 @@ def _plot(points: Sequence[Point]) -> Plot:
     for cache in Cache:
         if (some := _of(points, cache)) and not (warm and cache is Cache.FIRST):
             means = _means(some)
-            spread = tuple(_half(some, name) for name in names)
+            took = ([one.phases[name] for one in some if name in one.phases] for name in names)
+            spread = tuple(map(whisker, took))
             series.append(Series(cache, names, tuple(means.get(name) for name in names), spread))
     return Plot(
         heading="Where the time goes",
@@ -213,11 +215,6 @@ def _plot(points: Sequence[Point]) -> Plot:
         series=tuple(series),
         kind="bars",
     )
-
-
-def _half(some: Sequence[Point], name: str) -> float:
-    took = [one.phases[name] for one in some if name in one.phases]
-    return (max(took) - min(took)) / 2 if took else 0.0
 
 
 def _means(some: Sequence[Point]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from headrace.experiments.change import AS_IT_IS
 from headrace.experiments.doubts import doubts_of
 from headrace.experiments.finding import Conclusion, Plot, Series
 from headrace.experiments.measured import Measured, figures, mean_of
-from headrace.experiments.repeats import Contrast, contrast
+from headrace.experiments.repeats import Contrast, contrast, whisker
 from headrace.experiments.words import changed, number, percent
 from headrace.fleet.units import format_size
 from headrace.pages.html import Table
@@ -234,7 +234,7 @@ def _plot(arms: Arms) -> Plot:
                 "measured",
                 tuple(f"{arm}\n{some[0].limit:,}" for arm, some in arms.items()),
                 tuple(mean_of(some) for some in rates),
-                tuple((max(some) - min(some)) / 2 for some in rates),
+                tuple(map(whisker, rates)),
             ),
         ),
     )

@@ -17,7 +17,7 @@ from headrace.experiments.change import AS_IT_IS
 from headrace.experiments.doubts import doubts_of
 from headrace.experiments.finding import Conclusion, Plot, Series
 from headrace.experiments.measured import Measured, figures, mean_of
-from headrace.experiments.repeats import Contrast, contrast
+from headrace.experiments.repeats import Contrast, contrast, whisker
 from headrace.experiments.words import changed, number, percent, seconds
 from headrace.pages.html import Table
 
@@ -192,7 +192,7 @@ def _series(groups: Groups, cache: bool | None) -> Series:
         label(cache),
         tuple(map(str, some)),
         tuple(mean_of(one) for one in values),
-        tuple((max(one) - min(one)) / 2 if one else 0.0 for one in values),
+        tuple(map(whisker, values)),
     )
 
 

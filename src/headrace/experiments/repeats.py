@@ -75,6 +75,11 @@ def contrast(before: Sequence[float], after: Sequence[float]) -> Contrast:
     return Contrast(first, then, first * abs(math.expm1(math.copysign(width, then - first))))
 
 
+def whisker(values: Sequence[float]) -> float:
+    """Return half the range of repeats, as plots show it; 0 without any."""
+    return (max(values) - min(values)) / 2 if values else 0.0
+
+
 def _half_width(before: Sequence[float], after: Sequence[float]) -> float:
     """Return what chance alone makes of a difference of means, in 95 of 100 cases at most."""
     freedom = len(before) + len(after) - 2
