@@ -13,6 +13,7 @@ import msgspec
 
 from headrace.evidence.result import Figure, Support
 from headrace.experiments.case import Case
+from headrace.experiments.change import AS_IT_IS
 from headrace.experiments.finding import Conclusion, Plot, Series
 from headrace.experiments.measured import mean_of
 from headrace.experiments.repeats import whisker
@@ -72,12 +73,13 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def conclude(points: Sequence[Point], case: Case) -> Conclusion:
     """Say how long a start takes, what of it, and which settings that speaks for."""
     usual = _usual(points)
+    figures = _figures(points, usual)
     return Conclusion(
         words=tuple(_words(points, usual, case)),
         tables=(_table(points),),
         plots=(_plot(points),),
-        figures=_figures(points, usual),
-        variants={"as it is": _figures(points, usual)},
+        figures=figures,
+        variants={AS_IT_IS.label: figures},
         doubts=tuple(_doubts(points, usual)),
         supports=tuple(_supports(points)),
         next=(

@@ -64,11 +64,6 @@ class Copy:
     concurrency: float | None
     started: float
 
-    @property
-    def log(self) -> Path:
-        """The first replica's log."""
-        return Path(self.replicas[0].log)
-
     def memory(self) -> int:
         """Return the bytes that the replicas' processes hold now, shared pages counted once."""
         return sum(_memory(replica.pid) for replica in self.replicas if replica.pid)

@@ -64,7 +64,7 @@ async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:
     change = Change(QUANTIZED, weights=settings.weights or _made(lab))
 
     async def body(copy: Copy, change: Change, repeat: int) -> None:
-        label = FULL if change is AS_IT_IS else QUANTIZED
+        label = change.label
         for again in range(settings.runs):
             number = repeat * settings.runs + again
             points.append(await _timed(lab, copy, label, number, settings))

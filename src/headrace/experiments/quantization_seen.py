@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import msgspec
 
 from headrace.experiments.case import Case
+from headrace.experiments.change import AS_IT_IS
 from headrace.experiments.compared import compared
 from headrace.experiments.measured import Measured
 from headrace.experiments.quality import Answered, Apart, apart
 from headrace.experiments.repeats import Contrast
 
-FULL = "as it is"
+FULL = AS_IT_IS.label
 QUANTIZED = "quantized"
 LIMIT = 0.02
 """Share of perplexity that may be lost, unless the settings say otherwise."""
