@@ -7,6 +7,10 @@ import pytest
 from experiment_kit import case, lab_of, ran, write_twins
 from rich.console import Console
 
+from headrace.bench.answers import Answer
+from headrace.bench.run import About, Run
+from headrace.bench.summary import summarise
+from headrace.bench.validity import judge
 from headrace.evidence.fingerprint import Fingerprint
 from headrace.evidence.result import Figure, Support
 from headrace.experiments.change import AS_IT_IS
@@ -14,7 +18,7 @@ from headrace.experiments.doubts import doubts_of
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.finding import Conclusion, Finding, Plot, Series
 from headrace.experiments.keep import evidence, keep
-from headrace.experiments.lab import _few
+from headrace.experiments.lab import doubted
 from headrace.experiments.page import page
 from headrace.experiments.report import report
 from headrace.experiments.room import busy, check_room, gpus_taken, refusal
@@ -101,12 +105,18 @@ def test_a_doubt_is_said_once_with_the_runs_that_have_it() -> None:
     assert list(doubts_of([("a", ran(doubts=(late,))), ("b", ran(doubts=(late,)))])) == [late]
 
 
-def test_a_small_number_of_answers_is_one_doubt_for_all_runs() -> None:
-    # The sentences of `bench/validity_answers.py`, as they are.
-    assert _few("There are 8 whole answers: even the median is a matter of chance, and …")
-    assert _few("There is 1 whole answer: even the median")
-    assert _few("There are 1,064 whole answers: the p99 lies between")
-    assert not _few("There are no whole answers: nothing was measured.")
+@pytest.mark.parametrize("whole", [1, 8, 64])
+def test_a_small_number_of_answers_is_one_doubt_for_all_runs(whole: int) -> None:
+    answers = [
+        Answer(number=n, due=n, sent=n, ended=n + 1.0, first=n + 0.5, last=n + 1.0, output_tokens=2, tokens_from="events")
+        for n in range(whole)
+    ]  # fmt: skip
+    run = Run(About(name="a", address="http://x/v1", model="m", began=""), answers, [])
+    summary = summarise(run)
+    assert any("whole answer" in str(one) for one in judge(run, summary))
+    said = doubted(run, summary)
+    assert not any("whole answer" in one for one in said)
+    assert any("the endpoint told no usage" in one for one in said)
 
 
 def test_sentences_begin_and_end_as_such() -> None:

@@ -37,7 +37,7 @@ def answer_doubts(run: Run, summary: Summary) -> Iterator[Doubt]:
     yield from _nothing(summary)
     yield from _failures(summary)
     if good:
-        yield from _few(len(good))
+        yield from few_answers(len(good))
         yield from _counted_by(summary)
         yield from _events(good)
         yield from _short(run, good)
@@ -70,7 +70,8 @@ def _failures(summary: Summary) -> Iterator[Doubt]:
         yield doubtful(f"{said}: percentiles above the {100 * (1 - share):.0f}th flatter.", remedy)
 
 
-def _few(whole: int) -> Iterator[Doubt]:
+def few_answers(whole: int) -> Iterator[Doubt]:
+    """Yield what so small a number of whole answers takes away."""
     if whole < TOO_FEW:
         yield doubtful(
             f"There are {count(whole, 'whole answer')}: even the median is a matter of chance, and"

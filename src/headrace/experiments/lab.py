@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,10 +18,11 @@ from headrace.bench.folder import FolderError, Writer, write
 from headrace.bench.load import Load, Progress
 from headrace.bench.measure import measure
 from headrace.bench.run import About, Run
-from headrace.bench.summary import summarise
+from headrace.bench.summary import Summary, summarise
 from headrace.bench.target import Target
 from headrace.bench.tokens import Tokenizer
 from headrace.bench.validity import judge
+from headrace.bench.validity_answers import few_answers
 from headrace.bench.workload import build
 from headrace.bench.workload_order import WorkloadOrder
 from headrace.evidence.deployment import endpoint_fingerprint, fingerprint
@@ -158,8 +158,7 @@ class Lab:
             raise FolderError(f"{folder} cannot be written: {error.strerror}") from error
         self.runs.append(name)
         summary = summarise(run)
-        found = (one for one in judge(run, summary) if one.severity != Severity.NOTE)
-        return measured(summary, [str(one) for one in found if not _few(one.sentence)])
+        return measured(summary, doubted(run, summary))
 
     def _build(self, where: Target, order: WorkloadOrder) -> list[Ask]:
         if where.address not in self._tokenizers:
@@ -199,6 +198,8 @@ def _unanswered(where: Target, failed: Sequence[Answer]) -> str:
     )
 
 
-def _few(sentence: str) -> bool:
-    """Whether a doubt is about the number of answers, which repeats make up for."""
-    return re.match(r"There (is|are) [\d,]+ whole answers?: ", sentence) is not None
+def doubted(run: Run, summary: Summary) -> list[str]:
+    """Return why a run may not be believed, but for its few answers: repeats make up for these."""
+    few = tuple(few_answers(summary.counts.whole))
+    found = (one for one in judge(run, summary) if one.severity != Severity.NOTE)
+    return [str(one) for one in found if one not in few]
