@@ -8,7 +8,6 @@ The scaler sees every start, whoever asked for it, but may not read logs: its re
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 
 import msgspec
 
@@ -17,7 +16,7 @@ from headrace.kubernetes import pods
 from headrace.kubernetes.phases import READY, Mark, start_of
 from headrace.kubernetes.picture import Picture
 from headrace.kubernetes.resource import Object
-from headrace.starts.start import PHASES, Outcome, Start, in_order
+from headrace.starts.start import PHASES, Outcome, Start, in_order, utc
 from headrace.starts.subjects import subject_in
 from headrace.view.status import Phase
 
@@ -63,7 +62,7 @@ def _record(pod: Object, phases: Iterable[Phase], fleet: Fleet) -> Start:
     took = _added(phases, engine_only=again)
     return Start(
         id=identity(pod),
-        began=_iso(_began(pod, again=again)),
+        began=utc(_began(pod, again=again)),
         outcome="ready",
         phases=in_order(took),
         fetched=None,
@@ -85,11 +84,6 @@ def _added(phases: Iterable[Phase], *, engine_only: bool) -> dict[str, float]:
         if not (engine_only and known and PHASES.index(phase.name) < _ENGINE):
             took[phase.name] = round(took.get(phase.name, 0.0) + phase.seconds, 3)
     return took
-
-
-def _iso(unix: float) -> str:
-    text = datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def starts_in(picture: Picture, fleet: Fleet) -> list[Start]:

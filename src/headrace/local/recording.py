@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -23,7 +22,7 @@ from headrace.local.outcome import Outcome
 from headrace.local.startup import Phases
 from headrace.starts import ledger
 from headrace.starts.figures import StartFigures, figures, lead
-from headrace.starts.start import Start, in_order
+from headrace.starts.start import Start, in_order, utc
 from headrace.starts.subjects import subject_in
 from headrace.starts.summary import Subject, subject_of
 from headrace.view.events import Emit, event
@@ -123,11 +122,11 @@ class Recorder:
 
     def begin(self, blueprint: Blueprint, replica: str, *, restart: bool) -> Opening:
         """Return a start that begins now."""
-        now = datetime.now(UTC)
+        now = time.time()
         prepared = self._prepared.pop(blueprint.name, None)
         start = Start(
-            id=f"{replica}@{now.timestamp():.3f}",
-            began=now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            id=f"{replica}@{now:.3f}",
+            began=utc(now),
             outcome="ready",
             phases=dict(prepared.phases) if prepared else {},
             fetched=prepared.fetched if prepared else False,

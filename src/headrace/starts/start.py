@@ -6,6 +6,7 @@ included; `ledger.py` keeps them, `summary.py` makes percentiles of them.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
@@ -89,6 +90,12 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.runtime == "kubernetes":
             return self.total
         return sum(took for name, took in self.phases.items() if name not in PREPARATION)
+
+
+def utc(unix: float) -> str:
+    """Write a Unix time as `began`, by which starts are ordered, so that all write it alike."""
+    text = datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
 def in_order(phases: dict[str, float]) -> dict[str, float]:
