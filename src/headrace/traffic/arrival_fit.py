@@ -16,6 +16,7 @@ import numpy as np
 
 from headrace.traffic.arrivals import Arrivals, Constant, Gamma, Poisson, Replay, progress
 from headrace.traffic.incomplete_gamma import regularised_gamma
+from headrace.traffic.lengths import interarrival_cv
 from headrace.traffic.traffic import Seconds
 
 FEWEST = 8
@@ -71,15 +72,17 @@ def fit(arrivals: Arrivals, due: Seconds, sent: Seconds) -> Fit:
     """
     due, sent = np.sort(due), np.sort(sent)
     if len(sent) <= FEWEST:
-        return Fit(len(sent), rate(due), rate(sent), cv(due), cv(sent), 0.0, 1.0)
+        return Fit(
+            len(sent), rate(due), rate(sent), interarrival_cv(due), interarrival_cv(sent), 0.0, 1.0
+        )
     critical = _KS_5_PERCENT / math.sqrt(len(sent) - 1)
     asked = _asked_cv(arrivals)
     return Fit(
         count=len(sent),
         rate_due=rate(due),
         rate=rate(sent),
-        cv_due=cv(due) if asked is None else asked,
-        cv=cv(sent),
+        cv_due=interarrival_cv(due) if asked is None else asked,
+        cv=interarrival_cv(sent),
         distance=_distance(arrivals, due, sent),
         critical=critical,
         scheduled=isinstance(arrivals, Constant | Replay),
@@ -90,12 +93,6 @@ def rate(at: Seconds) -> float:
     """Return requests a second from the first to the last; 0 where they all came at once."""
     span = float(at[-1] - at[0]) if len(at) else 0.0
     return (len(at) - 1) / span if span else 0.0
-
-
-def cv(at: Seconds) -> float:
-    """Return the gaps' standard deviation over their mean; 0 where they all came at once."""
-    gaps = np.diff(at)
-    return float(gaps.std() / gaps.mean()) if len(gaps) and gaps.any() else 0.0
 
 
 def _asked_cv(arrivals: Arrivals) -> float | None:

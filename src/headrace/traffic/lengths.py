@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headrace.traffic.traffic import Counts, Traffic
+from headrace.traffic.traffic import Counts, Seconds, Traffic
 
 MINUTE = 60.0
 
@@ -60,7 +60,7 @@ def summarise(traffic: Traffic) -> Summary:
         duration=traffic.duration,
         rate=traffic.rate,
         peak=peak_over_mean(traffic),
-        cv=interarrival_cv(traffic),
+        cv=interarrival_cv(traffic.arrivals),
         prompt=lengths(traffic.prompts),
         output=lengths(traffic.outputs),
         total=lengths(traffic.totals),
@@ -100,9 +100,7 @@ def peak_over_mean(traffic: Traffic) -> float:
     return float(found.max() / (traffic.count / (minutes[-1] + 1)))
 
 
-def interarrival_cv(traffic: Traffic) -> float:
+def interarrival_cv(at: Seconds) -> float:
     """Return standard deviation over mean of the times between arrivals; 0 if all came at once."""
-    if not traffic.duration:
-        return 0.0
-    gaps = np.diff(traffic.arrivals)
-    return float(gaps.std() / gaps.mean())
+    gaps = np.diff(at)
+    return float(gaps.std() / gaps.mean()) if len(gaps) and gaps.any() else 0.0
