@@ -102,6 +102,5 @@ class Gathering:
             lag=max((lag for *_, lag in window), default=0.0),
             rate=sum(ended for _, ended, *_ in window) / span,
             tokens=sum(tokens for *_, tokens, _ in window) / span,
-            workers=self._run.about.clients,
             trouble=self.trouble[-1] if self.trouble else "",
         )

@@ -55,6 +55,5 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     lag: float
     rate: float
     tokens: float = 0.0
-    workers: int = 1
     trouble: str = ""
     """What the run's own machinery suffered, such as a full disk; the run goes on."""

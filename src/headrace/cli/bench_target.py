@@ -52,10 +52,9 @@ class Subject:
         return {name: seconds for name, seconds in both.items() if seconds is not None}
 
 
-def key(environ: dict[str, str] | None = None) -> str | None:
+def key() -> str | None:
     """Return the API key from the environment, if there is one; BadParameter if it is none."""
-    known = os.environ if environ is None else environ
-    found = next((known[name] for name in KEYS if known.get(name)), None)
+    found = next((os.environ[name] for name in KEYS if os.environ.get(name)), None)
     if found and not (found.isascii() and found.isprintable()):
         raise typer.BadParameter("the key in the environment has letters that no key has")
     return found
