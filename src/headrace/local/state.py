@@ -18,6 +18,7 @@ import msgspec
 
 from headrace.fleet.home import fleet_home, state_root
 from headrace.local.errors import LocalError
+from headrace.starts import ledger
 
 _PATIENCE = 0.5
 """Seconds to try for the lock: `status` holds it for an instant while it looks."""
@@ -96,7 +97,7 @@ class StateDir:
     @property
     def starts(self) -> Path:
         """Every start of a replica, JSON lines (`headrace.starts.ledger`)."""
-        return self.path / "starts.jsonl"
+        return self.path / ledger.NAME
 
     @property
     def events(self) -> Path:

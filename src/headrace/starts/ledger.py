@@ -24,6 +24,8 @@ from headrace.models.cache import cache_root
 from headrace.models.lock import replace_file
 from headrace.starts.start import Start
 
+NAME = "starts.jsonl"
+"""Of the file in a fleet's state folder."""
 LIMIT = 2**20
 """Bytes that a file may have, some 2,500 starts; then the older half goes."""
 _LONGEST_LINE = 16 * 1024
@@ -42,7 +44,7 @@ class Ledger:
 
 def running_path(fleet: str, file: Path) -> Path:
     """Where this machine's runtime records the starts of the fleet in `file`."""
-    return fleet_home(fleet, file) / "starts.jsonl"
+    return fleet_home(fleet, file) / NAME
 
 
 def kept_path(file: Path) -> Path:
