@@ -39,9 +39,7 @@ def trace_asks(
     own = prose.own(form)
     for number, at in enumerate(due):
         hashes = trace.sharing.of(number) if trace.sharing else []
-        length, output = (
-            -(-int(one[number]) // order.shrink) for one in (trace.prompts, trace.outputs)
-        )
+        length, output = shrunk(trace, number, order.shrink)
         asked = length + own if hashes else length
         total, output = room.fit(asked, output, own + 1)
         if total:
@@ -54,6 +52,11 @@ def trace_asks(
                 at=at,
                 shape="trace",
             )
+
+
+def shrunk(trace: Traffic, number: int, shrink: int) -> tuple[int, int]:
+    """Return the tokens of a request's prompt and answer when lengths are divided."""
+    return -(-int(trace.prompts[number]) // shrink), -(-int(trace.outputs[number]) // shrink)
 
 
 def shrunk_block(trace: Traffic, shrink: int) -> int:

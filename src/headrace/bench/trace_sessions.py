@@ -16,6 +16,7 @@ from headrace.bench.prose import Prose
 from headrace.bench.room import Room
 from headrace.bench.shape_asks import wrap
 from headrace.bench.talk import Talk
+from headrace.bench.trace_prompts import shrunk
 from headrace.bench.workload_order import WorkloadOrder
 from headrace.traffic.traffic import Traffic
 
@@ -34,7 +35,7 @@ def places(trace: Traffic, count: int, shrink: int = 1) -> list[Place]:
     found: list[Place] = []
     begun = 0
     for number in range(count):
-        prompt, output = (-(-int(one[number]) // shrink) for one in (trace.prompts, trace.outputs))
+        prompt, output = shrunk(trace, number, shrink)
         name = trace.sessions[number]
         before, said = last.get(name, (None, 0))
         if name and before is not None and prompt > said:
@@ -66,7 +67,7 @@ def trace_session_asks(
         if talk is None:
             room.left_out += 1
             continue
-        output = -(-int(trace.outputs[number]) // order.shrink)
+        _, output = shrunk(trace, number, order.shrink)
         if place.turn:
             taken = talk.go_on(place.session, place.turn, place.new, output, room)
         else:
