@@ -13,7 +13,6 @@ import msgspec
 from headrace.experiments.coldstart import Cache, Point, Rules
 from headrace.experiments.copies import Copy
 from headrace.experiments.lab import Lab
-from headrace.experiments.pulled import weights_folder
 from headrace.hardware.page_cache import files_below, let_go, resident
 from headrace.local.prepare import prepare_engines
 from headrace.starts import ledger
@@ -81,7 +80,7 @@ def _folders(lab: Lab) -> list[Path]:
     if lab.file is None or lab.case.emulated:
         return []
     python = prepare_engines(lab.file, lab.doing).get(lab.case.deployment)
-    return [weights_folder(lab), *([python.parent.parent / "lib"] if python else [])]
+    return [lab.folder_of_weights(), *([python.parent.parent / "lib"] if python else [])]
 
 
 def _rules(lab: Lab) -> Rules | None:

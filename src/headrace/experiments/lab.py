@@ -98,6 +98,12 @@ class Lab:
         )
         yield self.standing
 
+    def folder_of_weights(self) -> Path:
+        """Return the model's folder; ExperimentError where there is none, as of an address."""
+        if self.weights is None:
+            raise ExperimentError("this needs the model's weights, so it needs a fleet file")
+        return self.weights
+
     async def asks(self, where: Target, order: WorkloadOrder) -> list[Ask]:
         """Return the requests of an order, of exact length by the tokenizer of who serves."""
         return await asyncio.to_thread(self._build, where, order)

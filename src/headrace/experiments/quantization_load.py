@@ -18,7 +18,6 @@ from headrace.experiments.change import AS_IT_IS, Change
 from headrace.experiments.copies import Copy
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.lab import Lab
-from headrace.experiments.pulled import weights_folder, words
 from headrace.experiments.quality import Answered
 from headrace.experiments.quantization_seen import FULL, LIMIT, QUANTIZED, Held, Point, Timed
 from headrace.experiments.quantization_shown import differences
@@ -30,6 +29,7 @@ from headrace.fleet.source import FileSource
 from headrace.models.cache import cache_root
 from headrace.models.int8 import quantize_folder
 from headrace.models.lock import lock_path, read_lock, replace_file
+from headrace.models.progress import Progress
 
 FEW, MANY = 2, 16
 """Requests at once when the full weights are asked the first time, and again."""
@@ -86,13 +86,19 @@ def _questions(settings: Settings) -> list[Question]:
 
 def _made(lab: Lab) -> str:
     """Return the source of an INT8 variant, made unless it is there already."""
-    weights = weights_folder(lab)
+    weights = lab.folder_of_weights()
     folder = cache_root() / "variants" / f"{weights.name}-int8"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        made = quantize_folder(weights, folder, lambda now: lab.doing(words(now)))
+        made = quantize_folder(weights, folder, lambda now: lab.doing(_words(now)))
         lab.tell(f"made an INT8 variant of {made.matrices} matrices: {folder}")
     return str(FileSource(str(folder)))
+
+
+def _words(progress: Progress) -> str:
+    """Say how far a long step is."""
+    share = f" {progress.done / progress.total:.0%}" if progress.total else ""
+    return f"{progress.step} {progress.item}{share}"
 
 
 async def _timed(lab: Lab, copy: Copy, label: str, number: int, settings: Settings) -> Timed:
