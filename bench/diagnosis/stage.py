@@ -116,7 +116,11 @@ class Stage:
         made.setblocking(False)
         if pace:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL)
-        await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", self.port))
+        try:
+            await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", self.port))
+        except BaseException:  # whoever strikes the stage meanwhile leaves no socket open
+            made.close()
+            raise
         return made
 
     async def clients(self, count: int, one: Callable[[], Doing], pause: float = 0.0) -> None:
