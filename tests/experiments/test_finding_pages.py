@@ -7,7 +7,7 @@ import pytest
 from experiment_kit import case, lab_of, ran, write_twins
 from rich.console import Console
 
-from headrace.bench.answers import Answer
+from headrace.bench.answers import Answer, Failure
 from headrace.bench.run import About, Run
 from headrace.bench.summary import summarise
 from headrace.bench.validity import judge
@@ -117,6 +117,12 @@ def test_a_small_number_of_answers_is_one_doubt_for_all_runs(whole: int) -> None
     said = doubted(run, summary)
     assert not any("whole answer" in one for one in said)
     assert any("the endpoint told no usage" in one for one in said)
+
+
+def test_no_answer_at_all_is_no_small_number_of_them() -> None:
+    failed = Answer(number=0, due=0.0, sent=0.0, ended=1.0, failure=Failure.RESET)
+    run = Run(About(name="a", address="http://x/v1", model="m", began=""), [failed], [])
+    assert any("failed" in one for one in doubted(run, summarise(run)))
 
 
 def test_sentences_begin_and_end_as_such() -> None:
