@@ -27,7 +27,7 @@ deployments:
 routes:
   r: {match: {model: [m]}, deployment: d}
 """
-DAY = datetime(2026, 11, 28, tzinfo=UTC)
+DAY = datetime.now(UTC).replace(month=6, day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 @pytest.fixture
@@ -73,6 +73,12 @@ def test_a_list_says_what_still_holds(fleet: Path) -> None:
     rows = [json.loads(line) for line in run("list", str(fleet), "--json").output.splitlines()]
     assert [row["id"] for row in rows] == [one.id]
     assert "any more" in rows[0]["now"]
+
+
+def test_a_list_calls_stale_what_is_over_a_year_old(fleet: Path) -> None:
+    days = (DAY - datetime.now(UTC)).days
+    one = kept(fleet, day=-days - 400)
+    assert f"{one.id}  stale: it is 13 months old\n" in run("list", str(fleet)).output
 
 
 def test_a_list_says_how_many_doubts_there_are_and_why_one_is_not_valid(fleet: Path) -> None:
@@ -133,7 +139,7 @@ def test_wrong_words_are_answered(fleet: Path) -> None:
     kept(fleet, day=1)
     for words, said in (
         (("show", "zzz"), "no result 'zzz'; see `headrace evidence list`"),
-        (("show", "2026"), "could be 2 results"),
+        (("show", str(DAY.year)), "could be 2 results"),
         (("show", "x", "--fleet", "absent.yaml"), "absent.yaml: there is no such fleet file"),
         (("list", "absent.yaml"), "absent.yaml: there is no such fleet file"),
     ):

@@ -11,7 +11,6 @@ import typer
 from rich.table import Table
 
 from headrace.evidence.comparison import Comparison, Row
-from headrace.evidence.fingerprint import Fingerprint, differences
 from headrace.evidence.result import Evidence
 from headrace.evidence.store import EvidenceError, Known, evidence_folder, load_folder
 from headrace.evidence.words import amount, figure
@@ -67,22 +66,22 @@ def as_now(file: FleetFile, results: Sequence[Evidence]) -> dict[str, str]:
         typer.echo(f"headrace: warning: nothing is said of now: {error}", err=True)
         return {}
     known = whole.fleet.deployments
-    prints = {
-        name: Grounds(whole, name, known[name]).fingerprint
+    grounds = {
+        name: Grounds(whole, name, known[name])
         for name in {one.deployment for one in results} & set(known)
     }
-    return {one.id: _held(one, prints.get(one.deployment)) for one in results}
+    return {one.id: _held(one, grounds.get(one.deployment)) for one in results}
 
 
-def _held(one: Evidence, now: Fingerprint | None) -> str:
+def _held(one: Evidence, now: Grounds | None) -> str:
     if now is None:
         return f"the file has no deployment {one.deployment} any more"
     if not one.variants:
         return "says not of what it is"
     if not one.valid:
         return _NOT_VALID
-    least = min((differences(it.fingerprint, now) for it in one.variants), key=len)
-    return f"stale: {'; '.join(least)}" if least else "holds"
+    why = now.why_stale(one)
+    return f"stale: {'; '.join(why)}" if why else "holds"
 
 
 def differing(found: Comparison) -> Iterator[str]:

@@ -98,6 +98,15 @@ def standings(
     )
 
 
+def why_stale(evidence: Evidence, now: Fingerprint, today: date) -> tuple[str, ...]:
+    """Return why a result as a whole does not hold now, by its nearest variant; nothing: it does.
+
+    ValueError if it has no variant.
+    """
+    least = min((differences(one.fingerprint, now) for one in evidence.variants), key=len)
+    return (*least, *_worn(evidence, today))
+
+
 def _standing(
     name: str, value: Scalar | None, found: Sequence[_Found], planned: frozenset[str]
 ) -> Standing:
@@ -172,11 +181,15 @@ def _same(value: Scalar | None, other: Scalar | None) -> bool:
 
 
 def _aged(one: _Found, today: date) -> _Found:
-    """Return it with what else speaks against relying on it: its age, that it is not valid."""
-    age = (today - one.evidence.taken.date()).days
+    return msgspec.structs.replace(one, why=(*one.why, *_worn(one.evidence, today)))
+
+
+def _worn(evidence: Evidence, today: date) -> tuple[str, ...]:
+    """Return what speaks against relying on a result anywhere: its age, that it is not valid."""
+    age = (today - evidence.taken.date()).days
     old = (f"it is {age // 30} months old",) if age > OLD else ()
-    invalid = () if one.evidence.valid else (f"it is not valid: {_first_doubt(one.evidence)}",)
-    return msgspec.structs.replace(one, why=(*one.why, *old, *invalid))
+    invalid = () if evidence.valid else (f"it is not valid: {_first_doubt(evidence)}",)
+    return (*old, *invalid)
 
 
 def _first_doubt(evidence: Evidence) -> str:

@@ -16,7 +16,7 @@ from headrace.engines.vllm_flags import canonical
 from headrace.evidence.deployment import FIELDS, fingerprint_of
 from headrace.evidence.fingerprint import Fingerprint
 from headrace.evidence.result import Evidence
-from headrace.evidence.standing import Standing, standings
+from headrace.evidence.standing import Standing, standings, why_stale
 from headrace.evidence.store import Known, load
 from headrace.fleet.load import FleetFile
 from headrace.fleet.types import Deployment, Scalar
@@ -70,6 +70,10 @@ class Grounds:
             planned=self.planned,
         )
         return {one.setting: one for one in found}
+
+    def why_stale(self, one: Evidence) -> tuple[str, ...]:
+        """Return why a result does not hold for the deployment now; nothing: it does."""
+        return why_stale(one, self.fingerprint, today())
 
 
 def _anywhere(one: Evidence) -> Evidence:
