@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from preflight_kit import ids, line_of
@@ -194,6 +195,29 @@ def test_starts_of_something_else_set_no_limit(tmp_path: Path, fields: dict[str,
     for number in range(3):
         record(kept_path(tmp_path / "fleet.yaml"), start(1000, number, **fields))
     assert found(tmp_path) == []
+
+
+def test_what_lies_beside_a_file_is_read_once_for_all_its_deployments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = FLEET.partition("deployments:\n")[2].partition("routes:")[0]
+    text = FLEET.replace(one, "".join(one.replace("  d:", f"  {name}:") for name in "def"))
+    text += "".join(
+        f"  {name}: {{match: {{model: [{name}]}}, deployment: {name}}}\n" for name in "ef"
+    )
+    kept = measure(tmp_path, text)
+    record(kept_path(tmp_path / "fleet.yaml"), start(1, 1))
+    opened: list[str] = []
+    real = Path.open
+
+    def counting(self: Path, *args: Any, **more: Any) -> Any:
+        opened.append(self.name)
+        return real(self, *args, **more)
+
+    monkeypatch.setattr(Path, "open", counting)
+    assert found(tmp_path, text) == []
+    for name in (f"{kept.id}.json", "fleet.starts.jsonl", "fleet.lock"):
+        assert opened.count(name) == 1, name
 
 
 def test_one_start_sets_no_limit(tmp_path: Path) -> None:

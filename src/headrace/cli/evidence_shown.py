@@ -20,7 +20,7 @@ from headrace.models.errors import WeightsError
 from headrace.planning.calibrations import Calibration, Calibrations
 from headrace.planning.errors import PlanError
 from headrace.planning.settled import settled
-from headrace.planning.standing import Grounds
+from headrace.planning.standing import Beside, Grounds
 
 _NOT_VALID = "not valid"
 
@@ -65,9 +65,9 @@ def as_now(file: FleetFile, results: Sequence[Evidence]) -> dict[str, str]:
     except (FleetError, PlanError, WeightsError) as error:
         typer.echo(f"headrace: warning: nothing is said of now: {error}", err=True)
         return {}
-    known = whole.fleet.deployments
+    known, beside = whole.fleet.deployments, Beside(whole.path)
     grounds = {
-        name: Grounds(whole, name, known[name])
+        name: Grounds(whole, name, known[name], beside)
         for name in {one.deployment for one in results} & set(known)
     }
     return {one.id: _held(one, grounds.get(one.deployment)) for one in results}

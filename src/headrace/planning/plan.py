@@ -31,7 +31,7 @@ from headrace.capacity.waste import Context, Waste, contexts, waste
 from headrace.planning.auto import settle
 from headrace.planning.flags import Flag
 from headrace.planning.loads import DECLARED
-from headrace.planning.standing import Grounds
+from headrace.planning.standing import Beside, Grounds
 from headrace.planning.subject import Subject
 
 ALMOST = 1 - 1e-9
@@ -95,7 +95,8 @@ class Plan:
     def grounds(self) -> Grounds:
         """What its settings rest on: the results beside its file."""
         subject, chosen = self.subject, frozenset(one.name for one in self.chosen)
-        return Grounds(subject.file, subject.name, subject.deployment, chosen)
+        beside = Beside(subject.file.path)
+        return Grounds(subject.file, subject.name, subject.deployment, beside, chosen)
 
     @cached_property
     def lone(self) -> State | None:

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
+from pathlib import Path
 
 from msgspec.structs import replace as replace_fields
 
@@ -22,12 +24,29 @@ from headrace.fleet.load import FleetFile
 from headrace.fleet.types import Deployment, Scalar
 from headrace.fleet.units import format_duration
 from headrace.hardware.machine import read_machine
-from headrace.models.lock import lock_path, read_lock
+from headrace.models.lock import LockEntry, lock_path, read_lock
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What lies beside a fleet file: read when first asked for, once for all its deployments."""
+
+    path: Path
+
+    @cached_property
+    def known(self) -> Known:
+        """All results."""
+        return load(self.path)
+
+    @cached_property
+    def lock(self) -> Mapping[str, LockEntry]:
+        """The entries of the lock file; LockError if it is damaged."""
+        return read_lock(lock_path(self.path))
 
 
 @dataclass(frozen=True)
 class Grounds:
-    """A deployment with nothing open, and the results beside its file.
+    """A deployment with nothing open, and what lies beside its file.
 
     `planned` are the settings that the plan chose. `here`: a CPU is this machine's; otherwise any
     CPU will do, for a look at files alone.
@@ -36,13 +55,14 @@ class Grounds:
     file: FleetFile
     name: str
     deployment: Deployment
+    beside: Beside
     planned: frozenset[str] = frozenset()
     here: bool = True
 
     @cached_property
     def known(self) -> Known:
         """All results; those of CPUs that are not told apart where `here` is False."""
-        found = load(self.file.path)
+        found = self.beside.known
         if self.here:
             return found
         return replace(found, results=tuple(_anywhere(one) for one in found.results))
@@ -55,7 +75,7 @@ class Grounds:
             update={"deployments": fleet.deployments | {self.name: self.deployment}}
         )
         machine = read_machine() if self.here else None
-        made = fingerprint_of(filled, self.name, read_lock(lock_path(self.file.path)), machine)
+        made = fingerprint_of(filled, self.name, self.beside.lock, machine)
         return made if self.here else made.anywhere()
 
     @cached_property

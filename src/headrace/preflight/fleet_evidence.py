@@ -12,7 +12,6 @@ from pathlib import Path
 
 from headrace.capacity.schemes import UNQUANTIZED
 from headrace.evidence.standing import Standing
-from headrace.evidence.store import load
 from headrace.fleet.document import Path_
 from headrace.fleet.load import FleetFile
 from headrace.fleet.source import FileSource, parse_source
@@ -20,7 +19,7 @@ from headrace.fleet.types import Deployment
 from headrace.models.errors import WeightsError
 from headrace.models.look_up import look_up
 from headrace.planning.settled import Settled
-from headrace.planning.standing import Grounds
+from headrace.planning.standing import Beside, Grounds
 from headrace.preflight.finding import Rule
 from headrace.preflight.fleet_starts import too_short
 from headrace.preflight.rules.evidence import (
@@ -32,6 +31,8 @@ from headrace.preflight.rules.evidence import (
     UNMEASURED,
     UNTRIED,
 )
+from headrace.starts.ledger import of_fleet
+from headrace.starts.summary import summaries
 
 Hit = tuple[Rule, Path_, str]
 """A rule, the field where it strikes, a sentence about it."""
@@ -57,15 +58,17 @@ _SCHEME = re.compile(
 def check_evidence(whole: Settled) -> Iterator[Hit]:
     """Yield what is to be said of all real deployments; LockError if the lock file is damaged."""
     file = whole.file
-    yield from ((DAMAGED, (), message) for message in load(file.path).damaged)
+    beside = Beside(file.path)
+    yield from ((DAMAGED, (), message) for message in beside.known.damaged)
+    starts = summaries(of_fleet(file.fleet.fleet, file.path).starts)
     for name, deployment in file.fleet.deployments.items():
         if file.fleet.hardware[deployment.hardware].kind == "emulated":
             continue
         planned = frozenset(flag.name for flag in whole.chosen.get(name, ()))
-        found = Grounds(file, name, deployment, planned, here=False).standings
+        found = Grounds(file, name, deployment, beside, planned, here=False).standings
         for rule, setting, message in _of_deployment(file, deployment, found):
             yield rule, _field(name, setting), message
-        for setting, message in too_short(file, name):
+        for setting, message in too_short(name, deployment, starts):
             yield SHORT, _field(name, setting), message
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from headrace.fleet.load import FleetFile
+from headrace.fleet.types import Deployment
 from headrace.fleet.units import format_duration
-from headrace.starts.ledger import of_fleet
-from headrace.starts.summary import Spread, summaries
+from headrace.starts.summary import Spread, Summary
 
 ENOUGH = 2
 """Starts from which a limit is judged: one may have been a machine's bad day."""
 
 
-def too_short(file: FleetFile, name: str) -> Iterator[tuple[str, str]]:
-    """Yield (field, sentence) for each limit below what starts took, here or kept beside it."""
-    lead = _lead(file, name)
+def too_short(
+    name: str, deployment: Deployment, known: Iterable[Summary]
+) -> Iterator[tuple[str, str]]:
+    """Yield (field, sentence) for each limit below what starts took; `known` are the fleet's."""
+    lead = _lead(name, deployment, known)
     if lead is None:
         return
-    deployment = file.fleet.deployments[name]
     seen = f"of {lead.count} starts one took {lead.longest:.0f} s, nine of ten {lead.p90:.0f} s"
     startup = deployment.lifecycle.startup
     if startup < lead.longest:
@@ -32,11 +32,10 @@ def too_short(file: FleetFile, name: str) -> Iterator[tuple[str, str]]:
             yield "scaling.cooldown", f"{rests}, sooner than it starts; {seen}"
 
 
-def _lead(file: FleetFile, name: str) -> Spread | None:
+def _lead(name: str, deployment: Deployment, known: Iterable[Summary]) -> Spread | None:
     """Return what real starts of a deployment's engine, in its version, took to be ready."""
-    deployment = file.fleet.deployments[name]
     wanted = (name, deployment.engine.name, deployment.engine.version, False)
-    for one in summaries(of_fleet(file.fleet.fleet, file.path).starts):
+    for one in known:
         of = one.subject
         same = (of.deployment, of.engine, of.version, of.emulated) == wanted
         if same and one.lead is not None and one.lead.count >= ENOUGH:
