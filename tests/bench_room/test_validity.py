@@ -223,6 +223,22 @@ def test_an_engine_nobody_looked_at_or_that_did_not_answer() -> None:
     assert "timed out" in about_that(run, "looks at the metrics of engine x").sentence
 
 
+def test_of_two_pages_that_did_not_answer_each_has_its_own_error() -> None:
+    run = made(count=300)
+    errors = {"engine:x": "timed out", "engine:y": "refused", "gateway": "no page"}
+    run.samples = [
+        Sample(at=at + late / 10, source=source, error=error)
+        for at in range(60)
+        for late, (source, error) in enumerate(errors.items())
+    ]
+    for name, error in (
+        ("engine x", "timed out"),
+        ("engine y", "refused"),
+        ("the gateway", "no page"),
+    ):
+        assert about_that(run, f"of {name} failed").sentence.endswith(f"failed ({error}).")
+
+
 def engine_with(run: Run, **factors: float) -> Run:
     """The run with the engine's figures multiplied."""
     run.samples = [

@@ -29,6 +29,8 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     looks: int
     failed_looks: int
+    error: str = ""
+    """Why the last look that failed did."""
     restarts: int
     running: Level | None = None
     waiting: Level | None = None
@@ -50,6 +52,8 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
 
     looks: int
     failed_looks: int
+    error: str = ""
+    """As an engine's."""
     held: Level | None = None
     queued: Level | None = None
     running: Level | None = None
@@ -140,6 +144,7 @@ def _engine(source: str, samples: Sequence[Sample]) -> Engine:
         source=source.removeprefix("engine:"),
         looks=len(samples),
         failed_looks=len(samples) - len(good),
+        error=_last_error(samples),
         restarts=_falls(column("generation_tokens")),
         running=level(column("running")),
         waiting=level(column("waiting")),
@@ -173,6 +178,7 @@ def _gateway(samples: Sequence[Sample]) -> Gateway:
     return Gateway(
         looks=len(samples),
         failed_looks=len(samples) - len(good),
+        error=_last_error(samples),
         held=level(column("held")),
         queued=level(column("queued")),
         running=level(column("running")),
@@ -184,6 +190,10 @@ def _gateway(samples: Sequence[Sample]) -> Gateway:
         errors=total("errors_total"),
         continuations=total("continuations_total"),
     )
+
+
+def _last_error(samples: Sequence[Sample]) -> str:
+    return next((one.error for one in reversed(samples) if one.error), "")
 
 
 def _client(samples: Sequence[Sample]) -> Client:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from headrace.bench.asked import is_batched
 from headrace.bench.doubt import Doubt, doubtful, note
-from headrace.bench.own import Engine, Own
+from headrace.bench.own import Engine, Gateway, Own
 from headrace.bench.run import Run
 from headrace.bench.summary import Summary
 from headrace.bench.words import number, percent, seconds
@@ -27,7 +27,7 @@ _FEWEST = 20
 def own_doubts(run: Run, summary: Summary) -> Iterator[Doubt]:
     """Yield what is to be said of the metrics beside the run."""
     own = summary.own
-    yield from _unseen(run, own)
+    yield from _unseen(own)
     seen = [one for one in own.engines if one.looks > one.failed_looks]
     yield from _restarts(seen)
     if summary.counts.whole >= _FEWEST and seen:
@@ -36,20 +36,20 @@ def own_doubts(run: Run, summary: Summary) -> Iterator[Doubt]:
             yield from _first_token(summary, seen)
 
 
-def _unseen(run: Run, own: Own) -> Iterator[Doubt]:
+def _unseen(own: Own) -> Iterator[Doubt]:
     if not own.engines:
         yield note(
             "No engine's metrics were read, so nothing confirms the client's figures.",
             "Name the engine's metrics page.",
         )
-    pages = {f"engine {one.source}": (one.looks, one.failed_looks) for one in own.engines}
+    pages: dict[str, Engine | Gateway] = {f"engine {one.source}": one for one in own.engines}
     if own.gateway is not None:
-        pages["the gateway"] = own.gateway.looks, own.gateway.failed_looks
-    for name, (looks, failed) in pages.items():
-        if failed > _MISSED_LOOKS * looks:
-            why = next((one.error for one in reversed(run.samples) if one.error), "")
+        pages["the gateway"] = own.gateway
+    for name, page in pages.items():
+        if page.failed_looks > _MISSED_LOOKS * page.looks:
             yield note(
-                f"{failed:,} of {looks:,} looks at the metrics of {name} failed ({why}).",
+                f"{page.failed_looks:,} of {page.looks:,} looks at the metrics of {name} failed"
+                f" ({page.error}).",
                 "Its figures are of the other looks; see whether its page answers.",
             )
 
