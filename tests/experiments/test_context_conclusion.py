@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from experiment_kit import case, ran, write_twins
+from msgspec.structs import replace
 
+from headrace.bench.doubt import Kind, doubtful, worthless
 from headrace.experiments.change import AS_IT_IS
 from headrace.experiments.context import Arm, Point, conclude
 from headrace.experiments.context_load import Settings, arms, lower_limit, traffic_of
@@ -78,6 +80,17 @@ def test_a_context_that_is_needed_is_the_answer() -> None:
     assert [(one.value, one.says) for one in found.supports] == [(1000, "500 refuses 7.0 %")]
     # Refusals are what was measured, no doubt about it.
     assert not any("failed" in doubt for doubt in found.doubts)
+
+
+def test_a_doubt_about_something_else_stays_though_requests_were_refused() -> None:
+    refusals = worthless("7.0 % of the requests failed (refused 7).", "See why.", Kind.FAILED)
+    trouble = doubtful("The run itself had trouble: a disk failed.", "Mend that.")
+    some = [
+        replace(one, run=replace(one.run, doubts=(refusals, trouble))) if one.refused else one
+        for one in points(100, 150, refused=7)
+    ]
+    lower = "lower limit (1) and lower limit (2)"
+    assert conclude(some, case()).doubts == (f"{lower}: {trouble}",)
 
 
 def test_one_arm_compares_nothing() -> None:

@@ -18,26 +18,34 @@ class Severity(StrEnum):
     """Nothing is wrong, but a reader should know."""
 
 
+class Kind(StrEnum):
+    """What a doubt is about, where somebody knows better: repeats, or a load that is to fail."""
+
+    FEW = "few answers"
+    FAILED = "failed requests"
+
+
 class Doubt(msgspec.Struct, frozen=True):
     """What is wrong, in a sentence with its figures, and what to do about it."""
 
     severity: Severity
     sentence: str
     remedy: str
+    kind: Kind | None = None
 
     def __str__(self) -> str:
         """Both sentences."""
         return f"{self.sentence} {self.remedy}"
 
 
-def worthless(sentence: str, remedy: str) -> Doubt:
+def worthless(sentence: str, remedy: str, kind: Kind | None = None) -> Doubt:
     """Return a doubt that leaves nothing of a run."""
-    return Doubt(Severity.WORTHLESS, sentence, remedy)
+    return Doubt(Severity.WORTHLESS, sentence, remedy, kind)
 
 
-def doubtful(sentence: str, remedy: str) -> Doubt:
+def doubtful(sentence: str, remedy: str, kind: Kind | None = None) -> Doubt:
     """Return a doubt about some figures."""
-    return Doubt(Severity.DOUBTFUL, sentence, remedy)
+    return Doubt(Severity.DOUBTFUL, sentence, remedy, kind)
 
 
 def note(sentence: str, remedy: str) -> Doubt:

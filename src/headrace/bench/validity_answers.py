@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from headrace.bench.answers import Answer
 from headrace.bench.asked import load_of, shares_prompts
-from headrace.bench.doubt import Doubt, doubtful, note, worthless
+from headrace.bench.doubt import Doubt, Kind, doubtful, note, worthless
 from headrace.bench.run import Run
 from headrace.bench.spread import enough, spread
 from headrace.bench.summary import Summary
@@ -37,7 +37,7 @@ def answer_doubts(run: Run, summary: Summary) -> Iterator[Doubt]:
     yield from _nothing(summary)
     yield from _failures(summary)
     if good:
-        yield from few_answers(len(good))
+        yield from _few(len(good))
         yield from _counted_by(summary)
         yield from _events(good)
         yield from _short(run, good)
@@ -65,24 +65,27 @@ def _failures(summary: Summary) -> Iterator[Doubt]:
     )
     remedy = "See the failures' own words below; measure latencies at a load without them."
     if share > MANY:
-        yield worthless(f"{said}: what would have been slow is not among them.", remedy)
+        said += ": what would have been slow is not among them."
+        yield worthless(said, remedy, Kind.FAILED)
     else:
-        yield doubtful(f"{said}: percentiles above the {100 * (1 - share):.0f}th flatter.", remedy)
+        said += f": percentiles above the {100 * (1 - share):.0f}th flatter."
+        yield doubtful(said, remedy, Kind.FAILED)
 
 
-def few_answers(whole: int) -> Iterator[Doubt]:
-    """Yield what so small a number of whole answers takes away."""
+def _few(whole: int) -> Iterator[Doubt]:
     if whole < TOO_FEW:
         yield doubtful(
             f"There are {count(whole, 'whole answer')}: even the median is a matter of chance, and"
             " the p99 is the largest value.",
             f"Send {FEW} requests or more.",
+            Kind.FEW,
         )
     elif whole < FEW:
         yield doubtful(
             f"There are {whole:,} whole answers: the p99 lies between the two largest, and the p90"
             f" rests on {whole // 10}.",
             f"Send {FEW} requests or more for a p90, 1,000 for a p99.",
+            Kind.FEW,
         )
     elif not enough(99, whole):
         yield note(

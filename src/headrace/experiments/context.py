@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import msgspec
 
+from headrace.bench.doubt import Kind
 from headrace.evidence.result import Figure, Support
 from headrace.experiments.case import Case
 from headrace.experiments.change import AS_IT_IS
@@ -95,7 +96,7 @@ def _asked(point: Point) -> Measured:
     """Return the run without refusals: they are what is measured here, and no doubt about it."""
     run = point.run
     others = {name: count for name, count in run.failures.items() if name != "refused"}
-    doubts = tuple(one for one in run.doubts if point.refused == 0 or "failed" not in one)
+    doubts = tuple(one for one in run.doubts if not point.refused or one.kind != Kind.FAILED)
     return msgspec.structs.replace(run, failed=sum(others.values()), failures=others, doubts=doubts)
 
 

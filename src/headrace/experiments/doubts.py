@@ -19,7 +19,7 @@ def doubts_of(runs: Iterable[tuple[str, Measured]]) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for name, run in known:
         for doubt in run.doubts:
-            reasons.setdefault(doubt, []).append(name)
+            reasons.setdefault(str(doubt), []).append(name)
     for reason, names in reasons.items():
         yield f"{_whose(names, len(known))}{reason}"
     fewest = min((run.whole for _, run in known), default=0)

@@ -12,7 +12,7 @@ import msgspec
 
 from headrace.bench.answers import Answer
 from headrace.bench.asks import Ask
-from headrace.bench.doubt import Severity
+from headrace.bench.doubt import Doubt, Kind, Severity
 from headrace.bench.engine_tokens import discover_for
 from headrace.bench.folder import FolderError, Writer, write
 from headrace.bench.load import Load, Progress
@@ -22,7 +22,6 @@ from headrace.bench.summary import Summary, summarise
 from headrace.bench.target import Target
 from headrace.bench.tokens import Tokenizer
 from headrace.bench.validity import judge
-from headrace.bench.validity_answers import few_answers
 from headrace.bench.workload import build
 from headrace.bench.workload_order import WorkloadOrder
 from headrace.evidence.deployment import endpoint_fingerprint, fingerprint
@@ -204,8 +203,7 @@ def _unanswered(where: Target, failed: Sequence[Answer]) -> str:
     )
 
 
-def doubted(run: Run, summary: Summary) -> list[str]:
+def doubted(run: Run, summary: Summary) -> list[Doubt]:
     """Return why a run may not be believed, but for its few answers: repeats make up for these."""
-    few = tuple(few_answers(summary.counts.whole))
     found = (one for one in judge(run, summary) if one.severity != Severity.NOTE)
-    return [str(one) for one in found if one not in few]
+    return [one for one in found if one.kind != Kind.FEW]

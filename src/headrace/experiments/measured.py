@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from headrace.bench.doubt import Doubt
 from headrace.bench.own import Engine
 from headrace.bench.summary import Summary
 from headrace.evidence.result import Figure
@@ -44,7 +45,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kv_usage: float | None = None
     preemptions: float | None = None
     failures: dict[str, int] = {}
-    doubts: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def failed_share(self) -> float:
@@ -53,7 +54,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.failed / ended if ended else 0.0
 
 
-def measured(summary: Summary, doubts: Sequence[str] = ()) -> Measured:
+def measured(summary: Summary, doubts: Sequence[Doubt] = ()) -> Measured:
     """Return the figures of a run's summary."""
     latencies, good = summary.latencies, summary.goodput
     engines = summary.own.engines
