@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 from experiment_kit import case
 
 from headrace.drill.report import Report, Spread
 from headrace.drill.timeline import Deed
+from headrace.experiments import direct_stop
 from headrace.experiments.direct_stop import Stopped
 from headrace.experiments.restart import Point, conclude, went
 
@@ -102,6 +105,16 @@ def test_a_bare_engine_that_cuts_its_streams_needs_something_before_it() -> None
     assert words[0].endswith("the process was still there at the end")
     assert words[1].startswith("so the engine itself does not let its streams finish")
     assert len(words) == 2
+
+
+async def test_a_bare_engine_that_still_answers_is_as_healthy_as_it_says() -> None:
+    answer = httpx.Response(200, json={"choices": [{"text": " 3", "finish_reason": "length"}]})
+    copy: Any = SimpleNamespace(direct=SimpleNamespace(address="http://x/v1", model="m"))
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as http:
+        seen = bare(fresh=await direct_stop._fresh(http, copy))
+    words = conclude([seen], case()).words
+    assert len(words) == 2
+    assert "a new request was answered" in words[0]
 
 
 def test_a_killed_engine_teaches_nothing_about_manners() -> None:

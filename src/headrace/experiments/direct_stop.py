@@ -30,6 +30,7 @@ _BEGIN = 120.0
 _SHORT = 10.0
 """Seconds to wait for the new request's answer."""
 _WHOLE = "came whole"
+_ANSWERED = "was answered as if nothing were"
 
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +51,11 @@ class Stopped(msgspec.Struct, frozen=True, kw_only=True):
     def whole(self) -> int:
         """Streams that came to their proper end."""
         return self.ends.get(_WHOLE, 0)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the new request was answered as it should be."""
+        return self.fresh == _ANSWERED
 
 
 async def stop_directly(
@@ -149,7 +155,7 @@ async def _fresh(http: httpx.AsyncClient, copy: Copy) -> str:
         return f"was refused with {answer.status_code}"
     if not choice.get("text"):
         return f"got 200 and an empty answer ({choice.get('finish_reason')})"
-    return "was answered as if nothing were"
+    return _ANSWERED
 
 
 async def _ready_for(

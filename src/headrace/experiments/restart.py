@@ -139,7 +139,7 @@ def _lesson(bare: Sequence[Stopped]) -> Iterator[str]:
             "so the engine itself does not let its streams finish when it is told to stop: it needs"
             " something before it that stops sending, waits, and only then tells it"
         )
-    if any((one.ready_for or 0) > 1 and "answered as if" not in one.fresh for one in polite):
+    if any((one.ready_for or 0) > 1 and not one.answers for one in polite):
         yield (
             "it calls itself healthy while it takes no new work: a load balancer that only looks at"
             " /health sends it requests that fail; take it out before the signal (the gateway does;"
