@@ -89,10 +89,11 @@ def test_a_busy_client() -> None:
 
 def test_a_lost_worker_leaves_nothing_and_a_full_disk_is_told() -> None:
     run = made(count=300)
-    run.about.trouble = ["sender 2 died (signal 9): 70 of its 150 requests have no answer"]
+    run.about.lost = ["sender 2 died (signal 9): 70 of its 150 requests have no answer"]
     found = about_that(run, "was lost")
     assert found.severity is Severity.WORTHLESS
     assert "70 of its 150" in found.sentence
+    run.about.lost = []
     run.about.trouble = ["from 12 s on nothing was kept on disk: No space left on device"]
     assert about_that(run, "No space left").severity is Severity.DOUBTFUL
 

@@ -48,7 +48,7 @@ async def test_two_processes_send_all_on_one_clock() -> None:
     ]
     assert sum(abs(number - place) for place, number in enumerate(order)) < 40, "they take turns"
     assert {one.values["worker"] for one in run.samples if one.source == "client"} == {0.0, 1.0}
-    assert (run.about.clients, run.about.trouble, run.about.interrupted) == (2, [], False)
+    assert (run.about.clients, run.about.lost, run.about.interrupted) == (2, [], False)
     assert (told[-1].sent, told[-1].ended, told[-1].running) == (40, 40, 0)
 
 
@@ -69,7 +69,7 @@ async def test_a_stop_returns_what_there_is() -> None:
         (1, Failure.STOPPED),
     ]
     assert run.about.interrupted
-    assert run.about.trouble == []
+    assert run.about.lost == []
 
 
 async def test_a_sender_that_dies_is_told_and_the_others_go_on() -> None:
@@ -84,10 +84,11 @@ async def test_a_sender_that_dies_is_told_and_the_others_go_on() -> None:
     async with serving(fatal) as (address, _):
         target = Target(address=address, model="m", chat=False)
         run = await measure(target, asks, Load(workers=2), lambda _: None)
-    (trouble,) = run.about.trouble
-    assert "died (signal 9)" in trouble
+    (lost,), trouble = run.about.lost, run.about.trouble
+    assert "died (signal 9)" in lost
     assert 6 <= len(run.answers) < 12
-    assert f"{12 - len(run.answers)} of its 6 requests have no answer" in trouble
+    assert f"{12 - len(run.answers)} of its 6 requests have no answer" in lost
+    assert trouble == []
 
 
 class FullDisk:

@@ -57,12 +57,12 @@ class Gathering:
         if samples:
             self._kept(lambda keep: keep.samples(samples))
 
-    def end(self, trouble: Sequence[str], *, interrupted: bool) -> None:
-        """Put the run in order."""
+    def end(self, lost: Sequence[str], *, interrupted: bool) -> None:
+        """Put the run in order; `lost` are senders that died."""
         about = self._run.about
         about.seconds = max(monotonic() - self._origin, 0.0)
         about.interrupted = interrupted
-        about.trouble = list(trouble)
+        about.lost, about.trouble = list(lost), list(self.trouble)
         self._run.answers.sort(key=lambda answer: answer.number)
         self._run.samples.sort(key=lambda sample: sample.at)
 

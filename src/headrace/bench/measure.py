@@ -74,12 +74,12 @@ async def measure(
 
     try:
         if count:
-            trouble = await run_crew(jobs, gathering.hear, begin, stop)
+            lost = await run_crew(jobs, gathering.hear, begin, stop)
         else:
-            trouble = await run_here(jobs[0], gathering.hear, begin, stop)
+            lost = await run_here(jobs[0], gathering.hear, begin, stop)
     finally:
         await scraper.end()
-    gathering.end([*trouble, *gathering.trouble], interrupted=stop.is_set())
+    gathering.end(lost, interrupted=stop.is_set())
     return run
 
 

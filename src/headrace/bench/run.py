@@ -36,8 +36,10 @@ class About(msgspec.Struct, kw_only=True, omit_defaults=True):
     workload: dict[str, Any] = {}
     slo: dict[str, float] = {}
     interrupted: bool = False
+    lost: list[str] = []
+    """A sentence for each sender that died, and took its requests with it."""
     trouble: list[str] = []
-    """What went wrong with the run itself, in sentences: a sender that died, a full disk."""
+    """What else went wrong with the run itself, in sentences, such as a full disk."""
     setting: dict[str, Any] = {}
     """What served: fingerprint fields (`headrace.evidence`) where they are known."""
 

@@ -44,15 +44,14 @@ def client_doubts(run: Run, summary: Summary) -> Iterator[Doubt]:
 
 
 def _trouble(run: Run) -> Iterator[Doubt]:
-    """Tell what went wrong with the run itself; a sender that died took its requests with it."""
+    """Tell what went wrong with the run itself."""
+    for said in run.about.lost:
+        yield worthless(
+            f"A process of the load generator was lost ({said}): the load was too small.",
+            "Run it again; if it was killed for memory, keep no texts or send fewer at once.",
+        )
     for said in run.about.trouble:
-        if said.startswith("sender"):
-            yield worthless(
-                f"A process of the load generator was lost ({said}): the load was too small.",
-                "Run it again; if it was killed for memory, keep no texts or send fewer at once.",
-            )
-        else:
-            yield doubtful(f"The run itself had trouble: {said}.", "Mend that, and run it again.")
+        yield doubtful(f"The run itself had trouble: {said}.", "Mend that, and run it again.")
 
 
 def _lag(run: Run, summary: Summary) -> Iterator[Doubt]:

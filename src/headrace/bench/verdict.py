@@ -25,6 +25,7 @@ from headrace.traffic.arrivals import Arrivals, Constant, Gamma, Poisson, Ramp, 
 
 KEPT = 0.95
 """Share of requests that must keep a promise: it is made for the 95th percentile."""
+_MISHAPS = ("lost", "trouble")
 PROMISES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "end to end"}
 
 
@@ -208,7 +209,7 @@ def times(found: Diagnosis) -> dict[str, float]:
 def settings(run: Run) -> dict[str, str]:
     """Return everything a reader needs to repeat the run, flat, empty parts left out."""
     about = msgspec.to_builtins(run.about)
-    return dict(_flat("", {name: value for name, value in about.items() if name != "trouble"}))
+    return dict(_flat("", {name: value for name, value in about.items() if name not in _MISHAPS}))
 
 
 def _flat(name: str, value: object) -> list[tuple[str, str]]:

@@ -55,7 +55,7 @@ async def run_here(job: Job, hear: Hear, begin: Begin, stop: asyncio.Event) -> l
 
 
 async def run_crew(jobs: Sequence[Job], hear: Hear, begin: Begin, stop: asyncio.Event) -> list[str]:
-    """Do jobs in a process each; return what went wrong, in sentences.
+    """Do jobs in a process each; return a sentence for each that died.
 
     `begin` is called once all processes are ready.
     """
@@ -69,7 +69,7 @@ async def run_crew(jobs: Sequence[Job], hear: Hear, begin: Begin, stop: asyncio.
         await _until_over(crew, stop)
     finally:
         await asyncio.gather(*(worker.end() for worker in crew))
-    return [worker.trouble for worker in crew if worker.trouble]
+    return [worker.lost for worker in crew if worker.lost]
 
 
 async def _until_over(crew: Sequence[Worker], stop: asyncio.Event) -> None:
@@ -103,7 +103,7 @@ class Worker:
         self._answered = 0
         self._over = False
         self.ahead = False
-        self.trouble = ""
+        self.lost = ""
 
     async def start(self) -> None:
         """Start it; return when it is ready, or dead."""
@@ -149,7 +149,7 @@ class Worker:
         said = (await words)[-_WORDS:].decode("utf-8", "replace").strip().splitlines()
         if not self._over:
             missing = len(self._job.asks) - self._answered
-            self.trouble = (
+            self.lost = (
                 f"sender {self._job.number} died ({_how(process.returncode)}): "
                 f"{missing} of its {len(self._job.asks)} requests have no answer"
                 + (f"; it said: {said[-1]}" if said else "")
