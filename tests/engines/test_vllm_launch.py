@@ -1,6 +1,5 @@
 """What a deployment becomes on vLLM's command line and in its environment."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,11 +180,3 @@ def test_every_rank_gets_cores_and_every_core_is_used_once(cores: set[int], rank
 def _expand(part: str) -> list[int]:
     spans = [list(map(int, span.split("-"))) for span in part.split(",")]
     return [core for span in spans for core in range(span[0], span[-1] + 1)]
-
-
-def test_sockets_are_in_the_replicas_own_folder_where_it_has_one() -> None:
-    assert "VLLM_RPC_BASE_PATH" not in launch().env
-    place = replace(PLACE, sockets=Path("/s/ipc/chat-1"))
-    made = Vllm("0.32.0").launch(deployment(), CPU, place)
-    assert made.env["VLLM_RPC_BASE_PATH"] == "/s/ipc/chat-1"
-    assert "sockets" in made.reasons["VLLM_RPC_BASE_PATH"]

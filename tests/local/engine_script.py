@@ -3,7 +3,7 @@
 Modes: good, wrong, crash (at start), mute (port open, never healthy), sick (/health 503), deaf (ignores SIGTERM),
 family (starts a helper in a session of its own), clash (says that its port is taken), patient (SIGTERM: finishes what
 it has), wedged (healthy, and answers nothing), busy (as wedged, but its counters move), sluggish (0.3 s more for all but
-the known prompt), failing (500 to all but the known prompt).
+the known prompt), failing (500 to all but the known prompt), untidy (leaves a temporary file; the file left beside the mode has its path).
 
 The prompt "slow" takes a second, "long" takes until there is a file named go beside the mode. The files known and looks
 beside it have a byte for each known prompt that was answered, and for each time that the counters were read.
@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -131,6 +132,9 @@ if mode() == "clash":
 if mode() == "family":
     helper = subprocess.Popen(["sleep", "600"], start_new_session=True)
     mode_file.with_name("helper").write_text(str(helper.pid))
+
+if mode() == "untidy":
+    mode_file.with_name("left").write_text(tempfile.mkstemp()[1])
 
 
 def finish() -> None:

@@ -30,8 +30,7 @@ class Placement:
     """What a runtime decides about one replica before it starts.
 
     `cores` are the CPU numbers that the replica may use; `python` is the interpreter that has the
-    engine. Requests for one of `served_names` get the model itself. `sockets` is a folder of the
-    replica's own, with a short path, which is removed when the replica is gone.
+    engine. Requests for one of `served_names` get the model itself.
     """
 
     python: Path
@@ -41,7 +40,6 @@ class Placement:
     port: int
     cores: tuple[int, ...]
     adapters: tuple[LoraAdapter, ...] = ()
-    sockets: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -231,9 +231,6 @@ class Vllm:
             # Else a folder `triton` where `headrace up` was started is taken for the package.
             "PYTHONSAFEPATH": ("1", "modules come from the engine's environment alone"),
         }
-        if placement.sockets is not None:
-            why = "its processes' sockets, which go with the replica"
-            env["VLLM_RPC_BASE_PATH"] = (str(placement.sockets), why)
         if hardware.kind == "cpu" and placement.cores:
             bind = bind_threads(placement.cores, deployment.tensor_parallel)
             why = "all cores of the replica; left alone, vLLM keeps one for its server"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.engines.base import Placement
-from headrace.local import strays
+from headrace.local import strays, temporary
 from headrace.local.blueprint import Blueprint, cores_of, devices_of
 from headrace.local.kept import Program
 
@@ -21,13 +21,13 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Place:
-    """One replica's slot (from 1), id, port and log, and a folder for its engine's sockets."""
+    """One replica's slot (from 1), id, port and log, and a folder for temporary files."""
 
     slot: int
     id: str
     port: int
     log: Path
-    sockets: Path | None = None
+    temporary: Path | None = None
 
 
 def program(blueprint: Blueprint, place: Place, folder: Path) -> Program:
@@ -40,10 +40,10 @@ def program(blueprint: Blueprint, place: Place, folder: Path) -> Program:
         port=place.port,
         cores=cores_of(blueprint, place.slot),
         adapters=blueprint.adapters,
-        sockets=place.sockets,
     )
     launch = blueprint.engine.launch(blueprint.deployment, blueprint.hardware, placement)
     devices = devices_of(blueprint, place.slot)
     gpus = {"CUDA_VISIBLE_DEVICES": ",".join(devices)} if devices else {}
-    env = {**os.environ, **gpus, **launch.env, **strays.mark(str(folder), place.id)}
+    outer = temporary.environment(os.environ, place.temporary)
+    env = {**outer, **gpus, **launch.env, **strays.mark(str(folder), place.id)}
     return Program(launch.argv, env, place.log, blueprint.deployment.lifecycle.grace)

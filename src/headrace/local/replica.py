@@ -19,7 +19,7 @@ import httpx
 from headrace.gateway import proof
 from headrace.gateway.look import Found, glance, look
 from headrace.gateway.proof import WrongAnswerError
-from headrace.local import kept, launching, logs, outcome, sockets, startup, strays
+from headrace.local import kept, launching, logs, outcome, startup, strays, temporary
 from headrace.local.blueprint import Blueprint
 from headrace.local.launching import HOST, Place
 from headrace.local.outcome import Outcome
@@ -130,7 +130,7 @@ class Replica:
         """Start and stay until nothing of the replica is left; lose `patience` to make it stop."""
         try:
             logs.renew(self.log)
-            own = sockets.made(self._site.folder, self.id)
+            own = temporary.made(self._site.folder, self.id)
             place = Place(self.slot, self.id, self.port, self.log, own)
             program = launching.program(self._blueprint, place, self._site.folder)
             self.engine = engine = await kept.start(program)
@@ -328,7 +328,7 @@ class Replica:
         await engine.gone
         if engine.exit.result() == kept.KILLED:
             strays.kill(strays.find(str(self._site.folder), self.id))
-        sockets.removed(self._site.folder, self.id)
+        temporary.removed(self._site.folder, self.id)
 
     # Telling.
 
