@@ -12,6 +12,7 @@ from rich.console import Console
 from headrace.bench.answers import Failure
 from headrace.bench.judged import judged
 from headrace.bench.page import page
+from headrace.bench.plots_course import timeline
 from headrace.bench.report import html
 from headrace.bench.run import Run
 from headrace.bench.samples import Sample
@@ -191,3 +192,10 @@ def test_failures_that_no_part_of_the_server_explains_are_counted_in_the_verdict
          *(failed(n, at=n / 10, kind=Failure.UNREACHABLE) for n in range(30, 40))]
     )  # fmt: skip
     assert "10 of 40 failed (unreachable 10)." in printed(run)
+
+
+def test_grey_in_the_timeline_is_a_warm_up_and_not_the_wait_for_the_first_request() -> None:
+    grey = "opacity: 0.6"
+    later = [answer(number, 5.0 + number) for number in range(5)]
+    assert grey not in timeline(run_of(later), 5.0, 10.0)
+    assert grey in timeline(run_of([answer(9, 1.0, warmup=True), *later]), 5.0, 10.0)

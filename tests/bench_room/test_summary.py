@@ -160,6 +160,13 @@ def test_long_series_are_thinned_without_losing_the_peak() -> None:
     assert max(count for _, count in found.series) == found.peak
 
 
+def test_a_thinned_series_tells_the_pauses_of_a_light_load() -> None:
+    answers = [answer(0, 0.0, ended=1.0), answer(1, 100.0, ended=101.0)]
+    series = summarise(run_of(answers)).flight.series
+    between = [count for at, count in series if at < 99][-1]
+    assert between == 0, series
+
+
 def engine(at: float, **values: float) -> Sample:
     return Sample(at=at, source="engine:chat-1", values=values)
 

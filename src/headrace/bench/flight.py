@@ -50,13 +50,16 @@ def steps(answers: Sequence[Answer]) -> list[tuple[float, int]]:
 
 
 def thinned(made: Sequence[tuple[float, int]], points: int = POINTS) -> list[tuple[float, int]]:
-    """Return at most `points` pairs: the most in flight in each of so many equal times."""
+    """Return at most `points` pairs: the most in flight in each of so many equal times.
+
+    Times in which nothing changed are as the last pair before says.
+    """
     start, lasted = made[0][0], made[-1][0] - made[0][0]
     width = lasted / points or 1.0
     series: dict[int, int] = {}
-    now = 0
     for at, count in made:
         place = min(int((at - start) / width), points - 1)
-        series[place] = max(series.get(place, now), count)
-        now = count
+        series[place] = max(series.get(place, 0), count)
+        if place + 1 < points:
+            series[place + 1] = count  # what is left; nothing may change for a while
     return [(start + place * width, most) for place, most in sorted(series.items())]

@@ -38,6 +38,7 @@ def timeline(run: Run, start: float, end: float) -> str:
     engines = [one for one in run.samples if one.source.startswith("engine")]
     cache = gauge(engines, "kv_usage", at, worst=True)
     has_cache = not np.isnan(cache).all()
+    warm = start if any(one.warmup for one in run.answers) else 0.0
     alt = f"Requests in flight over {seconds(end)}, at most {max(count for _, count in made):,}"
     if has_cache:
         alt += f"; KV cache at most {percent(float(np.nanmax(cache)))} full"
@@ -47,12 +48,12 @@ def timeline(run: Run, start: float, end: float) -> str:
             upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
             lower.plot(middles(at), 100 * cache, color=SERIES[4], lw=1.4)
             lower.set(ylabel="KV, % full", ylim=(0, 104), xlabel=_TIME)
-            _warmup(lower, start)
+            _warmup(lower, warm)
         else:
             upper = figure.subplots()
             upper.set_xlabel(_TIME)
         _counts(upper, made, run.samples, at)
-        _warmup(upper, start)
+        _warmup(upper, warm)
         figure.legend(*upper.get_legend_handles_labels(), loc="outside upper left", ncols=3)
 
     return painted(alt, 4.4 if has_cache else 3.2, paint)
@@ -96,9 +97,9 @@ def _gateway(samples: Sequence[Sample], name: str, at: Values) -> Values:
     return gauge(looks, name, at)
 
 
-def _warmup(axes: Axes, start: float) -> None:
-    if start > 0:
-        axes.axvspan(0, start, color=GRID, lw=0, alpha=0.6)
+def _warmup(axes: Axes, until: float) -> None:
+    if until > 0:
+        axes.axvspan(0, until, color=GRID, lw=0, alpha=0.6)
     axes.set_xlim(left=0)
 
 
