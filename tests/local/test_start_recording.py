@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from pathlib import Path
 
 import httpx
+from filelock import FileLock
 from fleet_kit import ScriptLoader, Up, until, write_fleet
 
 from headrace.local import client
 from headrace.local.outcome import Outcome
 from headrace.local.recording import Preparation, Recorder
 from headrace.local.startup import Phases
+from headrace.local.stopping import Urgency
 from headrace.starts.ledger import Ledger, read
 from headrace.starts.start import Start
 
@@ -91,7 +94,7 @@ async def test_a_disk_that_takes_nothing_costs_a_note_and_no_replica(up: Up) -> 
     )
 
 
-def test_what_had_to_be_there_first_belongs_to_the_first_start(tmp_path: Path) -> None:
+async def test_what_had_to_be_there_first_belongs_to_the_first_start(tmp_path: Path) -> None:
     file = write_fleet(tmp_path)
     edition = ScriptLoader().edition(file)
     prepared = Preparation()
@@ -104,6 +107,7 @@ def test_what_had_to_be_there_first_belongs_to_the_first_start(tmp_path: Path) -
         phases.begin("load")
         phases.begin("")
         opening.ready(phases)
+    await recorder.flush()
     first, second = read(tmp_path / "starts.jsonl").starts
     assert first.phases == {"environment": 0.0, "weights": 12.5, "import": 3.0, "load": 1.0}
     assert (first.fetched, first.total, first.lead) == (True, 16.5, 4.0)
@@ -111,13 +115,42 @@ def test_what_had_to_be_there_first_belongs_to_the_first_start(tmp_path: Path) -
     assert recorder.lead(blueprint) == 4.0
 
 
-def test_a_start_is_closed_once(tmp_path: Path) -> None:
+async def test_a_start_is_closed_once(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "starts.jsonl")
     blueprint = ScriptLoader().edition(write_fleet(tmp_path)).blueprints[0]
     opening = recorder.begin(blueprint, "chat-1", restart=False)
     opening.ready(Phases())
     opening.ended(Phases(), Outcome("crashed", "x"))
+    await recorder.flush()
     assert [one.outcome for one in read(tmp_path / "starts.jsonl").starts] == ["ready"]
+
+
+async def test_a_file_that_somebody_holds_makes_no_replica_wait(tmp_path: Path) -> None:
+    path = tmp_path / "starts.jsonl"
+    recorder = Recorder(path)
+    blueprint = ScriptLoader().edition(write_fleet(tmp_path)).blueprints[0]
+    names = [f"chat-{n}" for n in range(1, 6)]
+    with FileLock(f"{path}.lock"):
+        for name in names:
+            recorder.begin(blueprint, name, restart=False).ready(Phases())
+            await asyncio.sleep(0)
+        assert not path.exists()
+        assert recorder.figures(blueprint) is not None, "what is known does not wait for the file"
+    await recorder.flush()
+    assert [one.id.partition("@")[0] for one in read(path).starts] == names
+
+
+async def test_a_fleet_ends_when_its_starts_are_written(up: Up) -> None:
+    running = await up("mute")
+    with FileLock(f"{running.state.starts}.lock"):
+        running.supervisor.hurry(Urgency.KILL)
+        await until(lambda: bool(running.display.texts("gone")))
+        await asyncio.wait([running.task], timeout=1)
+        assert not running.task.done()
+        assert not running.state.starts.exists()
+    await running.task
+    (start,) = recorded(running.folder)
+    assert start.outcome == "stopped"
 
 
 async def test_who_is_told_of_more_replicas_is_told_how_long_that_takes(up: Up) -> None:

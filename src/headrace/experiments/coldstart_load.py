@@ -5,7 +5,10 @@ A copy starts as `headrace up` starts the user's fleet, so its phases are those 
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Annotated
 
 import msgspec
@@ -16,7 +19,10 @@ from headrace.experiments.lab import Lab
 from headrace.hardware.page_cache import files_below, let_go, resident
 from headrace.local.prepare import prepare_engines
 from headrace.starts import ledger
+from headrace.starts.start import Start
 
+_WRITTEN, _LOOK = 5.0, 0.05
+"""Seconds to wait for the record of a start, and between two looks."""
 Starts = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 """How many, or none."""
 
@@ -41,7 +47,7 @@ async def measure(lab: Lab, settings: Settings, points: list[Point]) -> None:
         share = resident(files_below(folders[:1]))
         async with lab.copy() as copy:
             points.append(_point(lab, copy, cache, share))
-            _record(lab, copy)
+            await _record(lab, copy)
 
 
 def _point(lab: Lab, copy: Copy, cache: Cache, share: float | None) -> Point:
@@ -54,17 +60,26 @@ def _point(lab: Lab, copy: Copy, cache: Cache, share: float | None) -> Point:
     )
 
 
-def _record(lab: Lab, copy: Copy) -> None:
+async def _record(lab: Lab, copy: Copy) -> None:
     """Add the start to the fleet's own ledger: it was one of this deployment on this machine."""
     if lab.file is None:
         return
     try:
         ledger.merge(
-            ledger.running_path(lab.file.fleet.fleet, lab.file.path),
-            ledger.read(copy.state.starts).starts,
+            ledger.running_path(lab.file.fleet.fleet, lab.file.path), await _recorded(copy)
         )
     except (OSError, ValueError) as error:
         lab.tell(f"the start is not added to the fleet's ledger: {error}")
+
+
+async def _recorded(copy: Copy) -> Sequence[Start]:
+    """Return the copy's starts; they are written a moment after it got ready."""
+    deadline = monotonic() + _WRITTEN
+    while True:
+        found = ledger.read(copy.state.starts).starts
+        if len(found) >= len(copy.replicas) or monotonic() > deadline:
+            return found
+        await asyncio.sleep(_LOOK)
 
 
 def order(warm: int, emptied: int) -> list[Cache]:

@@ -1,7 +1,7 @@
 """Records every start of a replica on this machine, those that fail included.
 
 `replicaset.py` says when one begins and how it ends, `prepare.py` what had to be there first; the
-ledger keeps it (`headrace.starts.ledger`), and what it knows is told to clients that wait.
+ledger keeps it (`start_writing.py`), and what it knows is told to clients that wait.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-from filelock import Timeout
 
 from headrace.hardware.page_cache import resident
 from headrace.local.blueprint import Blueprint
 from headrace.local.edition import Edition
 from headrace.local.outcome import Outcome
+from headrace.local.start_writing import Writing
 from headrace.local.startup import Phases
 from headrace.starts import ledger
 from headrace.starts.figures import StartFigures, figures, lead
@@ -113,7 +113,7 @@ class Recorder:
     ) -> None:
         self.busy: Callable[[], int] = lambda: 0
         self.emit: Emit = lambda _event: None
-        self._path = path
+        self._path, self._writing = path, Writing(path, self._not_written)
         self._starts = list(known.starts if known else ())
         self._prepared = dict(prepared or {})
         self._open: set[Opening] = set()
@@ -162,13 +162,16 @@ class Recorder:
         self._open.discard(opening)
         self._starts.append(start)
         self._figures.pop(subject_of(start), None)
-        try:
-            ledger.record(self._path, start)
-        except (OSError, Timeout) as error:
-            if not self._told:
-                self._told = True
-                why = f"starts are not recorded: {self._path}: {error}"
-                self.emit(event("note", start.deployment, why))
+        self._writing.add(start)
+
+    def _not_written(self, error: OSError) -> None:
+        if not self._told:
+            self._told = True
+            self.emit(event("note", "starts", f"starts are not recorded: {self._path}: {error}"))
+
+    async def flush(self) -> None:
+        """Return when all that ended is in the ledger, or it was said that it cannot be."""
+        await self._writing.flush()
 
 
 def _subject(blueprint: Blueprint) -> Subject:

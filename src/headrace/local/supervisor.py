@@ -131,6 +131,8 @@ class Supervisor:
                 await end(self._link, linking, deployments.sets, self._patience)
         except BaseExceptionGroup as group:
             raise _first(group) from None  # one failure ends all of it; the first says why
+        finally:
+            await self._starts.flush()
 
     def _open(self, site: Site, tasks: asyncio.TaskGroup) -> Deployments:
         deployments = Deployments(site, tasks, Journal(self._state.decisions), self._changed)

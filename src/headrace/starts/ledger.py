@@ -52,10 +52,10 @@ def kept_path(file: Path) -> Path:
     return file.with_suffix(".starts.jsonl")
 
 
-def record(path: Path, start: Start, limit: int = LIMIT) -> None:
-    """Add a start; OSError if it cannot be written. Several may write at once."""
+def record(path: Path, *starts: Start, limit: int = LIMIT) -> None:
+    """Add starts; OSError if they cannot be written. Several may write at once."""
     with _turn(path.with_name(f"{path.name}.lock")):
-        _append(path, msgspec.json.encode(start) + b"\n")
+        _append(path, b"".join(msgspec.json.encode(start) + b"\n" for start in starts))
         if path.stat().st_size > limit:
             lines = path.read_bytes().splitlines(keepends=True)
             replace_file(path, b"".join(_newest(lines, limit // 2)))
@@ -123,15 +123,15 @@ def _guard(path: Path) -> Path:
     return cache_root() / "locks" / f"{key}.lock"
 
 
-def _append(path: Path, line: bytes) -> None:
-    """Write a whole line, on a line of its own even after a writer that was cut off."""
+def _append(path: Path, lines: bytes) -> None:
+    """Write whole lines, on a line of its own even after a writer that was cut off."""
     with os.fdopen(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, _MODE), "ab+") as file:
         size = file.seek(0, os.SEEK_END)
         if size:
             file.seek(size - 1)
             if file.read(1) != b"\n":
-                line = b"\n" + line
-        file.write(line)
+                lines = b"\n" + lines
+        file.write(lines)
 
 
 def _lines(path: Path) -> Iterator[Start | str]:
