@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,24 @@ def test_who_stops_it_before_anything_was_measured_gets_nothing(tmp_path: Path) 
     assert not list(tmp_path.glob("*.evidence"))
 
 
+def test_on_a_terminal_what_ctrl_c_brings_stands_on_lines_of_its_own(tmp_path: Path) -> None:
+    ran = [sys.executable, "-m", "headrace", "experiment", "batching", "tried.yaml", "-d", "chat"]
+    own, its = os.openpty()
+    env = {**os.environ, "TERM": "xterm"}
+    process = subprocess.Popen(ran, stdin=its, stdout=its, stderr=its, cwd=tmp_path, env=env)
+    os.close(its)
+    shown = b""
+    with process, suppress(OSError):  # the terminal's end is an error on Linux
+        while part := os.read(own, 4096):
+            if b"starting a copy" not in shown and b"starting a copy" in shown + part:
+                process.send_signal(signal.SIGINT)
+            shown += part
+    os.close(own)
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()))
+    assert "ending; again kills what is being stopped" in lines
+    assert "headrace: it was stopped before anything was measured" in lines
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_stops_it_gets_what_there_is(number: signal.Signals, tmp_path: Path) -> None:
     ran = [sys.executable, "-m", "headrace", "experiment", "batching", "tried.yaml", "-d", "chat"]
@@ -191,7 +210,7 @@ def test_who_insists_gets_the_conclusion_and_nothing_of_the_copy_is_left(
             lines.append(line)
             if "measuring continuous-1" in line:
                 process.send_signal(signal.SIGINT)
-            elif "headrace: ending" in line and len(lines) < 20:
+            elif "ending; again" in line and len(lines) < 20:
                 process.send_signal(second)
                 process.send_signal(signal.SIGINT)
     said = "".join(lines)

@@ -77,7 +77,7 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH)
-    with _voice(console) as voice:
+    with _told_if_stopped(), _voice(console) as voice:
         lab = _lab(voice, fleet, deployment, (url, model), out, name)
         if hourly is not None:
             lab.case = msgspec.structs.replace(lab.case, hourly=hourly)
@@ -111,6 +111,18 @@ def _list() -> None:
         knobs = written(msgspec.to_builtins(one.settings[Effort.NORMAL]))
         needs = "needs a fleet file" if one.copies else "a fleet file or any endpoint"
         typer.echo(f"{one.name}: {one.question} ({needs})\n    knobs: {knobs}")
+
+
+@contextmanager
+def _told_if_stopped() -> Iterator[None]:
+    """Say so below what the voice has written, and end with the status of Ctrl-C."""
+    from headrace.experiments.errors import StoppedError  # noqa: PLC0415 - as above
+
+    try:
+        yield
+    except StoppedError as error:
+        typer.echo(f"headrace: {error}", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 @contextmanager
@@ -169,16 +181,16 @@ def _settled(path: Path, deployment: str | None) -> FleetFile:
 
 
 def _performed(chosen: Experiment[Any, Any], effort: Effort, lab: Lab, knobs: list[str]) -> Finding:
-    """Measure and conclude, until Ctrl-C or SIGTERM at most; LocalError if it cannot be done.
+    """Measure and conclude, until Ctrl-C or SIGTERM at most.
 
-    Each further one cancels again, which kills a copy that is waited for.
+    Each further one cancels again, which kills a copy that is waited for. LocalError if it cannot
+    be done, StoppedError if nothing was measured until then.
     """
     import uvloop  # noqa: PLC0415 - as above
 
     from headrace.bench.folder import FolderError  # noqa: PLC0415 - as above
     from headrace.bench.target import TargetError  # noqa: PLC0415 - as above
     from headrace.bench.tokens import TokenizerError  # noqa: PLC0415 - as above
-    from headrace.experiments.errors import StoppedError  # noqa: PLC0415 - as above
     from headrace.experiments.perform import perform  # noqa: PLC0415 - as above
     from headrace.experiments.settings import with_changes  # noqa: PLC0415 - as above
     from headrace.local.closing import signals  # noqa: PLC0415 - as above
@@ -188,20 +200,17 @@ def _performed(chosen: Experiment[Any, Any], effort: Effort, lab: Lab, knobs: li
 
     async def performed() -> Finding:
         performing = asyncio.ensure_future(perform(chosen, lab, settings))
-        with signals(lambda: _hurry(performing)):
+        with signals(lambda: _hurry(performing, lab)):
             return await performing
 
     try:
         return uvloop.run(performed())
-    except StoppedError as error:
-        typer.echo(f"headrace: {error}", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
     except (FolderError, TargetError, TokenizerError, TrafficError) as error:
         raise LocalError(f"{chosen.name}: {error}") from error
 
 
-def _hurry(performing: asyncio.Future[Finding]) -> None:
-    typer.echo("headrace: ending; again kills what is being stopped", err=True)
+def _hurry(performing: asyncio.Future[Finding], lab: Lab) -> None:
+    lab.tell("ending; again kills what is being stopped")
     performing.cancel()
 
 
