@@ -1,28 +1,14 @@
-"""Each cause is found where it is the only thing that is wrong, and its doubles are told apart."""
+"""Each cause is found where it is the only thing that is wrong; waits, limits and pages that err."""
 
 from dataclasses import replace
 
 import pytest
-from diagnosis_kit import (
-    BUSY,
-    SICK,
-    asked,
-    causes,
-    cold_prompt,
-    gateway,
-    long_prompt,
-    looks,
-    many,
-    replica,
-    seen,
-    waited,
-    warm_prompt,
-)
+from diagnosis_kit import SICK, asked, causes, gateway, looks, many, replica, seen, waited
 
 from headrace.diagnosis.causes import CARDS, Cause, Part
 from headrace.diagnosis.diagnose import diagnose, times
 from headrace.diagnosis.finding import Judgement
-from headrace.diagnosis.observation import Event, Machine, Outcome
+from headrace.diagnosis.observation import Outcome
 
 
 def test_every_cause_has_an_observation_that_shows_it() -> None:
@@ -111,113 +97,7 @@ def test_a_full_kv_cache_explains_a_queue_inside_the_engine() -> None:
     ]
 
 
-# -- generation ------------------------------------------------------------------------------------
-
-
-def test_a_full_batch_that_keeps_its_pace_is_no_fault() -> None:
-    assert causes(seen(replicas=(replica(looks=looks(running=16, assigned=16)),))) == []
-
-
-def test_a_slow_pace_in_a_batch_that_is_not_full_has_another_reason() -> None:
-    slow = many(30, lambda at: asked(at, tpot=0.04, duration=4.05))
-    assert causes(seen(requests=slow)) == []
-
-
-def test_a_promise_for_tokens_stands_in_for_a_better_past() -> None:
-    slow = many(30, lambda at: asked(at, tpot=0.04, duration=4.05, promised_tpot=0.02))
-    full = (replica(looks=looks(running=16, assigned=16)),)
-    assert causes(seen(requests=slow, earlier=(), replicas=full)) == [Cause.OVERLOADED_BATCH]
-    kept = many(30, lambda at: asked(at, tpot=0.04, duration=4.05, promised_tpot=0.05))
-    assert causes(seen(requests=kept, replicas=full)) == []
-
-
-def test_short_prompts_that_wait_behind_a_long_one_count() -> None:
-    def behind(at: float) -> object:
-        return asked(at + 0.5, engine=1.5, ttft=1.5, duration=2.5)
-
-    pairs = [one for at in range(0, 60, 4) for one in (long_prompt(float(at)), behind(float(at)))]
-    alone = [asked(at + 3.0) for at in range(0, 60, 4)]
-    found = diagnose(seen(requests=(*pairs, *alone)))
-    assert [one.cause for one in found.findings] == [Cause.LONG_PREFILL]
-    assert any("15 shorter requests took 1.5 s" in figure for figure in found.findings[0].figures)
-
-
-def test_long_prompts_on_another_replica_hold_up_nobody_here() -> None:
-    slow = [asked(at + 0.5, engine=1.5, ttft=1.5, duration=2.5) for at in range(0, 60, 4)]
-    long = [
-        replace(long_prompt(float(at)), replica="chat-2", promised_ttft=5.0)
-        for at in range(0, 60, 4)
-    ]
-    quick = [asked(at + 3.0) for at in range(0, 60, 4)]
-    assert Cause.LONG_PREFILL not in causes(seen(requests=(*slow, *long, *quick)))
-    here = [replace(one, replica="chat-1") for one in long]
-    assert Cause.LONG_PREFILL in causes(seen(requests=(*slow, *here, *quick)))
-
-
-def test_long_prompts_that_are_cached_cost_nothing() -> None:
-    requests = tuple(warm_prompt(float(at)) if at % 2 else asked(float(at)) for at in range(30))
-    assert causes(seen(requests=requests)) == []
-
-
-def test_long_prompts_with_long_answers_are_not_felt() -> None:
-    def document(at: float) -> object:
-        return asked(at, prompt_tokens=4000, engine=0.4, ttft=0.4, duration=5.0, output_tokens=460)
-
-    requests = tuple(document(float(at)) if at % 2 else asked(float(at)) for at in range(30))
-    assert causes(seen(requests=requests)) == []
-
-
-@pytest.mark.parametrize("preempted", [0, 1])
-def test_one_preemption_among_many_requests_is_chance(preempted: int) -> None:
-    page = (*looks(3), *looks(3, preemptions=preempted))
-    assert causes(seen(replicas=(replica(looks=page),))) == []
-
-
-def test_preemptions_from_before_do_not_count() -> None:
-    assert causes(seen(replicas=(replica(looks=looks(preemptions=500)),))) == []
-
-
-# -- surroundings ----------------------------------------------------------------------------------
-
-
-def test_others_that_take_what_engines_do_not_want_harm_nobody() -> None:
-    assert causes(seen(machine=BUSY)) == []
-
-
-def test_an_engine_that_wants_more_than_there_is_has_no_neighbour_to_blame() -> None:
-    alone = Machine(cores=4, others=0.1, idle=0.0, stolen=0.0, by={})
-    assert causes(seen(replicas=(replica(starved=0.6),), machine=alone)) == []
-
-
-def test_a_hypervisor_is_a_neighbour_too() -> None:
-    stolen = Machine(cores=4, others=0.1, idle=1.0, stolen=1.0, by={})
-    assert causes(seen(replicas=(replica(starved=0.6),), machine=stolen)) == [Cause.NOISY_NEIGHBOUR]
-
-
-def peers(slow: float, load: int) -> object:
-    requests = [
-        asked(float(at), replica=name, tpot=pace, duration=0.05 + 100 * pace)
-        for name, pace in (("chat-1", 0.01), ("chat-2", slow), ("chat-3", 0.01))
-        for at in range(8)
-    ]
-    busy = {"chat-1": 3, "chat-2": load, "chat-3": 3}
-    replicas = [replica(name, looks=looks(running=n, assigned=n)) for name, n in busy.items()]
-    return seen(requests=tuple(requests), replicas=tuple(replicas))
-
-
-@pytest.mark.parametrize(
-    ("slow", "load", "expected"),
-    [
-        (0.03, 3, [Cause.NOISY_NEIGHBOUR]),
-        (0.03, 1, [Cause.NOISY_NEIGHBOUR]),
-        (0.03, 9, []),  # it has three times their work
-        (0.013, 3, []),
-    ],
-)
-def test_a_replica_that_is_slower_than_its_peers(
-    slow: float, load: int, expected: list[Cause]
-) -> None:
-    assert causes(peers(slow, load)) == expected  # type: ignore[arg-type]
+# -- clients and limits ----------------------------------------------------------------------------
 
 
 def test_clients_that_stall_now_are_seen_at_the_gateway() -> None:
@@ -228,9 +108,6 @@ def test_clients_that_stall_now_are_seen_at_the_gateway() -> None:
 def test_a_client_whose_clock_shows_far_more_than_the_gateways_is_slow() -> None:
     assert causes(seen(client_mean=3.0, gateway_mean=1.0, sender=0.99)) == [Cause.SLOW_CLIENT]
     assert causes(seen(client_mean=1.1, gateway_mean=1.0)) == []
-
-
-# -- admission: limits -----------------------------------------------------------------------------
 
 
 def test_clients_that_leave_at_any_time_are_no_limit() -> None:
@@ -248,49 +125,6 @@ def test_whose_limit_it_may_be_is_said() -> None:
     cut = many(10, lambda at: asked(at, duration=60.0, outcome=Outcome.TIMEOUT))
     found = diagnose(seen(requests=(*many(20), *cut)))
     assert any("nginx" in figure for figure in found.findings[0].figures)
-
-
-# -- life cycle ------------------------------------------------------------------------------------
-
-
-def test_a_drain_that_harms_nobody_is_no_fault() -> None:
-    going = (replica(), replica("chat-2", state="draining"))
-    stopping = (Event(at=2.0, kind="stopping", subject="chat-2", text="draining 3 requests"),)
-    assert causes(seen(replicas=going, events=stopping)) == []
-
-
-def test_a_queue_while_a_replica_drains_is_the_drains_fault() -> None:
-    going = (replica(), replica("chat-2", state="draining"))
-    requests = (*many(20), *many(10, lambda at: waited(at, "queued", 3.0)))
-    assert causes(seen(requests=requests, replicas=going)) == [Cause.DRAINING, Cause.GATEWAY_QUEUE]
-
-
-@pytest.mark.parametrize(
-    "text", ["exit status 0; starting again in 1 s", "wrong answer: ' 7,', but came ''"]
-)
-def test_an_engine_that_was_told_to_stop_did_not_crash(text: str) -> None:
-    told = (Event(at=2.0, kind="crashed", subject="chat-2", text=text),)
-    left = many(6, lambda at: asked(at, left=("chat-2",), error="aborted the request"))
-    assert causes(seen(requests=(*many(20), *left), events=told)) == [Cause.DRAINING]
-
-
-def test_a_crash_brings_about_that_requests_are_held() -> None:
-    crash = (Event(at=2.0, kind="crashed", subject="chat-1", text="signal 9"),)
-    held = (*many(20), *many(10, lambda at: waited(at, "held", 9.0)))
-    assert causes(seen(requests=held, events=crash)) == [Cause.LOST_REPLICA, Cause.COLD_MODEL]
-
-
-def test_a_new_replica_with_a_cold_cache_stands_out_among_its_peers() -> None:
-    old = many(20, warm_prompt)
-    new = many(10, lambda at: replace(cold_prompt(at), replica="chat-2"))
-    both = (replica(), replica("chat-2", age=10.0))
-    found = causes(seen(requests=(*old, *new), earlier=(), replicas=both))
-    assert found[0] == Cause.COLD_CACHE
-
-
-def test_a_cold_cache_that_costs_nothing_is_no_fault() -> None:
-    same = many(30, lambda at: asked(at, prompt_tokens=2000))
-    assert causes(seen(requests=same, earlier=many(20, warm_prompt))) == []
 
 
 # -- measurement -----------------------------------------------------------------------------------
@@ -350,41 +184,6 @@ def test_what_nobody_saw_is_left_out_of_the_times() -> None:
     assert set(parts) == {"queued for room", "prefill", "decode", "client not reading"}
 
 
-def test_pauses_of_answers_under_way_are_told_where_a_client_saw_them() -> None:
-    def talking(at: float) -> object:
-        return asked(at - 0.5, engine=0.05, duration=8.0, longest_gap=1.9)
-
-    pairs = [one for at in range(0, 90, 6) for one in (long_prompt(float(at)), talking(float(at)))]
-    found = diagnose(seen(requests=tuple(pairs)))
-    assert found.findings[0].cause == Cause.LONG_PREFILL
-    assert "15 answers under way paused for up to 1.9 s meanwhile" in found.findings[0].figures
-
-
-@pytest.mark.parametrize(
-    ("others", "first"), [(1.0, Cause.OVERLOADED_BATCH), (3.0, Cause.NOISY_NEIGHBOUR)]
-)
-def test_a_neighbour_explains_no_more_than_what_it_takes(others: float, first: Cause) -> None:
-    slow = many(30, lambda at: asked(at, tpot=0.04, duration=4.05))  # three quarters are lost
-    full = replica(looks=looks(running=16, assigned=16), starved=0.6)
-    machine = Machine(cores=4, others=others, idle=0.0, stolen=0.0, by={})
-    found = causes(seen(requests=slow, replicas=(full,), machine=machine))
-    assert found[0] == first
-    assert set(found) == {Cause.OVERLOADED_BATCH, Cause.NOISY_NEIGHBOUR}
-
-
-def test_a_full_kv_cache_for_which_nobody_waits_is_well_used() -> None:
-    assert causes(seen(replicas=(replica(looks=looks(kv_usage=0.99)),))) == []
-
-
-def test_a_replica_that_crashed_while_it_drained_is_lost() -> None:
-    events = (
-        Event(at=2.0, kind="stopping", subject="chat-2", text="draining 3 requests"),
-        Event(at=3.0, kind="crashed", subject="chat-2", text="signal 9"),
-    )
-    left = many(6, lambda at: asked(at, left=("chat-2",), error="closed the connection"))
-    assert causes(seen(requests=(*many(20), *left), events=events)) == [Cause.LOST_REPLICA]
-
-
 def test_a_request_that_was_held_and_queued_is_counted_for_the_longer_wait() -> None:
     both = many(30, lambda at: waited(at, "queued", 2.5, held=2.0, ttft=4.55, duration=5.55))
     assert causes(seen(requests=both)) == [Cause.GATEWAY_QUEUE]
@@ -401,18 +200,3 @@ def test_answers_that_end_after_the_last_look_are_not_yet_counted_by_the_engine(
     assert causes(seen(requests=later, replicas=still)) == []
     during = many(6, lambda at: asked(at / 2, duration=0.5))
     assert causes(seen(requests=during, replicas=still)) == [Cause.BAD_METRICS]
-
-
-@pytest.mark.parametrize(
-    ("queue_at", "expected"),
-    [(3.0, [Cause.DRAINING, Cause.GATEWAY_QUEUE]), (30.0, [Cause.GATEWAY_QUEUE])],
-)
-def test_a_queue_long_after_a_drain_has_another_reason(
-    queue_at: float, expected: list[Cause]
-) -> None:
-    drained = (
-        Event(at=2.0, kind="stopping", subject="chat-2", text="draining 3 requests"),
-        Event(at=4.0, kind="gone", subject="chat-2", text="stopped"),
-    )
-    late = many(10, lambda at: waited(queue_at + at / 10, "queued", 3.0))
-    assert causes(seen(requests=(*many(20), *late), events=drained)) == expected
