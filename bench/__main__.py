@@ -41,7 +41,7 @@ class Bench:
     takers: Sequence[Contender]
     repeats: int
     more: int
-    """Further repeats of the scenario that the verdict is about: its differences are small."""
+    """Further repeats of the scenarios that verdicts are about: their differences are small."""
     cores: Cores
     kept: list[Measurement] = field(default_factory=list)
     dropped: list[Measurement] = field(default_factory=list)
@@ -62,12 +62,13 @@ class Bench:
             for scenario in order(list(scenarios), repeat)
             for contender in order(list(by_name), repeat)
         ]
-        if PROMISED in scenarios:
-            steps += [
-                (scenarios[PROMISED], by_name[contender], repeat)
-                for repeat in range(self.repeats, self.repeats + self.more)
-                for contender in order([name for name in RIVALS if name in by_name], repeat)
-            ]
+        steps += [
+            (scenarios[promised], by_name[contender], repeat)
+            for repeat in range(self.repeats, self.repeats + self.more)
+            for promised in PROMISED
+            if promised in scenarios
+            for contender in order([name for name in RIVALS if name in by_name], repeat)
+        ]
         for number, (scenario, taker, repeat) in enumerate(steps):
             left = sum(step[0].seconds + _START_UP for step in steps[number:])
             what = f"[{number + 1:3}/{len(steps)}] {scenario.name:13} {taker.name:12}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +17,20 @@ from bench.contenders import Contender
 from bench.messages import BackendReport, Outcome, Ports
 from bench.plan import Scenario
 from bench.processes import Child, Cores, MeasureError, free_port, running, wait_until_serving
-from bench.usage import Usage, resident, usage
+from bench.usage import Usage, cpu_seconds, resident, usage
 
 MOST_LAG = 0.005  # seconds: a load that is later than this was another load than the one meant
 MOST_LAG_SHARE = 0.05  # of the gap: a load that is later than this blurs what it times
+_LOOKS = 10  # a tenth of a second apart: fewer span too little
 _NO_USAGE = Usage(frozenset(), 0.0, 0)
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """What one contender did in one scenario; CPU in seconds, memory in bytes."""
+    """What one contender did in one scenario; CPU in seconds, memory in bytes.
+
+    `passing` is the CPU for each chunk while streams were open and none began or ended; 0 where
+    there was no such time.
+    """
 
     scenario: str
     contender: str
@@ -33,6 +39,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     backend: BackendReport
     cpu: float
+    passing: float = 0.0
     rss_before: int
     rss_most: int
     same_processes: bool
@@ -115,10 +122,15 @@ def _load(
     client.hear(60)
     before = _usage(proxy)
     most = before.rss
+    begun = time.monotonic()
+    seen: list[tuple[float, float]] = []
 
     def watch() -> None:
         nonlocal most
-        most = max(most, _rss(before.pids))
+        # A process that has ended is noticed after the load, with a better message.
+        with contextlib.suppress(psutil.NoSuchProcess, OSError):
+            most = max(most, resident(before.pids))
+            seen.append((time.monotonic() - begun, sum(map(cpu_seconds, before.pids))))
 
     client.tell(b"go\n")
     patience = setting.scenario.seconds + 60
@@ -132,17 +144,23 @@ def _load(
         outcome=outcome,
         backend=backend,
         cpu=after.cpu - before.cpu,
+        passing=passing(setting.scenario, seen),
         rss_before=before.rss,
         rss_most=max(most, after.rss),
         same_processes=before.pids == after.pids,
     )
 
 
-def _rss(pids: frozenset[int]) -> int:
-    # A process that has ended is noticed after the load, with a better message.
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return resident(pids)
-    return 0
+def passing(scenario: Scenario, seen: list[tuple[float, float]]) -> float:
+    """Return the CPU seconds for each chunk, of (seconds since the start, CPU seconds) by then."""
+    if scenario.passing is None:
+        return 0.0
+    begin, end = scenario.passing
+    inside = [one for one in seen if begin <= one[0] <= end]
+    if len(inside) < _LOOKS:
+        raise MeasureError("the proxy's CPU time was hardly looked at while streams ran: too busy")
+    (earlier, used), (later, more) = inside[0], inside[-1]
+    return (more - used) / (scenario.job.streams * (later - earlier) / scenario.job.gap)
 
 
 def _usage(proxy: Child | None) -> Usage:

@@ -9,6 +9,9 @@ import msgspec
 
 from bench.messages import Job
 
+_SETTLED = 0.3
+"""Seconds from the last stream's beginning, and to the first one's end, that are not looked at."""
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -30,6 +33,17 @@ class Scenario:
         if job.together:
             return job.arrivals / 10 + job.tokens * job.gap
         return job.arrivals + (job.tokens * job.gap if job.stream_rate else 0)
+
+    @property
+    def passing(self) -> tuple[float, float] | None:
+        """From when to when, in seconds, the proxy does nothing but pass chunks of open streams on.
+
+        None where requests come and go all the time.
+        """
+        job = self.job
+        if not job.together or job.small_rate or job.big_rate:
+            return None
+        return job.arrivals / 10 + _SETTLED, job.tokens * job.gap - _SETTLED
 
 
 def _steady(streams: int, tokens: int, gap: float, arrivals: float) -> Job:
@@ -54,6 +68,11 @@ SCENARIOS = (
     ),
     Scenario("streams-50", "50 streams x 100 chunks, 20 ms apart", _steady(50, 100, 0.02, 5)),
     Scenario("streams-200", "200 streams x 100 chunks, 20 ms apart", _steady(200, 100, 0.02, 5)),
+    Scenario(
+        "passing-200",
+        "200 streams x 300 chunks, 20 ms apart, all open at once",
+        Job(targets=[], streams=200, tokens=300, gap=0.02, arrivals=5, seed=0, together=True),
+    ),
     Scenario("streams-1000", "1,000 streams x 40 chunks, 100 ms apart", _steady(1000, 40, 0.1, 6)),
     Scenario(
         "big-prompts",
@@ -73,7 +92,7 @@ SCENARIOS = (
 )
 
 
-QUICK = ("requests", "streams-200", "big-prompts")
+QUICK = ("requests", "streams-200", "passing-200", "big-prompts")
 """The scenarios of a first impression."""
 
 

@@ -159,7 +159,8 @@ def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 _NOTES = f"""\
 * CPU is user and system time of the proxy's whole process tree over the load, requests included:
-  1 request per 100 chunks at 50 and 200 streams, 1 per 40 at 1,000.
+  1 request per 100 chunks at 50 and 200 streams, 1 per 40 at 1,000. For chunks passed on it is that
+  of seconds in which all streams were open and none began or ended.
 * Added times are differences to the direct connection in the same repeat. A difference of two P99s
   is not the P99 of the difference.
 * A difference no larger than either side's spread (or with one repeat only) is called inconclusive.

@@ -1,6 +1,9 @@
-from bench.figures import BIG_GAP, CPU_PER_CHUNK, compare, over_repeats
-from bench.measure import Measurement
+import pytest
+from bench.figures import BIG_GAP, CPU_PER_CHUNK, PASSING, compare, over_repeats
+from bench.measure import Measurement, passing
 from bench.messages import BackendReport, Outcome, Quantiles
+from bench.plan import SCENARIOS
+from bench.processes import MeasureError
 from bench.report import Report, markdown
 from bench.stats import Repeats
 from bench.verdict import verdicts
@@ -12,6 +15,7 @@ def measured(
     *,
     scenario: str = "streams-200",
     cpu: float = 0.0,
+    passing: float = 0.0,
     gap_max: float = 0.0,
     lag: float = 0.0,
     errors: dict[str, int] | None = None,
@@ -35,6 +39,7 @@ def measured(
         ),
         backend=BackendReport(1000, 100_000, 0.0),
         cpu=cpu,
+        passing=passing,
         rss_before=0,
         rss_most=0,
         same_processes=True,
@@ -89,22 +94,44 @@ def test_comparison() -> None:
     assert compare(CPU_PER_CHUNK, runs, "headrace", "nginx") is None
 
 
+def test_chunks_passed_on_are_counted_while_all_streams_are_open() -> None:
+    # 200 streams, one chunk each in 20 ms: 10,000 a second. All are open from 0.5 to 6 s; of that
+    # 0.8 to 5.7 s are looked at, where each second costs 150 ms. What is outside is not.
+    scenario = next(one for one in SCENARIOS if one.name == PASSING.scenario)
+    seen = [(0.5, 0.0)] + [(1 + n / 10, 2 + 0.15 * n / 10) for n in range(47)] + [(5.8, 99.0)]
+    assert round(passing(scenario, seen) * 1e6, 6) == 15.0
+    with pytest.raises(MeasureError, match="hardly looked at"):
+        passing(scenario, seen[:6])
+
+
+@pytest.mark.parametrize("name", ["streams-200", "big-prompts", "requests"])
+def test_where_requests_come_and_go_no_time_is_of_chunks_alone(name: str) -> None:
+    assert next(one for one in SCENARIOS if one.name == name).passing is None
+
+
 def test_verdicts() -> None:
     good = costs("headrace", 1.8, 1.9) + costs("vllm-router", 2.3, 2.4)
-    assert str(verdicts(good)[0]) == (
-        "PASS: CPU per chunk headrace/vllm-router = 0.79x, the median of 2 repeats of both "
-        "(must be <= 1.0); 2 of them at or below it: 0.78, 0.79"
+    assert str(verdicts(good)[1]) == (
+        "PASS: CPU per chunk, a request with every 100 of them, headrace/vllm-router = 0.79x, the "
+        "median of 2 repeats of both (must be <= 1.0); 2 of them at or below it: 0.78, 0.79"
     )
     bad = costs("headrace", 2.0, 3.0) + costs("vllm-router", 2.3, 2.4)
-    assert str(verdicts(bad)[0]) == (
-        "FAIL: CPU per chunk headrace/vllm-router = 1.06x, the median of 2 repeats of both "
-        "(must be <= 1.0); 1 of them at or below it: 0.87, 1.25"
+    assert str(verdicts(bad)[1]) == (
+        "FAIL: CPU per chunk, a request with every 100 of them, headrace/vllm-router = 1.06x, the "
+        "median of 2 repeats of both (must be <= 1.0); 1 of them at or below it: 0.87, 1.25"
+    )
+    open_streams = [
+        measured(name, 0, scenario="passing-200", passing=seconds)
+        for name, seconds in (("headrace", 14e-6), ("vllm-router", 16e-6))
+    ]
+    assert str(verdicts(open_streams)[0]).startswith(
+        "PASS: CPU per chunk passed on, headrace/vllm-router = 0.88x"
     )
     slow = gaps("direct", 0.021, 0.021) + gaps("headrace", 0.0271, 0.0272)
-    assert str(verdicts(slow)[1]).startswith("FAIL: largest gap")
+    assert str(verdicts(slow)[2]).startswith("FAIL: largest gap")
     late = gaps("direct", 0.021, 0.021, lag=0.002) + gaps("headrace", 0.0271, 0.0272)
-    assert str(verdicts(late)[1]).startswith("NOT MEASURED: largest gap")
-    assert [verdict.kept for verdict in verdicts([])] == [None, None]
+    assert str(verdicts(late)[2]).startswith("NOT MEASURED: largest gap")
+    assert [verdict.kept for verdict in verdicts([])] == [None, None, None]
 
 
 def test_the_report_says_who_is_absent_and_what_was_not_used() -> None:
