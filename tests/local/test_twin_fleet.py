@@ -165,3 +165,16 @@ def test_a_model_that_has_real_replicas_too_is_fetched(
     with pytest.raises(KeyboardInterrupt):
         prepare.prepare_weights(load_fleet(tmp_path / "fleet.yaml"), lambda _: None)
     assert asked == ["any"]
+
+
+def test_a_bench_that_wakes_a_fleet_from_zero_reads_its_engines_page(
+    tmp_path: Path, fleets: list[Up]
+) -> None:
+    sleepy = {"min: 2": "min: 0", "cooldown: 10s": "cooldown: 1s"}
+    fleets.append(Up(quick(tmp_path, **sleepy), tmp_path))
+    fleets[0].until("^ready: ")
+    fleets[0].until("stopped")
+    ran = [sys.executable, "-m", "headrace", "bench", "-c", "2", "-n", "4", "--shape", "20:4"]
+    env = {**os.environ, "HEADRACE_STATE": str(tmp_path / "s"), "HEADRACE_CACHE": str(tmp_path)}
+    subprocess.run([*ran, "-o", "run"], cwd=tmp_path, env=env, check=False)
+    assert '"source":"engine:twin-' in (tmp_path / "run" / "metrics.jsonl").read_text()

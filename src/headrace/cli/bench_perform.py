@@ -50,6 +50,7 @@ def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int
     if named.out:
         check_free(named.out)
     load = _tried(subject, plan.load, console)
+    subject = subject.with_pages()  # now that what slept is awake
     asks = _asks(subject, plan, console)
     about = _about(subject, plan, load, name)
     folder = named.out or fresh_folder(subject.beside, name)
@@ -108,8 +109,7 @@ def _tried(subject: Subject, load: Load, console: Console) -> Load:
 def _one(subject: Subject, load: Load) -> Answer:
     ask = Ask(number=0, prompt=_TRIAL, max_tokens=4)
     once = msgspec.structs.replace(load, concurrency=1, workers=0, warmup=0)
-    quiet = msgspec.structs.replace(subject.target, scrape=())
-    run = uvloop.run(measure(quiet, [ask], once, lambda _: None))
+    run = uvloop.run(measure(subject.target, [ask], once, lambda _: None))
     return run.answers[0]
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -32,11 +32,15 @@ KEYS = ("HEADRACE_KEY", "OPENAI_API_KEY")
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured, and what is known about it; `weights` is the model's folder."""
+    """What is measured, and what is known about it; `weights` is the model's folder.
+
+    `pages` asks which metrics pages there are at that moment; the target has none by itself.
+    """
 
     target: Target
     name: str
     beside: Path
+    pages: Callable[[], tuple[Page, ...]]
     context: int | None = None
     route: Route | None = None
     weights: Path | None = None
@@ -50,6 +54,10 @@ class Subject:
         promised = self.route.slo
         both = {"ttft": promised.ttft, "tpot": promised.tpot}
         return {name: seconds for name, seconds in both.items() if seconds is not None}
+
+    def with_pages(self) -> Subject:
+        """Return it with the metrics pages that there are now; LocalError if it went down."""
+        return replace(self, target=msgspec.structs.replace(self.target, scrape=self.pages()))
 
 
 def key() -> str | None:
@@ -70,10 +78,11 @@ def addressed(url: str, model: str | None, *, chat: bool, pages: list[str]) -> S
         raise typer.BadParameter(str(error), param_hint="--url") from None
     if urlsplit(url).query or urlsplit(url).fragment:
         raise typer.BadParameter(f"'{url}' has more than a path", param_hint="--url")
-    target = Target(
-        address=url.rstrip("/"), model=model, key=key(), chat=chat, scrape=tuple(_named(pages))
+    target, named = (
+        Target(address=url.rstrip("/"), model=model, key=key(), chat=chat),
+        _named(pages),
     )
-    return Subject(target, f"{model}-{where.host}", Path.cwd())
+    return Subject(target, f"{model}-{where.host}", Path.cwd(), lambda: named)
 
 
 def of_fleet(file: Path | None, model: str | None, *, chat: bool, pages: list[str]) -> Subject:
@@ -81,20 +90,29 @@ def of_fleet(file: Path | None, model: str | None, *, chat: bool, pages: list[st
     from headrace.local import client  # noqa: PLC0415 - the other verbs start faster
     from headrace.local.metrics_pages import metrics_pages  # noqa: PLC0415 - as above
 
-    status = asyncio.run(client.status(find_fleet(file)))
+    state = find_fleet(file)
+    status = asyncio.run(client.status(state))
     asked = model or status.plain or next((one for d in status.deployments for one in d.models), "")
     served = next((one for one in status.deployments if asked in one.models), None)
     if served is None:
         known = ", ".join(dict.fromkeys(one for d in status.deployments for one in d.models))
         raise typer.BadParameter(f"the fleet serves no '{asked}'; it serves {known}")
     loaded = load_fleet(Path(status.file))
-    found = (*metrics_pages(status, loaded.fleet), *_named(pages))
-    target = Target(address=status.address, model=asked, key=key(), chat=chat, scrape=found)
-    return _known(target, status, served, loaded)
+    named = _named(pages)
+
+    def now() -> tuple[Page, ...]:
+        return (*metrics_pages(asyncio.run(client.status(state)), loaded.fleet), *named)
+
+    target = Target(address=status.address, model=asked, key=key(), chat=chat)
+    return _known(target, now, status, served, loaded)
 
 
 def _known(
-    target: Target, status: FleetStatus, served: DeploymentStatus, file: FleetFile
+    target: Target,
+    pages: Callable[[], tuple[Page, ...]],
+    status: FleetStatus,
+    served: DeploymentStatus,
+    file: FleetFile,
 ) -> Subject:
     from headrace.evidence.deployment import fingerprint  # noqa: PLC0415 - as above
     from headrace.planning.settled import settled  # noqa: PLC0415 - as above
@@ -106,6 +124,7 @@ def _known(
         target,
         f"{status.fleet}-{target.model}",
         Path(status.file).parent,
+        pages,
         deployment.max_model_len,
         next((one for one in routes if target.model in one.match.model), None),
         pulled(whole.path, deployment.model),
@@ -113,13 +132,16 @@ def _known(
     )
 
 
-def _named(pages: list[str]) -> Iterator[Page]:
-    """Yield pages as people give them: `http://…/metrics`, with `gateway=` before it if so."""
-    for text in pages:
-        name, _, url = text.rpartition("=") if not text.startswith("http") else ("", "", text)
-        try:
-            where = place(url)
-        except TargetError as error:
-            raise typer.BadParameter(str(error), param_hint="--metrics") from None
-        engine = f"engine:{name or where.authority}"
-        yield Page(url=url, source=name if name == "gateway" else engine)
+def _named(pages: list[str]) -> tuple[Page, ...]:
+    """Return pages as people give them: `http://…/metrics`, with `gateway=` before it if so."""
+    return tuple(_page(text) for text in pages)
+
+
+def _page(text: str) -> Page:
+    name, _, url = text.rpartition("=") if not text.startswith("http") else ("", "", text)
+    try:
+        where = place(url)
+    except TargetError as error:
+        raise typer.BadParameter(str(error), param_hint="--metrics") from None
+    engine = f"engine:{name or where.authority}"
+    return Page(url=url, source=name if name == "gateway" else engine)
