@@ -1,7 +1,7 @@
 """How far off the planner is, and how fast: `python -m bench.planning --traces FOLDER`.
 
-FOLDER holds `validation/` (runs of LLMServingSim) and the Azure trace. `python -m
-bench.planning.measure` fits this machine's own vLLM and predicts a run that it has not seen.
+FOLDER holds the Azure and Mooncake traces. `python -m bench.planning.measure` fits this machine's
+own vLLM and predicts a run that it has not seen.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from pathlib import Path
 from bench.planning.cross import HEAD, rows
 from bench.planning.recorded import recorded
 from bench.planning.speed import azure, batching
+from bench.planning.traces import traces
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the errors from card to card, then the speed."""
-    line = argparse.ArgumentParser(prog="python -m bench.planning", description=__doc__)
-    line.add_argument("--traces", type=Path, default=Path("../shared/traces"))
-    given = line.parse_args(arguments)
-    runs = recorded(given.traces / "validation")
+    """Print the errors from card to card, the speed, and whether traces are read as known."""
+    options = argparse.ArgumentParser(prog="python -m bench.planning", description=__doc__)
+    options.add_argument("--traces", type=Path, default=Path("../shared/traces"))
+    given = options.parse_args(arguments)
+    runs = recorded()
     print(HEAD)
     for row in rows(runs):
         print(row)
@@ -28,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     traffic = azure(given.traces / "AzureLLMInferenceTrace_conv.csv")
     for one in runs:
         print(batching(traffic, one))
+    print()
+    for line in traces(given.traces):
+        print(line)
 
 
 if __name__ == "__main__":

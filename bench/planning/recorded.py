@@ -1,7 +1,7 @@
 """Runs that others recorded on GPUs: who they are, and the flags they were made with.
 
-Llama-3.1-8B on vLLM 0.19, 300 ShareGPT requests at 10 a second (LLMServingSim 2.0, MIT); the files
-are not part of the project. The RTX PRO 6000 is the Server Edition: LLMServingSim's own
+Llama-3.1-8B on vLLM 0.19, 300 ShareGPT requests at 10 a second (LLMServingSim 2.0, MIT; the files
+are in `tests/recorded`). The RTX PRO 6000 is the Server Edition: LLMServingSim's own
 `hardware.yaml` says 1,597.6 GB/s and 188 multiprocessors at 2,430 MHz, so bf16 is 188 * 1024 * 2.43
 GHz = 467.8 TFLOP/s, less than the workstation card has of both.
 """
@@ -25,6 +25,7 @@ from headrace.models.catalogue import known_model
 from headrace.models.weight_bytes import weights_by_formula
 
 ENGINE = "0.19.0"
+_FOLDER = Path(__file__).parents[2] / "tests" / "recorded"
 SERVER_EDITION = replace(
     find_accelerator("RTX-PRO-6000"),
     name="RTX-PRO-6000 Server Edition",
@@ -53,15 +54,15 @@ class Recorded:
         return Pool(self.logged_blocks) if self.logged_blocks else self.planned
 
 
-def recorded(folder: Path) -> tuple[Recorded, Recorded]:
-    """Read both runs from the folder that has them."""
+def recorded() -> tuple[Recorded, Recorded]:
+    """Read both runs."""
     return (
-        _one(folder / "RTX4090_Llama-3.1-8B", find_accelerator("RTX-4090"), 256, 2588),
-        _one(folder / "RTXPRO6000_Llama-3.1-8B", SERVER_EDITION, 128, None),
+        _one("RTX4090", find_accelerator("RTX-4090"), 256, 2588),
+        _one("RTXPRO6000", SERVER_EDITION, 128, None),
     )
 
 
-def _one(folder: Path, accelerator: Accelerator, sequences: int, blocks: int | None) -> Recorded:
+def _one(name: str, accelerator: Accelerator, sequences: int, blocks: int | None) -> Recorded:
     architecture = known_model("Llama-3.1-8B")
     if architecture is None:
         raise LookupError("Llama-3.1-8B is not in the catalogue of models")
@@ -74,7 +75,7 @@ def _one(folder: Path, accelerator: Accelerator, sequences: int, blocks: int | N
         max_num_batched_tokens=2048,
         gpu_memory_utilization=0.9,
     )
-    run = read_run(_lines(folder / "requests.jsonl"), folder.name)
+    run = read_run(_lines(_FOLDER / f"{name}.jsonl"), name)
     return Recorded(accelerator.name, run, setup, blocks)
 
 

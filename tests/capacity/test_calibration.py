@@ -15,8 +15,7 @@ from headrace.capacity.served import Served
 from headrace.capacity.setup import Layout
 from headrace.traffic.traffic import Traffic
 
-TRACES = Path(__file__).parents[2].parent / "shared" / "traces"
-needs_traces = pytest.mark.skipif(not TRACES.is_dir(), reason="the traces are not here")
+RECORDED = Path(__file__).parents[1] / "recorded"
 TRUE = Efficiency(0.75, 0.6, 0.004, 0.4, error=0.0, label="true", per_sequence=4e-5)
 # RTX PRO 6000 Server Edition, as LLMServingSim's hardware.yaml has it.
 SERVER_EDITION = replace(RTX_4090, bandwidth=1597.6e9, compute={"bf16": 188 * 1024 * 2.43e9})
@@ -30,8 +29,8 @@ def poisson(rate: float, prompt: int, output: int, count: int, seed: int) -> Tra
 
 
 def recorded(name: str) -> Served:
-    file = TRACES / "validation" / f"{name}_Llama-3.1-8B" / "requests.jsonl"
-    return read_run(map(json.loads, file.read_text().splitlines()), name)
+    lines = (RECORDED / f"{name}.jsonl").read_text().splitlines()
+    return read_run(map(json.loads, lines), name)
 
 
 def test_a_run_that_the_model_made_is_explained_and_another_predicted() -> None:
@@ -67,7 +66,6 @@ def test_a_run_with_other_flags_is_refused() -> None:
         calibrate(run, replace(setup(), max_model_len=200), Pool(3000), "itself")
 
 
-@needs_traces
 def test_recorded_runs_on_two_gpus_predict_each_other() -> None:
     small, large = setup(), setup(accelerator=SERVER_EDITION, max_num_seqs=128)
     # 2,588 blocks as logged; the large card's never ran out, whatever they were.

@@ -1,12 +1,9 @@
 """Recommended flags: against quantiles counted in plain Python, and against what the cache holds."""
 
-import csv
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sizing_kit import GIB, LLAMA_8B, cpu, dense, full, gpu, setup, sliding
@@ -18,23 +15,12 @@ from headrace.capacity.setup import Setup
 from headrace.capacity.waste import observed_concurrency
 from headrace.traffic.traffic import Traffic
 
-TRACES = Path(__file__).parents[2].parent / "shared" / "traces"
 WINDOWED = replace(LLAMA_8B, attention=(full(8, 8, 128), sliding(24, 8, 128, 1024)))
 
 
 def traffic(prompts: list[int], outputs: list[int]) -> Traffic:
     arrivals = np.arange(len(prompts), dtype=np.float64)
     return Traffic(arrivals, np.array(prompts), np.array(outputs), "test")
-
-
-def azure(name: str) -> Traffic:
-    if not TRACES.is_dir():
-        pytest.skip("the traces are not here")
-    with (TRACES / f"AzureLLMInferenceTrace_{name}.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    return traffic(
-        [int(row["ContextTokens"]) for row in rows], [int(row["GeneratedTokens"]) for row in rows]
-    )
 
 
 def cache_of(flags: Setup) -> KvCache:
@@ -45,16 +31,15 @@ STEADY = traffic([1000] * 99 + [3000], [200] * 99 + [500])
 """p99 is 1,000 and 200 tokens, p99.9 the one longer request."""
 
 
-def test_lengths_of_a_real_trace() -> None:
-    """Published: p99 of prompts 4,142 and of answers 601, so 4,743, of which 19 * 256 = 4,864."""
-    conversation = azure("conv")
-    made = recommend(setup(LLAMA_8B), conversation, served=0.99)
-    pairs = zip(conversation.prompts.tolist(), conversation.outputs.tolist(), strict=True)
-    longer = sum(prompt + output > 4864 for prompt, output in pairs)
+def test_long_prompts_and_long_answers_are_others() -> None:
+    """As Azure's conversations: p99 4,142 and 601, so 4,743, of which 19 * 256 = 4,864."""
+    prompts = [1020] * 979 + [4142] * 11 + [9000] * 10
+    outputs = [900] * 10 + [601] * 11 + [129] * 979
+    made = recommend(setup(LLAMA_8B), traffic(prompts, outputs), served=0.99)
     assert made.max_model_len.value == made.setup.max_model_len == 4864
-    assert made.refused == longer / 19_366
+    assert made.refused == 0.01  # the ten prompts of 9,000 tokens
     assert "4,142" in made.max_model_len.reason
-    assert f"{longer / 19_366:.2%} of 19,366 requests" in made.max_model_len.reason
+    assert "1.00% of 1,000 requests" in made.max_model_len.reason
 
 
 def test_the_quantile_decides_who_is_refused() -> None:

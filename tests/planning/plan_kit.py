@@ -9,7 +9,7 @@ from headrace.hardware.accelerator import Accelerator, Link
 from headrace.planning.plan import Plan, plan
 from headrace.planning.subject import Subject, subject
 
-TRACES = Path(__file__).parents[2].parent / "shared" / "traces"
+RECORDED = Path(__file__).parents[1] / "recorded"
 LLAMA = "hf://meta-llama/Llama-3.1-8B-Instruct@main"
 SMALL = "hf://HuggingFaceTB/SmolLM2-135M-Instruct@main"
 CHAT = "traffic: {rate: 5, prompt: {p50: 1000, p99: 4000}, output: {p50: 150, p99: 600}}"

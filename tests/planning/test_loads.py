@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as checks
 from hypothesis import strategies as st
-from plan_kit import TRACES, fleet, text_of
+from plan_kit import fleet, text_of
 
 from headrace.capacity.slo import Slo
 from headrace.planning.errors import PlanError
-from headrace.planning.loads import ASSUMED, Load, loads_of, together
+from headrace.planning.loads import Load, loads_of, together
 from headrace.traffic.declared import declare
-from headrace.traffic.importers import read_traffic
 from headrace.traffic.traffic import Traffic
 
 TWO = """\
@@ -161,27 +160,6 @@ def test_lengths_that_are_not_declared_are_somebodys(
     assert int(np.quantile(one.traffic.outputs, 0.5, method="inverted_cdf")) == output
     assert (one.rate is None) == ("rate" not in route)
     assert ("no rate" in one.unknown) == (one.rate is None)
-
-
-@pytest.mark.skipif(not TRACES.is_dir(), reason="the traces are not here")
-def test_the_lengths_that_are_assumed_are_those_of_the_traces() -> None:
-    code, conversations, mooncake = (
-        read_traffic(TRACES / name)
-        for name in (
-            "AzureLLMInferenceTrace_code.csv",
-            "AzureLLMInferenceTrace_conv.csv",
-            "mooncake_conversation_trace.jsonl",
-        )
-    )
-    for workload, prompts, outputs in (
-        ("interactive", conversations.prompts, conversations.outputs),
-        ("batch", code.prompts, conversations.outputs),
-        ("long-context", mooncake.prompts, mooncake.outputs),
-    ):
-        prompt, output, _ = ASSUMED[workload]
-        for lengths, tokens in ((prompt, prompts), (output, outputs)):
-            assert lengths.p50 == pytest.approx(np.percentile(tokens, 50), rel=0.01)
-            assert lengths.p99 == pytest.approx(np.percentile(tokens, 99), rel=0.01)
 
 
 @pytest.mark.parametrize("slo", ["{ttft: 0s}", "{tpot: 0ms}"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from plan_kit import TRACES, planned, text_of
+from plan_kit import planned, text_of
 from rich.console import Console
 
 from headrace.planning.page import page
@@ -155,15 +155,22 @@ def test_a_burst_that_is_shorter_than_its_wait_has_a_state(tmp_path: Path) -> No
     assert printed(made)
 
 
-@pytest.mark.skipif(not TRACES.is_dir(), reason="the traces are not here")
-def test_a_recorded_hour_is_planned_from_its_own_peaks(tmp_path: Path) -> None:
-    trace = TRACES / "AzureLLMInferenceTrace_conv.csv"
-    made = planned(tmp_path, hardware=PRICED, route=f"traffic: {{trace: '{trace}'}}")
-    assert made.subject.traffic.count == 19_366  # as published
-    assert made.subject.rate == pytest.approx(19_365 / 3501, rel=0.01)
-    found = made.replicas
-    assert 1 <= found.floor <= found.mean <= found.most
-    assert made.cost.hour == pytest.approx(3 * found.mean)
+def test_a_recorded_time_is_planned_from_its_own_peak(tmp_path: Path) -> None:
+    """Twenty minutes of ten requests a second, and as many of a rate that grows from 0 to 20."""
+    most = []
+    for power in (1, 0.5):
+        rows = "".join(f"{1200 * (n / 12_000) ** power:.3f},8000,300\n" for n in range(12_001))
+        (tmp_path / "t.csv").write_text(f"arrival,prompt,output\n{rows}")
+        made = planned(tmp_path, hardware=PRICED, route="traffic: {trace: t.csv}")
+        assert made.subject.traffic.count == 12_001
+        assert made.subject.rate == pytest.approx(10)
+        found = made.replicas
+        assert 1 <= found.floor <= found.mean <= found.most
+        assert found.most * made.capacity >= 10
+        assert made.cost.hour == pytest.approx(3 * found.mean)
+        most.append(found.most)
+    even, peak = most
+    assert 1.5 * even <= peak <= 2 * even
 
 
 def test_the_row_of_a_lone_request_shows_how_fast_it_reads(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from plan_kit import TRACES, fleet
+from plan_kit import RECORDED, fleet
 
 from headrace.planning import calibrating, runs
 from headrace.planning.errors import PlanError
@@ -115,9 +115,8 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         load_run(tmp_path / "large")
 
 
-@pytest.mark.skipif(not TRACES.is_dir(), reason="the traces are not here")
 def test_a_real_run_has_the_times_that_were_published_with_it() -> None:
-    run = load_run(TRACES / "validation" / "RTX4090_Llama-3.1-8B" / "requests.jsonl")
+    run = load_run(RECORDED / "RTX4090.jsonl")
     assert run.traffic.count == 300
     assert float(np.mean(run.ttft)) * 1000 == pytest.approx(65_456.6, rel=0.001)
 
@@ -131,7 +130,6 @@ def test_a_run_of_longer_requests_than_the_deployment_takes_is_refused(tmp_path:
         calibrating.check(made, "d", file)
 
 
-@pytest.mark.skipif(not TRACES.is_dir(), reason="the traces are not here")
 def test_a_plan_is_compared_with_a_run_that_it_has_not_seen(tmp_path: Path) -> None:
     made = fleet(
         tmp_path,
@@ -139,7 +137,7 @@ def test_a_plan_is_compared_with_a_run_that_it_has_not_seen(tmp_path: Path) -> N
         hardware="kind: gpu, product: RTX PRO 6000",
         deployment="engine: {version: 0.19.0}, max_num_seqs: 128, max_num_batched_tokens: 2048",
     )
-    file = TRACES / "validation" / "RTXPRO6000_Llama-3.1-8B" / "requests.jsonl"
+    file = RECORDED / "RTXPRO6000.jsonl"
     words = calibrating.check(made, "d", file)
     assert words.startswith("uncalibrated, ±30 %: off by ")
     error = float(words.partition("off by ")[2].partition("%")[0])

@@ -1,4 +1,4 @@
-"""Figures of traffic, by hand on small ones, and on public traces as others counted them."""
+"""Figures of traffic, by hand on small ones."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from headrace.traffic.importers import read_traffic
 from headrace.traffic.lengths import Bin, histogram, lengths, quantile, summarise
 from headrace.traffic.traffic import Traffic
 
-TRACES = Path(__file__).parents[2].parent / "shared" / "traces"
+RECORDED = Path(__file__).parents[1] / "recorded"
 
 
 def traffic(arrivals: list[float], prompts: list[int] | None = None) -> Traffic:
@@ -69,34 +69,7 @@ def test_histogram_doubles_and_begins_where_requests_do() -> None:
     assert histogram(np.array([1, 1, 2], np.int64)) == (Bin(0, 1, 2), Bin(1, 2, 1))
 
 
-@pytest.mark.skipif(not TRACES.is_dir(), reason="the traces are not part of the project")
-@pytest.mark.parametrize(
-    ("file", "figures", "prompt", "output"),
-    [
-        ("AzureLLMInferenceTrace_code.csv", (8819, 57, 2.57, 13.2, 4.2), (1469, 7436), (13, 252)),
-        ("AzureLLMInferenceTrace_conv.csv", (19366, 58, 5.53, 1.09, 0), (1020, 4142), (129, 601)),
-        ("mooncake_conversation_trace.jsonl", (12031, 59, 3.4, 0, 0), (6909, 85401), (350, 1120)),
-    ],
-)
-def test_public_traces_have_the_figures_that_are_known_of_them(
-    file: str,
-    figures: tuple[int, float, float, float, float],
-    prompt: tuple[int, int],
-    output: tuple[int, int],
-) -> None:
-    count, minutes, rate, cv, peak = figures  # 0: not known
-    found = summarise(read_traffic(TRACES / file))
-    assert found.count == count
-    assert found.duration / 60 == pytest.approx(minutes, abs=0.5)
-    assert found.rate == pytest.approx(rate, abs=0.005)
-    assert not cv or found.cv == pytest.approx(cv, rel=0.005)
-    assert not peak or found.peak == pytest.approx(peak, abs=0.05)
-    assert (found.prompt.p50, found.prompt.p99) == prompt
-    assert (found.output.p50, found.output.p99) == output
-
-
-@pytest.mark.skipif(not TRACES.is_dir(), reason="the traces are not part of the project")
 def test_runs_of_real_engines_are_read() -> None:
-    run = read_traffic(TRACES / "validation" / "RTX4090_Llama-3.1-8B" / "requests.jsonl")
+    run = read_traffic(RECORDED / "RTX4090.jsonl")
     assert run.count == 300
     assert (run.prompts[0], run.outputs[0]) == (2358, 531)
