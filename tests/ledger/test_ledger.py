@@ -187,6 +187,7 @@ def test_token_counts_are_written_together_and_places_at_once(file: Path) -> Non
     waiting: list[object] = []
     one = Ledger(str(file), clock=clock, later=lambda _, call: waiting.append(call))
     two = Ledger(str(file), clock=clock)
+    two.tick()  # it is there: both must know what the other lets in
     key = subject(tokens_per_minute=600, concurrency=3)
     grants = [granted(one.admit([key], 0, None)) for _ in range(3)]
     for grant in grants:
@@ -203,6 +204,7 @@ def test_places_are_written_with_the_token_counts_while_most_are_free(file: Path
     waiting: list[object] = []
     one = Ledger(str(file), clock=Clock(), later=lambda _, call: waiting.append(call))
     two = Ledger(str(file), clock=Clock())
+    two.tick()  # it is there
     key = subject(concurrency=10)
     for grant in [granted(one.admit([key], 0, None)) for _ in range(4)]:
         grant.settle(0, 0)

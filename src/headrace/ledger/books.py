@@ -26,6 +26,8 @@ BUSY_PAUSE = 0.5
 """Seconds that the file is left alone after others had it for too long."""
 BROKEN_PAUSE = 10.0
 """Seconds until a file that cannot be used is tried again."""
+HELD_BACK = 0.1
+"""Seconds for which a gateway that has the file to itself may keep to itself what it lets in."""
 SWEEP_EVERY = 600.0
 """Seconds between looks for what is no longer needed."""
 _FAILURES = (sqlite3.Error, OSError)
@@ -48,6 +50,8 @@ class Books:
         self._current: set[tuple[str, bool]] = set()
         """Rows, with places or without, whose accounts are the file's and what is owed to it."""
         self._moved: set[str] = set()
+        self._alone_at = -math.inf
+        """When the file was read last, in the ledger's time, if nobody else had it open then."""
         self._try_again = -math.inf
         self._sweep_at = -math.inf
 
@@ -77,6 +81,26 @@ class Books:
                 self._moved.add(row)
 
     # -- transactions -------------------------------------------------------------------------
+
+    def may_wait(self, subjects: Iterable[Subject], now: float) -> bool:
+        """Whether these subjects can be judged without the file, and it be told a little later.
+
+        So it is while no other gateway has it open: then what is known of it is what it says.
+        """
+        if not (abs(now - self._alone_at) < HELD_BACK and self.alone):
+            return False
+        return all(self._is_current(subject, now) for subject in subjects)
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other gateway has the file open."""
+        return self._file is not None and self._file.alone
+
+    def _is_current(self, subject: Subject, now: float) -> bool:
+        shared = subject.limits is not None and subject.limits.concurrency is not None
+        if (subject.row, shared) not in self._current:
+            return False
+        return not self._accounts[subject.row].ahead(now)
 
     def begin(self, subjects: Sequence[Subject], now: float) -> bool:
         """Begin a transaction and read these subjects; False: there is none, go by memory."""
@@ -137,6 +161,7 @@ class Books:
             self._accounts[row] = account
             self._current.add((row, shared))
         self._read = tuple(rows)
+        self._alone_at = now if file.alone else -math.inf
 
     def commit(self, now: float) -> bool:
         """Write what is owed of what was read, and end; False: it is owed still."""
@@ -163,6 +188,7 @@ class Books:
         """Go on without the file for a while."""
         self.missed += 1
         self._current.clear()
+        self._alone_at = -math.inf
         with contextlib.suppress(sqlite3.Error):
             file.rollback()
         if is_busy(error):

@@ -24,6 +24,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.ledger.identity import is_gone
+from headrace.ledger.presence import Presence
 from headrace.routing.allowance import Account
 from headrace.routing.buckets import Bucket
 from headrace.routing.route import Limits
@@ -102,6 +103,12 @@ class LedgerFile:
         self._inode = 0
         self._version = 0
         self._connection: sqlite3.Connection | None = None
+        self._presence: Presence | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other gateway has the file open, as far as can be known."""
+        return self._presence is not None and self._presence.alone
 
     def open(self) -> sqlite3.Connection:
         """Open the file, made if need be; a broken one is refused."""
@@ -109,6 +116,7 @@ class LedgerFile:
             # never opened here once it is there: to close it would drop this process's locks on it
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         self._inode = self._path.stat().st_ino
+        self._presence = self._presence or Presence(self._path)
         made = sqlite3.connect(self._path, isolation_level=None, timeout=0.0)
         try:
             _prepare(made)
@@ -121,6 +129,9 @@ class LedgerFile:
     def close(self) -> None:
         """Let go of the file; `begin` opens it again."""
         made, self._connection = self._connection, None
+        presence, self._presence = self._presence, None
+        if presence is not None:
+            presence.close()
         if made is not None:
             made.close()
 

@@ -10,6 +10,8 @@ have the file for too long this is silent (`missed` counts it); a broken file or
 said once on standard error.
 
 Requests of which nothing is limited cost no access to the file; their sums go there each second.
+While no other gateway has the file open, what is let in is written a tenth of a second later,
+together: who opens it then may let in too much for as long, once.
 `limiting.py` says whose use a request is, and makes errors and headers of what comes back.
 """
 
@@ -19,14 +21,14 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from headrace.ledger.books import Books
+from headrace.ledger.books import HELD_BACK, Books
 from headrace.ledger.file import PATIENCE, Sums
 from headrace.routing.allowance import Ask, Excess, Left, Subject, excess, least_left
 
 Later = Callable[[float, Callable[[], None]], object]
 WRITE_AFTER = 0.02
 """Seconds until other gateways know what the answers of this one had in tokens, and which places
-they left while at least half of the places were free."""
+they left while at least half of the places were free. (`HELD_BACK` while there are no others.)"""
 _MOST = 10**9
 """Tokens that one request can have; an engine that says more is not believed."""
 
@@ -74,10 +76,13 @@ class Ledger:
             return Grant(self, subjects)
         now = self._clock()
         kept = [subject for subject in limited if subject.remembers]
-        from_file = bool(kept) and self._books.begin(kept, now)
+        later = bool(kept) and self._later is not None and self._books.may_wait(kept, now)
+        from_file = bool(kept) and not later and self._books.begin(kept, now)
         found = self._judge(subjects, limited, Ask(prompt_tokens, output_tokens, now))
         if from_file:
             self._books.commit(now)
+        elif later:
+            self._write_after(HELD_BACK)
         return found
 
     def _judge(
@@ -127,14 +132,19 @@ class Ledger:
 
     def _write_soon(self, concerned: Iterable[Subject], now: float) -> None:
         """Write a place at once where somebody may wait for it elsewhere; all else together."""
-        if self._later is None:
-            self._books.flush(now)
+        if self._books.alone:
+            self._write_after(HELD_BACK)
             return
-        if any(map(self._books.is_tight, concerned)):
+        if self._later is not None and any(map(self._books.is_tight, concerned)):
             self._books.write_places(now)
-        if not self._scheduled:
+        self._write_after(WRITE_AFTER)
+
+    def _write_after(self, seconds: float) -> None:
+        if self._later is None:
+            self._books.flush(self._clock())
+        elif not self._scheduled:
             self._scheduled = True
-            self._later(WRITE_AFTER, self._flush)
+            self._later(seconds, self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False
