@@ -70,10 +70,13 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
     waiting for copies to stop in good order. An endpoint that asks for an API key gets
     the one in $HEADRACE_KEY.
     """
+    from headrace.experiments.settings import with_changes  # noqa: PLC0415 - verbs start faster
+
     if name == "list":
         _list()
         return
     chosen, effort = _chosen(name), _effort(quick=quick, long=long)
+    settings = with_changes(chosen.settings[effort], knobs or [])
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH)
@@ -81,7 +84,7 @@ def experiment(  # noqa: PLR0917 - typer reads the options from the signature
         lab = _lab(voice, fleet, deployment, (url, model), out, name)
         if hourly is not None:
             lab.case = msgspec.structs.replace(lab.case, hourly=hourly)
-        finding = _performed(chosen, effort, lab, knobs or [])
+        finding = _performed(chosen, settings, lab)
     _show(finding, lab, console, as_json=as_json, evidence=evidence)
     raise typer.Exit(_INTERRUPTED if finding.case.interrupted else 0)
 
@@ -170,17 +173,21 @@ def _lab(  # noqa: PLR0917 - what the command line said, one by one
 
 
 def _settled(path: Path, deployment: str | None) -> FleetFile:
-    """Return the file with nothing left open, and its weights on this machine."""
+    """Return the file with nothing left open, and the deployment's weights on this machine."""
+    from headrace.experiments.begin import chosen  # noqa: PLC0415 - as above
+    from headrace.experiments.room import check_kind  # noqa: PLC0415 - as above
     from headrace.local.prepare import prepare_weights  # noqa: PLC0415 - as above
     from headrace.planning.settled import settled  # noqa: PLC0415 - as above
 
     file = load_checked(path)
+    name = chosen(file, deployment)
+    check_kind(file, name)
     with progress_bars() as progress:
-        prepare_weights(file, progress, deployment)
+        prepare_weights(file, progress, name)
     return settled(file).file
 
 
-def _performed(chosen: Experiment[Any, Any], effort: Effort, lab: Lab, knobs: list[str]) -> Finding:
+def _performed(chosen: Experiment[Any, Any], settings: Any, lab: Lab) -> Finding:
     """Measure and conclude, until Ctrl-C or SIGTERM at most.
 
     Each further one cancels again, which kills a copy that is waited for. LocalError if it cannot
@@ -192,11 +199,8 @@ def _performed(chosen: Experiment[Any, Any], effort: Effort, lab: Lab, knobs: li
     from headrace.bench.target import TargetError  # noqa: PLC0415 - as above
     from headrace.bench.tokens import TokenizerError  # noqa: PLC0415 - as above
     from headrace.experiments.perform import perform  # noqa: PLC0415 - as above
-    from headrace.experiments.settings import with_changes  # noqa: PLC0415 - as above
     from headrace.local.closing import signals  # noqa: PLC0415 - as above
     from headrace.traffic.errors import TrafficError  # noqa: PLC0415 - as above
-
-    settings = with_changes(chosen.settings[effort], knobs)
 
     async def performed() -> Finding:
         performing = asyncio.ensure_future(perform(chosen, lab, settings))

@@ -6,15 +6,30 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from headrace.diagnosis.words import count
 from headrace.experiments.errors import ExperimentError
 from headrace.fleet.load import FleetFile, load_fleet
 from headrace.fleet.problems import FleetError
 from headrace.hardware.machine import Machine, read_machine
 from headrace.local.gpus import read_gpus
-from headrace.local.prepare import locked_sizes, machine_findings
+from headrace.local.prepare import engine_findings, locked_sizes, machine_findings
 from headrace.local.state import running_fleets
 
 _CHOSEN = "CUDA_VISIBLE_DEVICES"
+
+
+def check_kind(file: FleetFile, deployment: str) -> None:
+    """Raise ExperimentError if no copy can run on a machine of this kind, whatever is free.
+
+    Asked before weights are fetched, which may be many gigabytes.
+    """
+    own = file.fleet.deployments[deployment]
+    gpus = own.accelerators if file.fleet.hardware[own.hardware].kind == "gpu" else 0
+    lacking = [text for path, text in engine_findings(file) if path[1] == deployment]
+    if gpus > len(read_gpus()):
+        lacking.append(f"a copy needs {count(gpus, 'GPU')}; this machine has {len(read_gpus())}")
+    if lacking:
+        raise ExperimentError(f"{deployment} cannot be started here: {'; '.join(lacking)}")
 
 
 def check_room(copy: FleetFile) -> None:
