@@ -36,12 +36,6 @@ class Change:
     weights: str | None = None
     replicas: int = 1
 
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """The fields that differ, in their order: what a result supports or speaks against."""
-        other = [f"hardware.{name}" for name in self.hardware]
-        return (*self.fields, *other, *(["weights"] if self.weights else []))
-
 
 AS_IT_IS = Change()
 

@@ -47,11 +47,6 @@ class Kept:
         self.exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.gone = asyncio.ensure_future(self._listen())
 
-    @property
-    def keeper_pid(self) -> int:
-        """The keeper's process id."""
-        return self._keeper.pid
-
     def terminate(self) -> None:
         """Ask the engine to stop; all that is left after the program's grace is killed."""
         self._say(b"term\n")

@@ -30,11 +30,6 @@ class ColdStart:
     label: str
 
     @property
-    def measured(self) -> bool:
-        """Whether starts were seen."""
-        return self.count > 0
-
-    @property
     def reaction(self) -> Reaction:
         """Return the whole time until help comes."""
         return Reaction(self.seconds, ASSUMED_REACTION.notice)

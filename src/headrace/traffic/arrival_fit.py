@@ -23,8 +23,6 @@ FEWEST = 8
 """Gaps that say something about a distribution."""
 RATE_TOLERANCE = 0.05
 """Of the rate, as a share of the one that was due."""
-CV_TOLERANCE = 0.1
-"""Of the gaps' coefficient of variation, where the times are given."""
 RESOLUTION = 0.001
 """Seconds: a client cannot place a request better than that, so shorter gaps count as equal."""
 _KS_5_PERCENT = 1.358
@@ -48,20 +46,11 @@ class Fit:
     cv: float
     distance: float
     critical: float
-    scheduled: bool = False
-    """Whether each time was given, so that the gaps must be as uneven as planned."""
 
     @property
     def enough(self) -> bool:
         """Whether there were enough requests to tell."""
         return self.count > FEWEST
-
-    @property
-    def good(self) -> bool:
-        """Whether the load was the one asked for, as far as its number of requests tells."""
-        near = abs(self.rate - self.rate_due) <= RATE_TOLERANCE * self.rate_due
-        uneven = abs(self.cv - self.cv_due) > CV_TOLERANCE + RESOLUTION * self.rate_due
-        return near and self.distance <= self.critical and not (self.scheduled and uneven)
 
 
 def fit(arrivals: Arrivals, due: Seconds, sent: Seconds) -> Fit:
@@ -85,7 +74,6 @@ def fit(arrivals: Arrivals, due: Seconds, sent: Seconds) -> Fit:
         cv=interarrival_cv(sent),
         distance=_distance(arrivals, due, sent),
         critical=critical,
-        scheduled=isinstance(arrivals, Constant | Replay),
     )
 
 
