@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.capacity.layouts import Nodes, communication, copies, layouts, refusal, refused
+from headrace.capacity.layouts import Nodes, layouts, refusal
 from headrace.capacity.setup import Layout
 from headrace.hardware.catalogue import find_accelerator
 from headrace.models.architecture import Architecture, Attention, Parameters
@@ -45,7 +45,7 @@ def test_twelve_do_not_divide_128_heads() -> None:
 def test_sixteen_are_two_nodes_and_a_pipeline() -> None:
     nodes = Nodes.usual(A100, 2)
     assert refusal(LLAMA_405B, nodes, Layout(8, 2)) is None
-    assert (nodes.spanned(Layout(8, 2)), nodes.replicas(Layout(8, 2))) == (2, 1)
+    assert nodes.spanned(Layout(8, 2)) == 2
     across = refusal(LLAMA_405B, nodes, Layout(16))
     assert across is not None
     assert "every layer would wait for the network (InfiniBand" in across
@@ -54,7 +54,7 @@ def test_sixteen_are_two_nodes_and_a_pipeline() -> None:
 def test_a_stage_stays_inside_a_node() -> None:
     # of nodes of 8, TP4 x PP3 takes one and a half; half of the second is left unused
     nodes = Nodes.usual(A100, 2)
-    assert (nodes.spanned(Layout(4, 3)), nodes.replicas(Layout(4, 3))) == (2, 1)
+    assert nodes.spanned(Layout(4, 3)) == 2
     # of nodes of 6 a stage of TP4 leaves 2 accelerators idle
     assert Nodes(A100, 6, 3).spanned(Layout(4, 3)) == 3
     assert refusal(LLAMA_405B, Nodes(A100, 6, 2), Layout(4, 3)) == (
@@ -62,48 +62,17 @@ def test_a_stage_stays_inside_a_node() -> None:
     )
 
 
-def test_replicas_side_by_side() -> None:
-    nodes = Nodes.usual(A100, 3)
-    assert nodes.replicas(Layout(2)) == 12
-    assert nodes.replicas(Layout(2, 3)) == 3  # 6 of 8, one a node
-    assert nodes.replicas(Layout(8, 2)) == 1
-
-
-def test_kv_heads_are_copied_beyond_their_number_and_must_divide() -> None:
-    assert copies(LLAMA_405B, Layout(8)) == 1
-    assert copies(LLAMA_405B, Layout(16)) == 2
-    assert copies(model(48, 6, 10), Layout(8)) == 1
+def test_kv_heads_must_divide_or_be_divided() -> None:
     why = refusal(model(48, 6, 10), Nodes(A100, 8), Layout(8))
     assert why is not None
     assert why.startswith("6 KV heads can neither be shared out over 8 ranks")
     # one compressed head of MLA is on every rank, and hinders nothing
     assert refusal(model(128, 1, 61, kind="mla"), Nodes(A100, 8), Layout(8)) is None
-    assert "kept on 8 of them" in communication(
-        model(128, 1, 61, kind="mla"), Nodes(A100, 8), Layout(8)
-    )
-
-
-def test_reasons_for_each_degree_that_cannot_be() -> None:
-    found = {one.layout.tensor: one.why for one in refused(LLAMA_70B, Nodes(A100, 8))}
-    assert set(found) == {3, 5, 6, 7}
-    assert found[5] == "5 does not divide the 64 attention heads (64 = 12 x 5 + 4)"
 
 
 def test_more_stages_than_layers_are_none() -> None:
     why = refusal(model(8, 8, 2), Nodes(A100, 8), Layout(1, 3))
     assert why == "3 stages, but only 2 layers"
-
-
-def test_links_are_named() -> None:
-    fast = communication(LLAMA_70B, Nodes(A100, 8), Layout(2))
-    assert fast == "TP2 sums activations 160 times a step, NVLink 3, 600 GB/s both directions"
-    slow = communication(LLAMA_70B, Nodes(find_accelerator("L4"), 8), Layout(8))
-    assert slow.endswith("over PCIe that is felt in every token")
-    far = communication(LLAMA_405B, Nodes.usual(A100, 2), Layout(8, 2))
-    assert "2 stages, and a token goes through all of them in turn (InfiniBand" in far
-    assert (
-        communication(LLAMA_8B, Nodes(A100, 8), Layout()) == "one accelerator, nothing to pass on"
-    )
 
 
 @pytest.mark.parametrize("bad", [(0, 1), (8, 0)])

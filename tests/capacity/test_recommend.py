@@ -37,21 +37,23 @@ def test_long_prompts_and_long_answers_are_others() -> None:
     outputs = [900] * 10 + [601] * 11 + [129] * 979
     made = recommend(setup(LLAMA_8B), traffic(prompts, outputs), served=0.99)
     assert made.max_model_len.value == made.setup.max_model_len == 4864
-    assert made.refused == 0.01  # the ten prompts of 9,000 tokens
     assert "4,142" in made.max_model_len.reason
+    # the ten prompts of 9,000 tokens
     assert "1.00% of 1,000 requests" in made.max_model_len.reason
 
 
 def test_the_quantile_decides_who_is_refused() -> None:
-    assert recommend(setup(LLAMA_8B), STEADY, served=0.99).max_model_len.value == 1280
-    assert recommend(setup(LLAMA_8B), STEADY, served=0.99).refused == 0.01
-    everyone = recommend(setup(LLAMA_8B), STEADY)
-    assert (everyone.max_model_len.value, everyone.refused) == (3584, 0.0)
+    most = recommend(setup(LLAMA_8B), STEADY, served=0.99).max_model_len
+    everyone = recommend(setup(LLAMA_8B), STEADY).max_model_len
+    assert (most.value, everyone.value) == (1280, 3584)
+    assert "1.00% of 100 requests are longer" in most.reason
+    assert "0.00% of 100 requests are longer" in everyone.reason
 
 
 def test_never_more_than_the_model_allows() -> None:
     made = recommend(setup(LLAMA_8B), traffic([200_000, 10], [5, 5]))
-    assert (made.max_model_len.value, made.refused) == (131_072, 0.5)
+    assert made.max_model_len.value == 131_072
+    assert "50.00% of 2 requests are longer" in made.max_model_len.reason
     assert "the model allows 131,072" in made.max_model_len.reason
 
 
@@ -81,7 +83,7 @@ def test_a_context_that_does_not_fit_is_cut() -> None:
     asked = traffic([100_000] * 10, [1000] * 10)
     made = recommend(flags, asked)
     assert 0 < made.max_model_len.value < 100_000
-    assert made.refused == 1.0
+    assert "100.00% of 10 requests are longer" in made.max_model_len.reason
     assert cache_of(made.setup).fits()
     assert "does not fit in the cache" in made.max_model_len.reason
 
@@ -159,7 +161,8 @@ def test_what_is_recommended_starts(lengths: list[tuple[int, int]], gib: int) ->
     asked = traffic(prompts, outputs)
     made = recommend(setup(LLAMA_8B, accelerator=gpu(gib * GIB)), asked)
     cache, length = cache_of(made.setup), made.setup.max_model_len
-    if cache.fits() and made.refused < 1:
+    longer = float(np.mean(np.array(prompts) + np.array(outputs) > length))
+    if cache.fits() and longer < 1:
         observed = observed_concurrency(cache, asked, length)
         assert observed >= made.max_num_seqs.value or made.max_num_seqs.value == SEQS[0]
-    assert made.refused == np.mean(np.array(prompts) + np.array(outputs) > length)
+    assert f"{longer:.2%} of {len(prompts):,} requests are longer" in made.max_model_len.reason

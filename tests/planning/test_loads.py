@@ -38,7 +38,7 @@ def share(folder: Path, route: str, deployment: str) -> tuple[Load, ...]:
 
 def load(rate: float | None, prompt: int, output: int) -> Load:
     traffic = declare(rate or 1.0, prompt, prompt, output, output, count=4000)
-    return Load("r", traffic, rate, Slo(1, 1), "interactive")
+    return Load("r", traffic, rate, Slo(1, 1))
 
 
 def recorded(arrivals: list[float], prompt: int = 10) -> Traffic:
@@ -196,8 +196,8 @@ def test_routes_without_a_rate_count_as_alike() -> None:
 
 
 def test_a_short_trace_is_repeated_at_its_own_rate() -> None:
-    short = Load("s", recorded([float(n) for n in range(10)]), 1.0, Slo(1, 1), "batch")
-    long = Load("l", recorded([float(n) for n in range(300)], 90), 1.0, Slo(1, 1), "batch")
+    short = Load("s", recorded([float(n) for n in range(10)]), 1.0, Slo(1, 1))
+    long = Load("l", recorded([float(n) for n in range(300)], 90), 1.0, Slo(1, 1))
     made = together((short, long))
     # 200 requests of each take 200 s, and one more of each is at the end.
     assert ((made.prompts == 10).sum(), (made.prompts == 90).sum()) == (201, 201)
@@ -207,8 +207,7 @@ def test_a_short_trace_is_repeated_at_its_own_rate() -> None:
 
 def test_long_traces_are_used_as_far_as_all_of_them_go() -> None:
     loads = tuple(
-        Load(str(n), recorded([float(t) for t in range(n)]), 1.0, Slo(1, 1), "batch")
-        for n in (1000, 3000)
+        Load(str(n), recorded([float(t) for t in range(n)]), 1.0, Slo(1, 1)) for n in (1000, 3000)
     )
     made = together(loads)
     assert (made.duration, made.count) == (999, 2000)  # of the longer one the first 999 s

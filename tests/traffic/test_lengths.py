@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headrace.traffic.importers import read_traffic
-from headrace.traffic.lengths import Bin, histogram, lengths, quantile, summarise
+from headrace.traffic.lengths import lengths, quantile, summarise
 from headrace.traffic.traffic import Traffic
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -60,13 +60,6 @@ def test_a_quiet_minute_counts_in_the_mean() -> None:
 def test_all_at_once_has_no_rate(arrivals: list[float]) -> None:
     found = summarise(traffic(arrivals))
     assert (found.rate, found.cv, found.peak, found.duration) == (0, 0, 1, 0)
-
-
-def test_histogram_doubles_and_begins_where_requests_do() -> None:
-    assert histogram(np.array([5, 8, 9, 16, 33], np.int64)) == (
-        Bin(4, 8, 2), Bin(8, 16, 2), Bin(16, 32, 0), Bin(32, 64, 1),
-    )  # fmt: skip
-    assert histogram(np.array([1, 1, 2], np.int64)) == (Bin(0, 1, 2), Bin(1, 2, 1))
 
 
 def test_runs_of_real_engines_are_read() -> None:

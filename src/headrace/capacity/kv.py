@@ -12,15 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headrace.capacity.kv_groups import STATES, Group, groups, shards
+from headrace.capacity.kv_groups import STATES, Group, groups
 from headrace.capacity.setup import Setup
 from headrace.capacity.stages import stage_layers
 from headrace.traffic.traffic import Counts
 
 CPU_BLOCK = 128
 """Tokens in a block on a CPU, vLLM's default there."""
-GPU_BLOCK = 16
-"""Tokens in a block on a GPU, vLLM's default there."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,6 @@ class KvLayout:
     in_flight: int
     """Tokens that are being computed at most: what windows hold beside themselves."""
     states: int
-    copies: int
-    """How many ranks hold the same keys and values, at most."""
 
     @property
     def padding(self) -> int:
@@ -92,7 +88,6 @@ def kv_layout(setup: Setup) -> KvLayout:
         ),
         in_flight=setup.max_num_batched_tokens * _batches(setup),
         states=1 if all(one.kind == "state" for one in kinds) else STATES,
-        copies=max(setup.layout.tensor // shards(one, setup.layout.tensor) for one in kinds),
     )
 
 

@@ -42,34 +42,11 @@ class Nodes:
         stages = self.per_node // layout.tensor
         return -(-layout.pipeline // stages)
 
-    def replicas(self, layout: Layout) -> int:
-        """Return how many replicas the nodes have room for."""
-        spanned = self.spanned(layout)
-        if spanned > 1:
-            return self.count // spanned
-        return self.count * (self.per_node // layout.accelerators)
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A layout that the engine would not start, and why."""
-
-    layout: Layout
-    why: str
-
 
 def layouts(architecture: Architecture, nodes: Nodes) -> Iterator[Layout]:
     """Yield those that the engine starts, best first as `preference` sees it."""
     found = [shape for shape in _shapes(nodes) if not refusal(architecture, nodes, shape)]
     yield from sorted(found, key=lambda shape: preference(nodes, shape))
-
-
-def refused(architecture: Architecture, nodes: Nodes) -> Iterator[Refused]:
-    """Yield the degrees of tensor parallelism that the engine would not start, with the reason."""
-    for tensor in range(1, nodes.per_node + 1):
-        layout = Layout(tensor)
-        if why := refusal(architecture, nodes, layout):
-            yield Refused(layout, why)
 
 
 def refusal(architecture: Architecture, nodes: Nodes, layout: Layout) -> str | None:
@@ -105,35 +82,6 @@ def _room(nodes: Nodes, layout: Layout) -> str | None:
 def preference(nodes: Nodes, layout: Layout) -> tuple[int, int, int]:
     """Return a sort key: few nodes, then few stages, then few accelerators."""
     return nodes.spanned(layout), layout.pipeline, layout.accelerators
-
-
-def copies(architecture: Architecture, layout: Layout) -> int:
-    """Return on how many ranks of a stage each KV head is kept: 1 unless TP exceeds them.
-
-    Copied heads take cache on every rank, so more ranks than heads buy no context. MLA has one
-    compressed head, on all ranks.
-    """
-    heads = [kind.kv_heads for kind in architecture.attention if kind.kind != "state"]
-    return max((max(1, layout.tensor // one) for one in heads), default=1)
-
-
-def communication(architecture: Architecture, nodes: Nodes, layout: Layout) -> str:
-    """Say who talks over what, and what that means."""
-    words = []
-    link = nodes.accelerator.link
-    if layout.tensor > 1:
-        slow = "; over PCIe that is felt in every token" if link.bandwidth < SLOW_LINK else ""
-        sums = 2 * architecture.layers
-        words.append(f"TP{layout.tensor} sums activations {sums} times a step, {link.name}{slow}")
-    if (kept := copies(architecture, layout)) > 1:
-        words.append(f"each KV head is kept on {kept} of them, which costs cache")
-    if layout.pipeline > 1:
-        spanned = nodes.spanned(layout)
-        over = nodes.accelerator.network.name if spanned > 1 else link.name
-        words.append(
-            f"{layout.pipeline} stages, and a token goes through all of them in turn ({over})"
-        )
-    return "; ".join(words) or "one accelerator, nothing to pass on"
 
 
 def _shapes(nodes: Nodes) -> Iterator[Layout]:

@@ -51,13 +51,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The three flags, `setup` with them, and the share of requests that it would refuse."""
+    """The three flags, and `setup` with them."""
 
     setup: Setup
     max_model_len: Choice
     max_num_seqs: Choice
     max_num_batched_tokens: Choice
-    refused: float
 
     @property
     def choices(self) -> tuple[Choice, Choice, Choice]:
@@ -116,7 +115,6 @@ def recommend(
         max_model_len=_why_length(wanted, fitted, served, cache),
         max_num_seqs=_why_seqs(wanted, fitted, cache),
         max_num_batched_tokens=_why_step(wanted, fitted, cache),
-        refused=_refused(traffic, length),
     )
 
 

@@ -4,7 +4,7 @@ The HPA compares the signal with target x replicas and does nothing within 10 % 
 replica asked for then helps one reaction later. A queue tells only once the load has outgrown the
 fleet, so with long cold starts no target on it is early enough, and running requests have to count
 as well (the signal `demand`); that keeps a share of each replica free, which costs money, and
-`free` says how much.
+`why` says how much.
 """
 
 from __future__ import annotations
@@ -42,14 +42,13 @@ class Growing:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A trigger's `target` for each replica; `free` is the share of a replica that it keeps idle.
+    """A trigger's `target` for each replica, and why.
 
     `signal` None: no trigger is early enough, only warm replicas help.
     """
 
     signal: Literal["waiting", "demand"] | None
     target: float
-    free: float
     why: str
 
 
@@ -76,7 +75,6 @@ def _waiting(load: Growing, reaction: Reaction) -> Threshold | None:
     return Threshold(
         "waiting",
         _rounded(target),
-        0.0,
         f"from {queue:.1f} waiting requests it takes {reaction.delay:g} s until the queue is"
         f" {most:.0f} long, {load.wait:.3g} s of waiting; the HPA acts above 1.1 x the target",
     )
@@ -92,7 +90,6 @@ def _demand(load: Growing, reaction: Reaction) -> Threshold | None:
     return Threshold(
         "demand",
         _rounded(running / TOLERANCE),
-        free,
         f"a queue of {load.total * load.wait:.0f} is {load.wait:.3g} s of waiting, and the rate"
         f" grows by {load.growth:.3g} requests/s in the {reaction.delay:g} s until help comes:"
         f" waiting requests tell too late. Counting running ones ({load.residence:.3g} s each), a"
@@ -104,7 +101,6 @@ def _none(load: Growing, reaction: Reaction) -> Threshold:
     return Threshold(
         None,
         0.0,
-        1.0,
         f"in the {reaction.delay:g} s until help comes the rate grows by {load.growth:.3g}"
         f" requests/s, more than {load.replicas} warm replicas take in all"
         f" ({load.total:.3g} requests/s): keep more of them warm, shorten the cold start, or let"

@@ -15,12 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from headrace.hardware.accelerator import Accelerator, Link
 from headrace.hardware.machine import Machine, read_machine
-
-Floats = npt.NDArray[np.float32]
 
 SMALLEST = 64 * 2**20
 """Bytes of an array, at least: more than most last-level caches."""

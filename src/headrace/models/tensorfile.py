@@ -43,11 +43,6 @@ class Tensor:
         """Return its size in the file."""
         return self.end - self.begin
 
-    @property
-    def elements(self) -> int:
-        """Return the number of values."""
-        return math.prod(self.shape)
-
 
 def read_header(path: Path) -> tuple[Tensor, ...]:
     """Read which tensors a file holds, in the order of their bytes.

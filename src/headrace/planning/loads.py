@@ -63,7 +63,6 @@ class Load:
     traffic: Traffic
     rate: float | None
     slo: Slo
-    workload: Workload
     assumed: str = ""
     """Which lengths the file does not have, and whose were taken."""
     unknown: str = ""
@@ -113,7 +112,6 @@ def _load(file: FleetFile, name: str, share: float) -> Load:
         traffic if rate is None else _paced(traffic, rate),
         rate,
         _slo(name, route),
-        route.workload,
         assumed,
         "" if rate else "declares no rate (set traffic.rate)",
     )

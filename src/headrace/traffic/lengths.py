@@ -27,15 +27,6 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class Bin:
-    """`count` requests are longer than `above` tokens and at most `to` long."""
-
-    above: int
-    to: int
-    count: int
-
-
-@dataclass(frozen=True)
 class Summary:
     """Traffic in a few figures; `rate` in requests a second, `duration` in seconds.
 
@@ -76,18 +67,6 @@ def lengths(counts: Counts) -> Lengths:
     """Return the quantiles that plans speak of."""
     p50, p90, p99 = (quantile(counts, share) for share in (0.5, 0.9, 0.99))
     return Lengths(float(counts.mean()), p50, p90, p99, int(counts.max()))
-
-
-def histogram(counts: Counts) -> tuple[Bin, ...]:
-    """Return bins of which each is twice as wide as the one before: to 1, 2, 4, 8, … tokens."""
-    edges = [0, 1]
-    while edges[-1] < counts.max():
-        edges.append(edges[-1] * 2)
-    places = np.searchsorted(edges, counts, side="left") - 1
-    found = np.bincount(np.maximum(places, 0), minlength=len(edges) - 1)
-    bins = [Bin(low, high, int(n)) for low, high, n in zip(edges, edges[1:], found, strict=False)]
-    first = next((n for n, one in enumerate(bins) if one.count), 0)
-    return tuple(bins[first:])
 
 
 def peak_over_mean(traffic: Traffic) -> float:
