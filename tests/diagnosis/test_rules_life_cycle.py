@@ -22,12 +22,18 @@ def test_a_queue_while_a_replica_drains_is_the_drains_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["exit status 0; starting again in 1 s", "wrong answer: ' 7,', but came ''"]
+    ("told", "error", "cause"),
+    [
+        (True, "aborted the request", Cause.DRAINING),
+        (False, "closed the connection", Cause.LOST_REPLICA),
+    ],
 )
-def test_an_engine_that_was_told_to_stop_did_not_crash(text: str) -> None:
-    told = (Event(at=2.0, kind="crashed", subject="chat-2", text=text),)
-    left = many(6, lambda at: asked(at, left=("chat-2",), error="aborted the request"))
-    assert causes(seen(requests=(*many(20), *left), events=told)) == [Cause.DRAINING]
+def test_an_engine_that_was_told_to_stop_did_not_crash(
+    told: bool, error: str, cause: Cause
+) -> None:
+    ended = (Event(at=2.0, kind="crashed", subject="chat-2", text="it ended", told=told),)
+    left = many(6, lambda at: asked(at, left=("chat-2",), error=error))
+    assert causes(seen(requests=(*many(20), *left), events=ended)) == [cause]
 
 
 def test_a_crash_brings_about_that_requests_are_held() -> None:

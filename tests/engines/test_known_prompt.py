@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.engines.known_prompt import DEFAULT, judge, probe_request
+from headrace.engines.known_prompt import DEFAULT, judge, probe_request, silent
 from headrace.fleet.types import KnownPrompt
 
 RECORDED = Path(__file__).parents[1] / "emulation" / "recorded_0_32_0.json"
@@ -39,6 +39,11 @@ def test_wrong_answer_is_shown_with_the_expected_one(garbage: Any) -> None:
     assert sentence is not None
     assert repr(" 7,") in sentence
     assert repr(garbage) in sentence
+
+
+def test_nothing_is_told_from_something_wrong() -> None:
+    assert silent(completion(""))
+    assert not any(map(silent, (completion("!"), completion(None), {"choices": []}, None)))
 
 
 def test_declared_prompt_counts() -> None:
@@ -74,3 +79,4 @@ _JSON = st.recursive(
 def test_anything_gets_a_verdict(response: Any) -> None:
     assert judge(None, response)
     assert judge(None, response, embeds=True)
+    assert not silent(response)

@@ -1,6 +1,6 @@
 """A stand-in for an engine: a small HTTP server that behaves as a file tells it to, at any moment.
 
-Modes: good, wrong, crash (at start), mute (port open, never healthy), sick (/health 503), deaf (ignores SIGTERM),
+Modes: good, wrong, silent (answers with nothing), crash (at start), mute (port open, never healthy), sick (/health 503), deaf (ignores SIGTERM),
 family (starts a helper in a session of its own), clash (says that its port is taken), patient (SIGTERM: finishes what
 it has), wedged (healthy, and answers nothing), busy (as wedged, but its counters move), sluggish (0.3 s more for all but
 the known prompt), failing (500 to all but the known prompt), untidy (leaves a temporary file; the file left beside the mode has its path).
@@ -77,10 +77,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         if mode() == "sluggish" and not known:
             time.sleep(0.3)
-        right = mode() != "wrong"
-        text = (
-            " 7, 8, 9, 10, 11, 12"[: 4 * int(str(body.get("max_tokens", 4)))] if right else "!!!!"
-        )
+        right = " 7, 8, 9, 10, 11, 12"[: 4 * int(str(body.get("max_tokens", 4)))]
+        text = {"wrong": "!!!!", "silent": ""}.get(mode(), right)
         choice = {"index": 0, "text": text, "finish_reason": "length", "logprobs": None}
         self.answer(200, {"object": "text_completion", "choices": [choice], "port": port})
 

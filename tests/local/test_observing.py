@@ -5,16 +5,21 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from headrace.diagnosis.observation import Outcome
+from headrace.diagnosis.observation import Event, Outcome
 from headrace.gateway.control import Store
 from headrace.gateway.records import Attempt, Record
 from headrace.gateway.store import RequestStore
+from headrace.local.journal import Journal
+from headrace.local.observing import _events
 from headrace.local.observing_machine import Snapshot, cores_used, machine, snapshot, starved
 from headrace.local.observing_records import read_requests, request
 from headrace.local.observing_sockets import behind
+from headrace.view import events as view
 
 ZERO = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 
@@ -34,6 +39,18 @@ def test_a_record_keeps_its_figures() -> None:
     seen = request(record(5.0), ZERO, (1.0, None))
     assert (seen.at, seen.ended, seen.held, seen.queued, seen.engine) == (5.0, 7.0, 0.1, 0.2, 0.3)
     assert (seen.stalled, seen.promised_ttft, seen.promised_tpot) == (0.4, 1.0, None)
+
+
+def test_events_are_those_of_the_deployment_since_the_fleet_is_up(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "events.jsonl")
+    for at, subject in ((-9.0, "chat-2"), (2.0, "chat-1"), (3.0, "other-1")):
+        journal.write(
+            view.Event(at=ZERO + at, kind="crashed", subject=subject, text="it ended", told=True)
+        )
+    watched: Any = SimpleNamespace(zero=ZERO, statuses=[SimpleNamespace(since=ZERO - 5.0)])
+    assert list(_events(tmp_path / "events.jsonl", watched, "chat")) == [
+        Event(at=2.0, kind="crashed", subject="chat-1", text="it ended", told=True)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,29 @@ async def test_a_dead_replica_is_replaced(up: Up) -> None:
     assert (replica.id, replica.restarts) == ("chat-1", 1)
 
 
+@pytest.mark.parametrize(("number", "told"), [(signal.SIGTERM, True), (signal.SIGKILL, False)])
+async def test_whether_somebody_told_an_engine_to_end_is_kept(
+    up: Up, number: signal.Signals, told: bool
+) -> None:
+    running = await up()
+    await until(lambda: running.states() == ["ready"])
+    os.kill(running.pids()[0], number)
+    await until(lambda: bool(running.display.texts("crashed")))
+    assert [one.told for one in running.display.events if one.kind == "crashed"] == [told]
+
+
+@pytest.mark.parametrize(("mode", "told"), [("silent", True), ("wrong", False)])
+async def test_an_engine_that_answers_nothing_is_as_one_that_was_told_to_end(
+    up: Up, mode: str, told: bool
+) -> None:
+    running = await up(mode)
+    await until(lambda: bool(running.display.texts("crashed")))
+    kinds = {"wrong", "crashed"}
+    assert {(one.kind, one.told) for one in running.display.events if one.kind in kinds} == {
+        ("wrong", told), ("crashed", told),
+    }  # fmt: skip
+
+
 async def test_a_dead_gateway_is_replaced_on_the_same_address(up: Up) -> None:
     running = await up()
     await until(lambda: running.states() == ["ready"])

@@ -133,12 +133,16 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something in the life of a replica, as `kind` (started, ready, crashed, …) and in words."""
+    """Something in the life of a replica, as `kind` (started, ready, crashed, …) and in words.
+
+    `told`: it ended, or answered nothing, as an engine does that somebody else told to stop.
+    """
 
     at: float
     kind: str
     subject: str
     text: str = ""
+    told: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,14 @@ def judge(known: KnownPrompt | None, response: Any, *, embeds: bool = False) -> 
     return f"{wanted}, but came {_short(text)}"
 
 
+def silent(response: Any) -> bool:
+    """Whether a completion is empty: while it drains, vLLM answers newcomers with nothing."""
+    try:
+        return bool(response["choices"][0]["text"] == "")
+    except (KeyError, IndexError, TypeError):
+        return False
+
+
 def _judge_vector(response: Any) -> str | None:
     try:
         vector = [float(x) for x in response["data"][0]["embedding"]]

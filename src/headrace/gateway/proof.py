@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from headrace.engines.known_prompt import judge, probe_request
+from headrace.engines.known_prompt import judge, probe_request, silent
 from headrace.fleet.types import KnownPrompt
 
 _POLL = 0.25
@@ -66,7 +66,14 @@ class Provable(Protocol):
 
 
 class WrongAnswerError(Exception):
-    """The engine answers, but wrongly; the message shows what was expected and what came."""
+    """The engine answers, but wrongly; the message shows what was expected and what came.
+
+    `silent`: that was nothing, as of an engine that drains.
+    """
+
+    def __init__(self, message: str, *, silent: bool = False) -> None:
+        super().__init__(message)
+        self.silent = silent
 
 
 async def healthy(client: httpx.AsyncClient, base: str, path: str) -> bool:
@@ -101,17 +108,21 @@ async def prove(client: httpx.AsyncClient, base: str, deployment: Provable) -> N
         if answer.status_code in _NOT_NOW:
             await asyncio.sleep(_POLL)
             continue
-        verdict = _verdict(answer, deployment)
-        if verdict is not None:
-            raise WrongAnswerError(verdict)
+        _check(answer, deployment)
         return
 
 
-def _verdict(answer: httpx.Response, deployment: Provable) -> str | None:
+def _check(answer: httpx.Response, deployment: Provable) -> None:
     if answer.status_code != httpx.codes.OK:
-        return f"the known prompt got HTTP {answer.status_code}: {answer.text[:_SHOWN]}"
+        raise WrongAnswerError(
+            f"the known prompt got HTTP {answer.status_code}: {answer.text[:_SHOWN]}"
+        )
     try:
         content: Any = answer.json()
-    except ValueError:
-        return f"the known prompt got something that is not JSON: {answer.text[:_SHOWN]!r}"
-    return judge(deployment.known, content, embeds=deployment.embeds)
+    except ValueError as error:
+        raise WrongAnswerError(
+            f"the known prompt got something that is not JSON: {answer.text[:_SHOWN]!r}"
+        ) from error
+    verdict = judge(deployment.known, content, embeds=deployment.embeds)
+    if verdict is not None:
+        raise WrongAnswerError(verdict, silent=silent(content))

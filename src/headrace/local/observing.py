@@ -186,12 +186,13 @@ def _events(journal: Path, watched: Watched, deployment: str) -> Iterator[Event]
     earliest = max(zero, watched.statuses[-1].since)
     for line in _last_lines(journal):
         try:
-            told = msgspec.json.decode(line, type=view.Event)
+            one = msgspec.json.decode(line, type=view.Event)
         except (msgspec.MsgspecError, UnicodeDecodeError):  # cut at the beginning, or damaged
             continue
-        mine = told.subject == deployment or told.subject.rpartition("-")[0] == deployment
-        if told.at >= earliest and mine:
-            yield Event(at=told.at - zero, kind=told.kind, subject=told.subject, text=told.text)
+        mine = one.subject == deployment or one.subject.rpartition("-")[0] == deployment
+        if one.at >= earliest and mine:
+            at = one.at - zero
+            yield Event(at=at, kind=one.kind, subject=one.subject, text=one.text, told=one.told)
 
 
 def _last_lines(file: Path) -> list[bytes]:

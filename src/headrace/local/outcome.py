@@ -17,18 +17,22 @@ _CLASH = ("address already in use", "errno 98")
 
 @dataclass(frozen=True)
 class Outcome:
-    """`clash` means that another process took the port first, which is nobody's fault."""
+    """`clash` means that another process took the port first, which is nobody's fault.
+
+    `told`: it ended, or answered nothing, as an engine does that somebody else told to stop.
+    """
 
     how: Literal["stopped", "crashed", "wrong", "clash"]
     words: str = ""
     was_ready: bool = False
+    told: bool = False
 
 
 def crashed(engine: Engine, lines: Sequence[str], status: int, *, was_ready: bool) -> Outcome:
     """Return the outcome of a process that ended by itself with this status."""
     clash = not was_ready and any(sign in "\n".join(lines).lower() for sign in _CLASH)
     words = f"{_describe(status)}{_said(engine, lines)}"
-    return Outcome("clash" if clash else "crashed", words, was_ready)
+    return Outcome("clash" if clash else "crashed", words, was_ready, told=status == 0)
 
 
 def too_slow(engine: Engine, lines: Sequence[str], phase: str, limit: float) -> Outcome:

@@ -301,8 +301,9 @@ class Replica:
         match error:
             case WrongAnswerError():
                 self._to(State.WRONG)
-                self._tell("wrong", f"{error}; it gets no work and is stopped")
-                return Outcome("wrong", f"wrong answer: {error}")
+                words = f"{error}; it gets no work and is stopped"
+                self._site.emit(event("wrong", self.id, words, told=error.silent))
+                return Outcome("wrong", f"wrong answer: {error}", told=error.silent)
             case TimeoutError():
                 self._to(State.CRASHED)
                 return self._timed_out()

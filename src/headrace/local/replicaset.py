@@ -235,17 +235,17 @@ class ReplicaSet:
             self._emit("note", replica.id, f"port {replica.port} was taken first; trying another")
         else:
             revision.crashed(outcome)
-            self._tell_crash(replica, revision)
+            self._tell_crash(replica, revision, outcome)
 
-    def _tell_crash(self, replica: Replica, revision: Revision) -> None:
-        words = revision.last_words
+    def _tell_crash(self, replica: Replica, revision: Revision, outcome: Outcome) -> None:
+        words = outcome.words
         if revision.restarts.given_up:
-            self._emit("gave-up", replica.id, _crash_loop(revision.blueprint.name, words))
-        elif revision is self.coming:
-            self._emit("crashed", replica.id, words)
-        else:
+            words = _crash_loop(revision.blueprint.name, words)
+        elif revision is not self.coming:
             wait = revision.restarts.not_before - time.monotonic()
-            self._emit("crashed", replica.id, f"{words}; starting again in {wait:.0f} s")
+            words = f"{words}; starting again in {wait:.0f} s"
+        kind: Kind = "gave-up" if revision.restarts.given_up else "crashed"
+        self._site.emit(event(kind, replica.id, words, told=outcome.told))
 
     # Telling others.
 

@@ -32,18 +32,24 @@ TROUBLE: frozenset[Kind] = frozenset({"unhealthy", "wrong", "crashed", "gave-up"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """`subject`: a replica, a deployment, `gateway` or the fleet; `at`: a Unix time in seconds."""
+    """`subject`: a replica, a deployment, `gateway` or the fleet; `at`: a Unix time in seconds.
+
+    `told`: a replica ended, or answered nothing, as one does that somebody else told to stop.
+    """
 
     at: float
     kind: Kind
     subject: str
     text: str
     seconds: float | None = None
+    told: bool = False
 
 
 Emit = Callable[[Event], None]
 
 
-def event(kind: Kind, subject: str, text: str, seconds: float | None = None) -> Event:
+def event(
+    kind: Kind, subject: str, text: str, seconds: float | None = None, *, told: bool = False
+) -> Event:
     """Return an event that happens now."""
-    return Event(at=time.time(), kind=kind, subject=subject, text=text, seconds=seconds)
+    return Event(at=time.time(), kind=kind, subject=subject, text=text, seconds=seconds, told=told)

@@ -16,8 +16,6 @@ _LOST = ("crashed", "wrong", "failed")
 _LOSSES = ("crashed", "wrong", "gave-up")
 _SENT_AWAY = ("abort", "is to be left")
 """An engine that drains aborts what comes; a gateway leaves one whose time is over."""
-_TOLD = ("exit status 0", "but came ''")
-"""How such an engine ends; while it drains, vLLM answers newcomers with nothing."""
 _LEAST = 3
 """Requests that must have been moved or cut: one or two may have other reasons."""
 
@@ -30,7 +28,7 @@ def draining(seen: Observation) -> Finding | None:
         for one in seen.requests
         if gone.intersection(one.left) or _cut_by(one, gone) or _sent_away(one)
     ]
-    unasked = any(map(_told, seen.events))
+    unasked = any(event.told for event in seen.events)
     if unasked or (len(harmed) >= _LEAST and len(harmed) >= MANY * len(seen.requests)):
         return _harmed_by(gone, harmed, seen)
     meanwhile = _meanwhile(seen, gone)
@@ -52,7 +50,7 @@ def _meanwhile(seen: Observation, gone: Collection[str]) -> tuple[float, float]:
     That ends a usual request's time after the last was gone: who waits later waits for another
     reason, such as too few replicas.
     """
-    since = [e.at for e in seen.events if e.subject in gone and (e.kind == "stopping" or _told(e))]
+    since = [e.at for e in seen.events if e.subject in gone and (e.kind == "stopping" or e.told)]
     until = [event.at for event in seen.events if event.subject in gone and event.kind == "gone"]
     still = any(one.name in gone and one.state in _LEAVING for one in seen.replicas)
     usual = median(one.duration for one in whole(seen.requests)) or 0.0
@@ -69,17 +67,12 @@ def _going(seen: Observation) -> set[str]:
     """Return the replicas that leave, or left while we looked, other than by a crash."""
     states = {one.name for one in seen.replicas if one.state in _LEAVING}
     lost_ones = {event.subject for event in seen.events if _is_loss(event)}
-    stopped = {event.subject for event in seen.events if event.kind == "stopping" or _told(event)}
+    stopped = {event.subject for event in seen.events if event.kind == "stopping" or event.told}
     return (states | stopped) - lost_ones
 
 
 def _is_loss(event: Event) -> bool:
-    return event.kind in _LOSSES and not _told(event)
-
-
-def _told(event: Event) -> bool:
-    """Whether the engine ended, or said nothing, as one does that somebody else told to stop."""
-    return any(words in event.text for words in _TOLD)
+    return event.kind in _LOSSES and not event.told
 
 
 def _sent_away(one: Request) -> bool:
@@ -103,7 +96,7 @@ def _harmed_by(gone: Collection[str], harmed: Sequence[Request], seen: Observati
 
 def _going_words(seen: Observation, gone: Collection[str]) -> list[str]:
     states = {one.name: one for one in seen.replicas}
-    told = {event.subject for event in seen.events if _told(event)}
+    told = {event.subject for event in seen.events if event.told}
     words = []
     for name in sorted(gone):
         one = states.get(name)
