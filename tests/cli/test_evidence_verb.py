@@ -58,8 +58,19 @@ def kept(fleet: Path, ttft: float = 0.2, day: int = 0, **workload: int) -> Evide
 
 
 def test_nothing_measured_says_where_to_begin(fleet: Path) -> None:
-    assert "headrace experiment baseline FLEET" in run("list").output
     assert f"headrace experiment baseline {fleet}" in run("list", str(fleet)).output
+
+
+def test_who_stands_elsewhere_is_told_to_name_the_file(
+    fleet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = kept(fleet)
+    (fleet.parent / "elsewhere").mkdir()
+    monkeypatch.chdir(fleet.parent / "elsewhere")
+    assert "no fleet file in this folder has results; name one" in run("list").output
+    refused = str(run("show", one.id).exception)
+    assert str(Path.cwd()) in refused
+    assert refused.endswith("give the same file with --fleet")
 
 
 def test_a_list_says_what_still_holds(fleet: Path) -> None:
@@ -138,7 +149,7 @@ def test_wrong_words_are_answered(fleet: Path) -> None:
     kept(fleet)
     kept(fleet, day=1)
     for words, said in (
-        (("show", "zzz"), "no result 'zzz'; see `headrace evidence list`"),
+        (("show", "zzz"), "no result 'zzz'; see `headrace evidence list FLEET`"),
         (("show", str(DAY.year)), "could be 2 results"),
         (("show", "x", "--fleet", "absent.yaml"), "absent.yaml: there is no such fleet file"),
         (("list", "absent.yaml"), "absent.yaml: there is no such fleet file"),

@@ -158,6 +158,7 @@ def test_who_stops_it_before_anything_was_measured_gets_nothing(tmp_path: Path) 
         process.send_signal(signal.SIGINT)
         assert "stopped before anything was measured" in process.stdout.read()
     assert process.returncode == 130
+    assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob("*.evidence"))
 
 

@@ -23,6 +23,7 @@ FleetOption = Annotated[
 IdArgument = Annotated[str, typer.Argument(help="A result's id, or the beginning of its digest.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 _NONE = "nothing was measured yet; `headrace experiment baseline {}` is where to begin"
+_NONE_HERE = "no fleet file in this folder has results; name one: `headrace evidence list FLEET`"
 
 
 @app.command("list")
@@ -50,7 +51,7 @@ def list_(
         typer.echo(f"calibration {calibration.fitted}, {calibration.model}")
         typer.echo(f"    {calibration.efficiency.label}, {calibration.requests} requests")
     if not known.results and not calibrations:
-        typer.echo(_NONE.format(fleet or "FLEET"))
+        typer.echo(_NONE.format(fleet) if fleet else _NONE_HERE)
 
 
 @app.command()

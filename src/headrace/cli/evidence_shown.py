@@ -35,7 +35,7 @@ def known_results(fleet: Path | None) -> Known:
         for message in known.damaged:
             typer.echo(f"headrace: warning: {message}", err=True)
     results = sorted((one for known in found for one in known.results), key=lambda one: one.taken)
-    where = folders[0] if len(folders) == 1 else Path()
+    where = folders[0] if len(folders) == 1 else Path.cwd()
     return Known(where, tuple(results))
 
 

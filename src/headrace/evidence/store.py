@@ -42,7 +42,10 @@ class Known:
         if found:
             names = ", ".join(one.id for one in found[:5])
             raise EvidenceError(f"'{prefix}' could be {len(found)} results, such as {names}")
-        raise EvidenceError(f"{self.folder} has no result '{prefix}'; see `headrace evidence list`")
+        raise EvidenceError(
+            f"{self.folder} has no result '{prefix}'; see `headrace evidence list FLEET`, and give"
+            " the same file with --fleet"
+        )
 
 
 def evidence_folder(fleet: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,11 @@ async def perform(experiment: Experiment[Any, Any], lab: Lab, settings: msgspec.
     _make(lab.folder)
     began, clock = datetime.now(UTC), time.monotonic()
     points: list[Any] = []
-    interrupted = await _measured(experiment, lab, settings, points)
+    try:
+        interrupted = await _measured(experiment, lab, settings, points)
+    finally:
+        with suppress(OSError):
+            lab.folder.rmdir()  # if nothing came into it
     if not points:
         raise StoppedError("it was stopped before anything was measured")
     case = msgspec.structs.replace(
