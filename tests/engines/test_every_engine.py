@@ -131,5 +131,4 @@ def test_a_twin_has_the_ports_and_probes_of_the_real_one(name: EngineName) -> No
     assert twin.image.startswith("headrace:")
     assert (twin.ports, twin.readiness, twin.drain) == (own.ports, own.readiness, own.drain)
     assert twin.args[:2] == ("--engine", name)
-    assert twin.token_env == ()
     assert not twin.files

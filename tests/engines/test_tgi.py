@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from container_kit import NODES, SPOT, container, given, problems
 
 from headrace.engines.base import LoraAdapter, Resume
@@ -57,20 +56,6 @@ def test_ports_and_metrics() -> None:
     assert new.ports == {"http": 3000, "metrics": 9000}
     assert old.ports == {"http": 3000, "metrics": 3000}
     assert new.metrics_path == old.metrics_path == "/metrics"
-
-
-@pytest.mark.parametrize(
-    ("version", "variable"),
-    [
-        ("2.0.4", "HUGGING_FACE_HUB_TOKEN"),
-        ("2.1.0", "HF_TOKEN"),
-        ("2.4", "HF_TOKEN"),
-        ("3.3.7", "HF_TOKEN"),
-    ],
-)
-def test_the_tokens_variable(version: str, variable: str) -> None:
-    """Section 5: HUGGING_FACE_HUB_TOKEN only, up to 2.0.4; HF_TOKEN from 2.1.0."""
-    assert container("tgi", version).token_env == (variable,)
 
 
 def test_image_and_cache() -> None:

@@ -83,11 +83,6 @@ def test_nothing_is_fetched_and_caches_are_kept() -> None:
     assert "VLLM_HOST_IP" not in env
 
 
-def test_both_names_of_the_token_are_safe() -> None:
-    """Section 5: huggingface_hub still reads HUGGING_FACE_HUB_TOKEN second."""
-    assert container("vllm", "0.32.0").token_env == ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-
-
 def test_what_health_means_is_said() -> None:
     """Section 3: no generation; 200 all through a drain; the port opens after weights load."""
     made = container("vllm", "0.32.0", lifecycle={"startup": "15m"})
@@ -134,16 +129,6 @@ def test_older_cpu_versions_take_gibibytes_in_the_environment() -> None:
     env = container("vllm", "0.31.0", SPOT, CPU, kv_cache="2GiB").env
     assert env["VLLM_CPU_KVCACHE_SPACE"] == "2"
     assert "VLLM_CPU_KVCACHE_SPACE" not in container("vllm", "0.31.0", SPOT, GPU).env
-
-
-def test_formats() -> None:
-    """Section 6: gguf dropped by 0.24, bitsandbytes by 0.28."""
-    assert "gguf" in Vllm("0.23.0").features.quantization
-    assert "gguf" not in Vllm("0.24.0").features.quantization
-    assert "bitsandbytes" in Vllm("0.26.0").features.quantization
-    assert "bitsandbytes" not in Vllm("0.28.0").features.quantization
-    assert Vllm("0.22.1").features.speculation[0] == "spec-method"
-    assert Vllm("0.20.2").features.speculation == ("speculative-config",)
 
 
 def test_flags_that_vanished() -> None:

@@ -80,8 +80,6 @@ class Container:
     readiness: Probe
     liveness: Probe
     drain: Drain
-    token_env: tuple[str, ...] = ("HF_TOKEN",)
-    """Variables that get the hub's token from a Secret, where weights are fetched at start."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Files to mount, absolute path to text: parameters, a model repository.
 
@@ -92,20 +90,6 @@ class Container:
     user: int | None = 1000
     """The user it can run as; None: only as the image's own."""
     reasons: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Features:
-    """What an engine's version offers beside plain serving, and how to ask for it."""
-
-    quantization: frozenset[str]
-    """Formats that `quantization` may name; empty: it reads the format from the weights."""
-    adapters: str
-    """How requests name a LoRA adapter; empty: the gateway cannot ask this engine for one."""
-    speculation: tuple[str, ...]
-    """Names for `engine.flags` that switch on speculative decoding; the first is the newest."""
-    prefix_caching: str
-    """Whether prompts' beginnings are cached, and what changes it."""
 
 
 class ContainerEngine(Protocol):
@@ -134,11 +118,6 @@ class ContainerEngine(Protocol):
     @property
     def resume(self) -> Resume:
         """How it can go on with an answer that another replica began."""
-        ...
-
-    @property
-    def features(self) -> Features:
-        """What it offers beside plain serving."""
         ...
 
     @property

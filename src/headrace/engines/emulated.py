@@ -15,7 +15,7 @@ from importlib.metadata import version as installed
 
 from headrace.engines import pod, vllm_log
 from headrace.engines.base import Launch, LoraAdapter, Placement, Resume
-from headrace.engines.container import Container, ContainerEngine, Features, Spot
+from headrace.engines.container import Container, ContainerEngine, Spot
 from headrace.engines.twin_flags import own_flags, pace_flags, port_flags
 from headrace.fleet.document import Path_
 from headrace.fleet.types import Deployment, Hardware
@@ -58,11 +58,6 @@ class Emulated:
         return self.real.resume
 
     @property
-    def features(self) -> Features:
-        """As the real engine."""
-        return self.real.features
-
-    @property
     def health_path(self) -> str:
         """As the real engine."""
         return self.real.health_path
@@ -98,7 +93,6 @@ class Emulated:
                 *_given(flags),
             ),
             env=_faults(deployment),
-            token_env=(),
             files={},
             user=1000,
             reasons=pod.why(flags),

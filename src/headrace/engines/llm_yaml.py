@@ -40,8 +40,6 @@ REFUSED: Mapping[str, str] = {
     "server_role": "the gateway sends whole requests",
     "disagg_cluster_uri": "the gateway sends whole requests",
 }
-PREFIX_CACHING = "on; kv_cache_config.enable_block_reuse: false switches it off"
-SPECULATION = ("speculative_config.decoding_type",)
 
 
 def canonical(name: str) -> str:

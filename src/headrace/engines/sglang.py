@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from headrace.engines import pod
 from headrace.engines.base import Resume
-from headrace.engines.container import Container, Drain, Features, Spot
+from headrace.engines.container import Container, Drain, Spot
 from headrace.engines.flag_rules import FlagRules, switch_arguments
 from headrace.fleet.document import Path_
 from headrace.fleet.types import Deployment, Hardware, Scalar
@@ -25,11 +25,6 @@ _ITL_SINCE = "0.4.9"
 _PORT, _RENDEZVOUS = 30000, 20000
 _HEALTH_TIMEOUT = 25
 """Above the 20 s after which SGLang's own health check gives up (SGLANG_HEALTH_CHECK_TIMEOUT)."""
-_FORMATS = frozenset(  # it has more: no format is refused
-    {"auto-round", "awq", "bitsandbytes", "compressed-tensors", "fp8", "gguf", "gptq", "humming"}
-    | {"modelopt", "modelopt_fp4", "modelopt_fp8", "mxfp4", "mxfp8", "quark", "w4afp8", "w8a8_fp8"}
-    | {"w8a8_int8"}
-)
 
 
 def canonical(name: str) -> str:
@@ -83,16 +78,6 @@ class Sglang:
         """Text and token ids as of 0.5.23; of older versions it was not looked at."""
         new = self._since(NEW_SINCE)
         return Resume(chat=new, token_ids=new)
-
-    @property
-    def features(self) -> Features:
-        """Adapters are asked for as `base:adapter`, which the gateway does not write."""
-        return Features(
-            quantization=_FORMATS,
-            adapters="",
-            speculation=("speculative-algorithm",),
-            prefix_caching="on (radix tree); disable-radix-cache switches it off",
-        )
 
     def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
         """Yield what this version cannot do, as (path below the deployment, sentence)."""

@@ -14,14 +14,12 @@ from packaging.version import Version
 
 from headrace.engines import pod
 from headrace.engines.base import Resume
-from headrace.engines.container import Container, Drain, Features, Spot
+from headrace.engines.container import Container, Drain, Spot
 from headrace.engines.flag_rules import FlagRules, Span, switch_arguments
 from headrace.fleet.document import Path_
 from headrace.fleet.types import Deployment, Hardware, Scalar
 
 OLDEST = "2.0"
-NEW_VARIABLE_SINCE = "2.1"
-"""Up to 2.0.4 it reads HUGGING_FACE_HUB_TOKEN only."""
 READ_SINCE = "2.4"
 METRICS_PORT_SINCE = "3.3"
 _PORT, _METRICS_PORT = 3000, 9000
@@ -89,16 +87,6 @@ class Tgi:
         init=False,
     )
 
-    @property
-    def features(self) -> Features:
-        """Adapters are named as a model; they switch prefix caching off unless it is asked for."""
-        return Features(
-            quantization=_FORMATS,
-            adapters="as the model of a request",
-            speculation=("speculate",),
-            prefix_caching="on with flashinfer or flashdecoding; PREFIX_CACHING=0 switches it off",
-        )
-
     def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
         """Yield what this version cannot do, as (path below the deployment, sentence)."""
         yield from pod.common_problems("TGI", self.version, OLDEST, deployment, hardware)
@@ -132,9 +120,6 @@ class Tgi:
             readiness=pod.readiness_probe("/health", _HEALTH),
             liveness=pod.liveness_probe("/health", _HEALTH),
             drain=self._drain(deployment),
-            token_env=("HF_TOKEN",)
-            if self._since(NEW_VARIABLE_SINCE)
-            else ("HUGGING_FACE_HUB_TOKEN",),
             reasons=pod.why(flags, dashes="--") | pod.why(env),
         )
 

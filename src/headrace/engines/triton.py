@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from headrace.engines import llm_yaml, pod, triton_repository
 from headrace.engines.base import Resume
-from headrace.engines.container import Container, Drain, Features, Spot
+from headrace.engines.container import Container, Drain, Spot
 from headrace.fleet.document import Path_
 from headrace.fleet.types import Deployment, Hardware
 
@@ -40,16 +40,6 @@ class Triton:
         "reason; it knows one name of the model, which cannot have a slash",
         init=False,
     )
-
-    @property
-    def features(self) -> Features:
-        """The front end names adapters for compiled engines only."""
-        return Features(
-            quantization=frozenset(),
-            adapters="",
-            speculation=llm_yaml.SPECULATION,
-            prefix_caching=llm_yaml.PREFIX_CACHING,
-        )
 
     def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
         """Yield what this version cannot do, as (path below the deployment, sentence)."""

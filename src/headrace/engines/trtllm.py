@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from headrace.engines import llm_yaml, pod
 from headrace.engines.base import Resume
-from headrace.engines.container import Container, Drain, Features, Spot
+from headrace.engines.container import Container, Drain, Spot
 from headrace.fleet.document import Path_
 from headrace.fleet.types import Deployment, Hardware, Scalar
 
@@ -41,16 +41,6 @@ class Trtllm:
         "request completes: do not scale on them",
         init=False,
     )
-
-    @property
-    def features(self) -> Features:
-        """Adapters are asked for by a field of the body (`lora_request`), which nobody writes."""
-        return Features(
-            quantization=frozenset(),
-            adapters="",
-            speculation=llm_yaml.SPECULATION,
-            prefix_caching=llm_yaml.PREFIX_CACHING,
-        )
 
     def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
         """Yield what this version cannot do, as (path below the deployment, sentence)."""

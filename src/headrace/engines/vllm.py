@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from headrace.engines import pod, vllm_container, vllm_log
 from headrace.engines.base import Launch, LoraAdapter, Placement, Resume
-from headrace.engines.container import Container, Features, Spot
+from headrace.engines.container import Container, Spot
 from headrace.engines.vllm_adapters import adapter_arguments, adapter_flags, adapter_room
 from headrace.engines.vllm_flags import (
     RULES,
@@ -71,11 +71,6 @@ class Vllm:
     def resume(self) -> Resume:
         """Chats can be continued since before 0.8.5, token ids are given since 0.10.2."""
         return Resume(chat=True, token_ids=Version(self.version) >= Version(IDS_SINCE))
-
-    @property
-    def features(self) -> Features:
-        """What it offers beside plain serving."""
-        return vllm_container.features(self.version)
 
     def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
         """Yield what this version cannot do, as (path below the deployment, sentence)."""

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import math
 
-from packaging.version import Version
-
 from headrace.engines import pod
-from headrace.engines.container import Container, Drain, Features, Spot
+from headrace.engines.container import Container, Drain, Spot
 from headrace.engines.vllm_adapters import adapter_arguments
 from headrace.engines.vllm_flags import flag_arguments, has_flag
 from headrace.fleet.types import Deployment, Hardware, Scalar
@@ -19,35 +17,6 @@ NODES_SINCE = "0.11.2"
 """From here on a replica over several nodes needs no Ray."""
 _PORT = 8000
 _GPU, _CPU = "vllm/vllm-openai", "public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo"
-_OLD_FORMATS = frozenset(
-    {"aqlm", "auto-round", "awq", "bitblas", "bitsandbytes", "compressed-tensors", "experts_int8"}
-    | {"fbgemm_fp8", "fp8", "gguf", "gptq", "gptq_marlin", "hqq", "inc", "marlin", "modelopt"}
-    | {"modelopt_fp4", "moe_wna16", "mxfp4", "ptpc_fp8", "qqq", "quark", "rtn", "torchao"}
-)
-_NEW_FORMATS = frozenset(
-    {"auto_awq", "auto_gptq", "awq", "compressed-tensors", "fp8", "fp8_per_block", "gptq", "inc"}
-    | {"fp8_per_channel", "fp8_per_tensor", "humming", "modelopt", "modelopt_fp4", "mxfp4"}
-    | {"modelopt_mixed", "modelopt_mxfp8", "online", "quark", "torchao"}
-)
-_GGUF_GONE, _BITSANDBYTES_GONE = "0.24", "0.28"
-
-
-def features(version: str) -> Features:
-    """Return what this version offers beside plain serving."""
-    newest = ("spec-method",) if has_flag("spec-method", version) else ()
-    return Features(
-        quantization=_formats(Version(version)),
-        adapters="as the model of a request",
-        speculation=(*newest, "speculative-config"),
-        prefix_caching="on; 'enable-prefix-caching: false' switches it off",
-    )
-
-
-def _formats(now: Version) -> frozenset[str]:
-    """Return the formats of 0.10.2 before gguf went, else those of 0.33; none is refused by it."""
-    if now < Version(_GGUF_GONE):
-        return _OLD_FORMATS
-    return _NEW_FORMATS | ({"bitsandbytes"} if now < Version(_BITSANDBYTES_GONE) else set())
 
 
 def container(
@@ -80,7 +49,6 @@ def container(
         readiness=pod.readiness_probe("/health", _HEALTH),
         liveness=pod.liveness_probe("/health", _HEALTH),
         drain=_drain(version, deployment),
-        token_env=("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
         reasons=pod.why(flags, dashes="--") | pod.why(env),
     )
 
