@@ -1,10 +1,14 @@
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from headrace.local import logs, ports
+from headrace.local.state import Holder, acquire, state_dir
 
 
 def test_five_logs_are_kept_newest_first(tmp_path: Path) -> None:
@@ -55,6 +59,21 @@ def test_a_busy_port_names_its_holder() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ports.PortError, match=rf"port {port} .* is taken by process \d+ \("):
             ports.listen("127.0.0.1", port)
+
+
+def test_a_port_that_another_fleet_serves_names_the_fleet_and_how_to_stop_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_STATE", str(tmp_path))
+    lock = acquire(state_dir("shop", tmp_path / "shop.yaml"))
+    lock.describe(Holder(pid=os.getpid(), since=0.0, fleet="shop", file="/x/shop.yaml"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        tries = f"from headrace.local import ports; ports.listen(*{taken.getsockname()})"
+        said = subprocess.run(
+            [sys.executable, "-c", tries], capture_output=True, text=True, check=False
+        ).stderr
+    lock.release()
+    assert "is taken by the fleet 'shop' (`headrace down /x/shop.yaml`); stop that, or" in said
 
 
 def test_an_address_of_another_machine_is_said() -> None:

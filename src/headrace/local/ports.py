@@ -6,11 +6,13 @@ The gateway's sockets are bound here, before anything starts; `gateway_link.py` 
 from __future__ import annotations
 
 import errno
+import os
 import socket
 
 import psutil
 
 from headrace.local.errors import LocalError
+from headrace.local.state import Holder, running_fleets
 
 _BACKLOG = 1024
 
@@ -76,8 +78,20 @@ def _holder(port: int) -> str:
 def _describe(pid: int | None) -> str:
     if pid is None:
         return " by a process of another user"
+    fleet = _fleet(pid)
+    if fleet is not None:
+        return f" by the fleet '{fleet.fleet}' (`headrace down {fleet.file}`)"
     try:
         command = " ".join(psutil.Process(pid).cmdline()[:4])
     except psutil.Error:
         command = ""
     return f" by process {pid}" + (f" ({command[:80]})" if command else "")
+
+
+def _fleet(pid: int) -> Holder | None:
+    """Return the other fleet that the process belongs to, if it does to one."""
+    try:
+        family = {pid, *(one.pid for one in psutil.Process(pid).parents())} - {os.getpid()}
+    except psutil.Error:
+        return None
+    return next((who for _, who in running_fleets() if who.pid in family), None)
