@@ -70,7 +70,7 @@ async def test_a_canary_goes_up_and_back_under_load_and_nobody_fails(
 async def test_it_is_served_by_later_gateways_too_and_status_names_the_file(up: Up) -> None:
     running = await up()
     await ready(running, 1)
-    before = pids(running)
+    before, first = pids(running), holder(running.state)
     file = running.edited(
         ("model: [chat]", "model: [chat, talk]"),
         ("max_num_seqs: 4", "max_num_seqs: 4\n    price: {input: 2}"),
@@ -88,7 +88,8 @@ async def test_it_is_served_by_later_gateways_too_and_status_names_the_file(up: 
     assert running.status().file == str(file)
     who = holder(running.state)
     assert who
-    assert who.file == str(file)
+    assert first
+    assert (who.file, who.since) == (str(file), first.since)
     assert await rollout_client.reload(running.state, file) == ()
 
 

@@ -7,7 +7,6 @@ what was reserved here.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -52,7 +51,7 @@ def locked(file: FleetFile, root: Path | None = None) -> Iterator[tuple[StateDir
     state = state_dir(file.fleet.fleet, file.path, root)
     lock = acquire(state)
     try:
-        lock.describe(holder_of(file, ""))
+        lock.describe(holder_of(file, "", lock.since))
         strays.end(strays.find(str(state.path)))
         yield state, lock
     finally:
@@ -68,7 +67,7 @@ def listening(file: FleetFile, state: StateDir, lock: Lock) -> Iterator[Reserved
         stack.callback(sockets.close)
         address = address_of(wanted.host, sockets.public.getsockname()[1])
         admin = address_of(wanted.admin_host, sockets.admin.getsockname()[1]).removesuffix("/v1")
-        lock.describe(holder_of(file, address))
+        lock.describe(holder_of(file, address, lock.since))
         yield Reserved(state, lock, sockets, address, admin)
 
 
@@ -97,11 +96,11 @@ def address_of(host: str, port: int) -> str:
     return f"http://{shown}:{port}/v1"
 
 
-def holder_of(file: FleetFile, address: str) -> Holder:
-    """Return this process as the one that serves the file."""
+def holder_of(file: FleetFile, address: str, since: float) -> Holder:
+    """Return this process as the one that serves the file, since a Unix time in seconds."""
     return Holder(
         pid=os.getpid(),
-        since=time.time(),
+        since=since,
         fleet=file.fleet.fleet,
         file=str(file.path.absolute()),
         address=address,

@@ -111,10 +111,11 @@ def state_dir(fleet: str, file: Path, root: Path | None = None) -> StateDir:
 
 
 class Lock:
-    """The fleet's lock, held until `release` or the end of the process."""
+    """The fleet's lock, held since a Unix time in seconds until `release` or the process ends."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self.since = time.time()
 
     def describe(self, holder: Holder) -> None:
         """Write who holds it, for `up`, `status` and `down` to read."""

@@ -179,7 +179,8 @@ class Supervisor:
         self._keys = self._keys_of(edition)
         self._removed = removed
         self._link.configure(self._configuration())
-        self._reserved.lock.describe(holder_of(edition.file, self._reserved.address))
+        lock = self._reserved.lock
+        lock.describe(holder_of(edition.file, self._reserved.address, lock.since))
 
     def _keys_of(self, edition: Edition) -> KeyFile:
         try:
