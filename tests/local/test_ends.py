@@ -72,8 +72,8 @@ async def test_ctrl_c_drains_and_leaves_nothing(
     address = (await client.status(state)).address
     children = family(process)
     assert len(children) == 3  # a gateway, a keeper, an engine
-    (state.path / "ipc" / "chat-1").mkdir(parents=True, exist_ok=True)  # long paths have none
-    (state.path / "ipc" / "chat-1" / "socket").touch()
+    (state.path / "tmp" / "chat-1").mkdir(parents=True, exist_ok=True)  # long paths have none
+    (state.path / "tmp" / "chat-1" / "socket").touch()
     async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
         body = {"model": "chat", "prompt": "slow"}
         asking = asyncio.create_task(http.post(f"{address}/completions", json=body))
@@ -84,7 +84,7 @@ async def test_ctrl_c_drains_and_leaves_nothing(
     assert process.returncode == 0, output
     assert gone(children)
     assert not state.socket.exists()
-    assert not (state.path / "ipc" / "chat-1").exists()
+    assert not (state.path / "tmp" / "chat-1").exists()
     assert "requests in flight are finished first" in output
     assert f"ready: {address}  model chat" in output
     assert "curl" in output
