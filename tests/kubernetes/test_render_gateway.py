@@ -12,7 +12,6 @@ from render_kit import example, files, kinds, objects, one
 from headrace.fleet.load import load_fleet
 from headrace.kubernetes.options import Expose, Options
 from headrace.kubernetes.render import Rendered
-from headrace.kubernetes.services import RIGHTS
 
 
 def _config(folder: Path, made: list[Rendered], name: str) -> Path:
@@ -88,7 +87,13 @@ def test_an_edited_file_restarts_nothing(tmp_path: Path) -> None:
 
 
 def test_rights_suffice_for_what_watches(tmp_path: Path) -> None:
-    assert one(files(tmp_path), "Role", "f-gateway")["rules"] == [dict(one_) for one_ in RIGHTS]
+    assert one(files(tmp_path), "Role", "f-gateway")["rules"] == [
+        {
+            "apiGroups": ["discovery.k8s.io"],
+            "resources": ["endpointslices"],
+            "verbs": ["list", "watch"],
+        }
+    ]
 
 
 def test_the_scaler_is_ready_once_it_knows_the_gateways(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from headrace.routing import choose as choosing
 from headrace.routing.choose import Choice, Place, Score
 from headrace.routing.health import Health
 from headrace.routing.prefix import Mark, PrefixIndex
-from headrace.routing.work import NO_WORK, Work
+from headrace.routing.work import Work
 
 HOT = tuple(Mark(1000 + n, n * 1000) for n in range(1, 9))
 """8000 tokens."""
@@ -50,11 +50,11 @@ def test_a_finished_prefill_holds_nobody_up() -> None:
     one, two = places(2)
     long = one.bind(Work(50_000, 100))
     short = [two.bind(Work(2_000, 100)) for _ in range(20)]
-    assert chosen(choose([one, two], NO_WORK, 0.0)) is two
+    assert chosen(choose([one, two], Work(0, 0), 0.0)) is two
     long.prefilled()
     long.prefilled()
     assert one.load == 50
-    assert chosen(choose([one, two], NO_WORK, 0.0)) is one
+    assert chosen(choose([one, two], Work(0, 0), 0.0)) is one
     for bound in (long, *short):
         bound.unbind()
     assert (one.load, two.load, one.running, two.running) == (0, 0, 0, 0)
@@ -161,7 +161,7 @@ def test_of_many_the_only_one_that_can_is_found_and_so_is_the_cache() -> None:
         place.ready = False
     for now in (0.0, 0.000123, 7.7):
         assert chosen(choose(many, work, now, index)).id == "r150"
-        assert chosen(choose(many, NO_WORK, now)).id == "r150"
+        assert chosen(choose(many, Work(0, 0), now)).id == "r150"
     many[150].running = many[150].room
     assert choose(many, work, 0.0, index) is None
 
@@ -170,13 +170,13 @@ def test_of_many_any_can_be_chosen_and_a_trusted_one_goes_first() -> None:
     many = places(300)
     for number, place in enumerate(many):
         place.load = number
-    seen = {chosen(choose(many, NO_WORK, turn * 1e-6)).id for turn in range(0, 300, 7)}
+    seen = {chosen(choose(many, Work(0, 0), turn * 1e-6)).id for turn in range(0, 300, 7)}
     assert len(seen) > 10
     for place in many[:299]:
         place.health.eject("why", 100.0)
-    assert {chosen(choose(many, NO_WORK, 100 + turn * 1e-6)).id for turn in range(0, 300, 7)} == {
-        "r299"
-    }
+    assert {
+        chosen(choose(many, Work(0, 0), 100 + turn * 1e-6)).id for turn in range(0, 300, 7)
+    } == {"r299"}
 
 
 @given(

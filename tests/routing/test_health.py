@@ -9,7 +9,7 @@ from headrace.routing import suspicion
 from headrace.routing.choose import Place
 from headrace.routing.health import Health, Standing
 from headrace.routing.window import SAMPLES, Series, Window, quantile
-from headrace.routing.work import NO_WORK
+from headrace.routing.work import Work
 
 
 def places(count: int = 2, room: int = 8) -> list[Place]:
@@ -18,7 +18,7 @@ def places(count: int = 2, room: int = 8) -> list[Place]:
 
 
 def choose(among: list[Place], now: float) -> Place | None:
-    choice = choosing.choose({place.id: place for place in among}, NO_WORK, now)
+    choice = choosing.choose({place.id: place for place in among}, Work(0, 0), now)
     return None if choice is None else choice.place
 
 

@@ -12,10 +12,10 @@ from headrace.routing.health import Health, Standing
 from headrace.routing.queue import WorkQueue
 from headrace.routing.ticket import Ticket, Want
 from headrace.routing.window import SAMPLES
-from headrace.routing.work import NO_WORK
+from headrace.routing.work import Work
 
 NAMES = "abc"
-WANT = Want("chat", "somebody", "normal", NO_WORK)
+WANT = Want("chat", "somebody", "normal", Work(0, 0))
 TTFTS = st.sampled_from([0.1, 1.0, 3.0, 50.0])
 
 
@@ -104,7 +104,7 @@ class AnyFate(RuleBasedStateMachine):
         """Even with nothing in flight anywhere, the next request has a place."""
         trusted = [place for place in self.ready if place.health.trusted]
         if any(place.running == 0 for place in trusted or self.ready):
-            assert choose(self.queue.places, NO_WORK, self.now) is not None
+            assert choose(self.queue.places, Work(0, 0), self.now) is not None
 
     @invariant()
     def suspicion_is_told(self) -> None:

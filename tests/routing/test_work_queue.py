@@ -12,9 +12,9 @@ from headrace.routing.choose import Place, choose
 from headrace.routing.prefix import Mark, PrefixIndex
 from headrace.routing.queue import WorkQueue
 from headrace.routing.ticket import Ticket, Want
-from headrace.routing.work import NO_WORK, Work
+from headrace.routing.work import Work
 
-WANT = Want("chat", "somebody", "normal", NO_WORK)
+WANT = Want("chat", "somebody", "normal", Work(0, 0))
 
 
 def assigned(queue: WorkQueue[str], now: float) -> list[tuple[str, str]]:
@@ -167,13 +167,13 @@ def test_the_least_loaded_ready_replica_is_chosen() -> None:
         Place("free", room=9, running=2),
     ]
     places = {place.id: place for place in some}
-    chosen = choose(places, NO_WORK, now=9.0)
+    chosen = choose(places, Work(0, 0), now=9.0)
     assert chosen is not None
     assert chosen.place.id == "free"
-    later = choose(places, NO_WORK, now=10.0)
+    later = choose(places, Work(0, 0), now=10.0)
     assert later is not None
     assert later.place.id == "skipped"
-    assert choose({}, NO_WORK, 0.0) is None
+    assert choose({}, Work(0, 0), 0.0) is None
 
 
 def test_only_a_replica_that_joins_others_starts_slowly() -> None:
@@ -316,7 +316,7 @@ class AnyOrder(RuleBasedStateMachine):
     def no_one_waits_in_vain(self) -> None:
         """While somebody waits, no ready replica has room that it may use."""
         if self.waiting:
-            assert choose(self.queue.places, NO_WORK, self.now) is None
+            assert choose(self.queue.places, Work(0, 0), self.now) is None
 
 
 AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

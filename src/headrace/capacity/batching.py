@@ -78,11 +78,6 @@ class Engine:
         self._decoding = Decoding(pool)
 
     @property
-    def waiting(self) -> int:
-        """Requests that have not been admitted."""
-        return len(self._waiting)
-
-    @property
     def running(self) -> int:
         """Requests that hold KV blocks."""
         return len(self._reading) + len(self._decoding)

@@ -39,7 +39,6 @@ class Display:
         self._console, self._total = console, total
         self._live = Live(console=console, transient=True, refresh_per_second=4)
         self._due = monotonic() + _EVERY
-        self.stopping = False
 
     def __enter__(self) -> Callable[[Progress], None]:
         """Begin; what is returned shows one progress."""

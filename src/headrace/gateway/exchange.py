@@ -48,7 +48,6 @@ class Exchange:
         self.account = Account(request)
         self._gateway = gateway
         self._client = client
-        self._request = request
         self._lane: Lane | None = None
         self._attempt: Attempt | None = None
         """The one under way, or the last one until the request waits again."""

@@ -7,7 +7,7 @@ reason, is completed by the next one. `follow.py` then watches it start.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from headrace.kubernetes.cluster import Cluster
 from headrace.kubernetes.diff import Changes, Difference, by_manager
@@ -30,7 +30,6 @@ class Sent:
 
     total: int = 0
     done: int = 0
-    left: list[str] = field(default_factory=list)
 
 
 async def apply(

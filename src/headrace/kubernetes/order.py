@@ -6,8 +6,7 @@ would hold requests for engines that nobody has asked for yet. Deletion goes the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Mapping
 
 from headrace.kubernetes.names import COMPONENT, GATEWAY, SCALER
 from headrace.kubernetes.resource import Object, kind_of
@@ -77,12 +76,6 @@ def stage_of(one: Object) -> str:
 def ordered(objects: Iterable[Object]) -> list[Object]:
     """Return objects in the order of sending; inside a stage as they were."""
     return sorted(objects, key=_place)
-
-
-def stages(objects: Iterable[Object]) -> Iterator[tuple[str, Sequence[Object]]]:
-    """Yield each stage that has objects, in order."""
-    for stage, members in groupby(ordered(objects), stage_of):
-        yield stage, list(members)
 
 
 def _place(one: Object) -> tuple[int, bool]:

@@ -18,14 +18,6 @@ from headrace.kubernetes.resource import ENDPOINT_SLICES
 from headrace.kubernetes.slices import SERVICE, Endpoint, endpoints
 from headrace.kubernetes.watch import Scope, Watch
 
-RIGHTS = (
-    {
-        "apiGroups": ["discovery.k8s.io"],
-        "resources": ["endpointslices"],
-        "verbs": ["list", "watch"],
-    },
-)
-"""Rules of a Role that suffice for the gateway and for the scaler, in their own namespace."""
 _PAUSES = (0.1, 0.2, 0.5, 1.0)
 """Seconds between two connections: a Pod that is marked meanwhile still gets requests."""
 _SECONDS = 60

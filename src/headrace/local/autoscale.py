@@ -64,7 +64,6 @@ class Autoscaler:
         self._state = decide.start(self._policy, clock(), initial_count(scaling))
         self._proven = False
         self._logged = ""
-        self._paused_by: int | None = None
         self._demand: Demand | None = None
         self._ready = 0
 

@@ -44,7 +44,6 @@ class AlreadyUpError(LocalError):
     """The fleet is up; the message says who serves it, since when, where, and how to stop it."""
 
     def __init__(self, holder: Holder | None) -> None:
-        self.holder = holder
         super().__init__(_refusal(holder))
 
 

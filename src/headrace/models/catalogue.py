@@ -33,7 +33,6 @@ _KINDS = {"instruct", "it", "pt", "chat", "base", "meta", "v0.1", "v1.0"}
 @dataclass(frozen=True)
 class _Entry:
     names: tuple[str, ...]
-    source: str
     architecture: Architecture
 
 
@@ -84,12 +83,6 @@ def catalogue_names() -> list[str]:
     return sorted(entry.names[0] for entry in _entries())
 
 
-def catalogue_source(name: str) -> str | None:
-    """Return where the catalogue has a model's facts from."""
-    core = _name(name).core
-    return next((e.source for e in _entries() if any(_name(n).core == core for n in e.names)), None)
-
-
 @cache
 def _entries() -> tuple[_Entry, ...]:
     folder = resources.files("headrace.models") / "known_models"
@@ -99,7 +92,7 @@ def _entries() -> tuple[_Entry, ...]:
 
 def _entry(text: str) -> _Entry:
     data = json.loads(text)
-    return _Entry(tuple(data["names"]), data["source"], read_architecture(data["config"]))
+    return _Entry(tuple(data["names"]), read_architecture(data["config"]))
 
 
 def _name(name: str) -> _Name:

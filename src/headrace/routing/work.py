@@ -30,6 +30,3 @@ class Work(NamedTuple):
     def cost(self, cached: int = 0) -> int:
         """Return the work in tokens of prefill, when `cached` tokens of the prompt need none."""
         return max(0, self.prompt - cached) + OUTPUT * self.output
-
-
-NO_WORK = Work(0, 0)

@@ -14,7 +14,6 @@ from headrace.preflight.scene import Scene, near
 from headrace.preflight.workload import Workload
 
 _METRICS_PATHS = {"trtllm": "/prometheus/metrics"}
-_TRITON_METRICS = 8002
 
 
 def _selectors(scene: Scene) -> Iterator[Hit]:
