@@ -159,6 +159,7 @@ def test_a_caller_is_named_by_the_key_file(fleet: Path) -> None:
     ("request_", "options", "expected"),
     [
         ("{", [], "not valid JSON"),
+        ("body.json", [], "A file is given as @FILE."),
         ("{}", [], "no model"),
         ("@/nothing/there.json", [], "cannot be read"),
         (HELLO, ["--header", "x-app"], "a colon"),

@@ -63,7 +63,7 @@ def route(  # noqa: PLR0917 - typer reads the options from the signature
     fleet = settled(load_checked(file)).file
     if path not in API_PATHS:
         raise typer.BadParameter(f"known: {', '.join(API_PATHS)}", param_hint="--path")
-    caller, seen = _caller(fleet, key), _peek(_body(request))
+    caller, seen = _caller(fleet, key), _peek(request)
     asked = Asked(
         model=seen.model,
         path=path,
@@ -108,10 +108,11 @@ def _body(request: str) -> bytes:
         raise typer.BadParameter(message, param_hint="--request") from None
 
 
-def _peek(body: bytes) -> Peek:
-    seen = peek(body)
+def _peek(request: str) -> Peek:
+    seen = peek(_body(request))
     if isinstance(seen, Failure):
-        raise typer.BadParameter(seen.message, param_hint="--request")
+        hint = "" if request[:1] in {"{", "@", "-"} else " A file is given as @FILE."
+        raise typer.BadParameter(f"{seen.message}{hint}", param_hint="--request")
     return seen
 
 
