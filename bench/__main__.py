@@ -16,15 +16,17 @@ from filelock import FileLock, Timeout
 
 from bench.contenders import NAMES, Contender, contenders
 from bench.measure import Measurement, Setting, measure
-from bench.plan import QUICK, SCENARIOS, Scenario, order, shortened
+from bench.plan import QUICK, SCENARIOS, TOGETHER, Scenario, order, shortened
 from bench.processes import ROOT, Cores, MeasureError, divide
 from bench.report import Report, machine, markdown, versions, write
-from bench.verdict import PROMISED, RIVALS, verdicts
+from bench.together import Together, measure_together
+from bench.verdict import RIVALS, verdicts
 
 FOLDER = ROOT / ".bench"
 _FILES = 16_384  # open files: a proxy has two connections per stream
 _QUIET = 0.5  # a load average above this is somebody else's
-_MORE = 4  # further repeats for the verdict: small differences need them
+_MORE = 2  # further repeats for verdicts
+_NAMES = tuple(dict.fromkeys(scenario.name for scenario in (*SCENARIOS, *TOGETHER)))
 _START_UP = 1.5  # seconds that a measurement takes besides its load, for the estimate
 
 
@@ -33,53 +35,56 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+@dataclass(frozen=True)
+class Step:
+    """One measurement to be made: of one contender, or of several at once."""
+
+    scenario: Scenario
+    takers: tuple[Contender, ...]
+    repeat: int
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        who = " + ".join(taker.name for taker in self.takers)
+        return f"{self.scenario.name} {who}, repeat {self.repeat + 1}"
+
+
 @dataclass
 class Bench:
     """The measurements so far."""
 
-    scenarios: Sequence[Scenario]
-    takers: Sequence[Contender]
-    repeats: int
-    more: int
-    """Further repeats of the scenarios that verdicts are about: their differences are small."""
+    steps: Sequence[Step]
     cores: Cores
     kept: list[Measurement] = field(default_factory=list)
     dropped: list[Measurement] = field(default_factory=list)
+    together: list[Together] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     @property
     def most_again(self) -> int:
         """How many measurements may be repeated: on a machine that is never quiet it is no use."""
-        return 1 + len(self.scenarios) * len(self.takers) * self.repeats // 10
+        return 1 + len(self.steps) // 10
 
     def run(self) -> None:
-        """Measure scenario by scenario, contenders one after the other, in turning order."""
-        by_name = {taker.name: taker for taker in self.takers}
-        scenarios = {scenario.name: scenario for scenario in self.scenarios}
-        steps = [
-            (scenarios[scenario], by_name[contender], repeat)
-            for repeat in range(self.repeats)
-            for scenario in order(list(scenarios), repeat)
-            for contender in order(list(by_name), repeat)
-        ]
-        steps += [
-            (scenarios[promised], by_name[contender], repeat)
-            for repeat in range(self.repeats, self.repeats + self.more)
-            for promised in PROMISED
-            if promised in scenarios
-            for contender in order([name for name in RIVALS if name in by_name], repeat)
-        ]
-        for number, (scenario, taker, repeat) in enumerate(steps):
-            left = sum(step[0].seconds + _START_UP for step in steps[number:])
-            what = f"[{number + 1:3}/{len(steps)}] {scenario.name:13} {taker.name:12}"
-            say(f"{what} repeat {repeat + 1}, about {left / 60:.1f} min left")
+        """Take the steps; say how far it is."""
+        for number, step in enumerate(self.steps):
+            left = sum(one.scenario.seconds + _START_UP for one in self.steps[number:])
+            say(f"[{number + 1:3}/{len(self.steps)}] {step}; about {left / 60:.1f} min left")
             try:
-                self._keep(scenario, taker, repeat)
+                if len(step.takers) > 1:
+                    self._keep_together(step)
+                else:
+                    self._keep(step.scenario, step.takers[0], step.repeat)
             except MeasureError as failure:
-                self.failures.append(
-                    f"{scenario.name} {taker.name}, repeat {repeat + 1}: {failure}"
-                )
+                self.failures.append(f"{step}: {failure}")
                 say(f"          failed: {failure}")
+
+    def _keep_together(self, step: Step) -> None:
+        found = measure_together(step.scenario, step.takers, step.repeat, self.cores)
+        self.together.append(found)
+        each = ", ".join(f"{name} {cost * 1e6:.1f}" for name, cost in found.costs.items())
+        state = f"invalid ({found.invalid})" if found.invalid else "ok"
+        say(f"          CPU s/M chunks: {each}; load late by {found.late * 1e3:.1f} ms: {state}")
 
     def _keep(self, scenario: Scenario, taker: Contender, repeat: int) -> None:
         setting = Setting(scenario, taker, repeat, self.cores)
@@ -115,10 +120,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         action="append",
-        choices=[scenario.name for scenario in SCENARIOS],
+        choices=_NAMES,
         metavar="SCENARIO",
-        help="only this scenario (may be repeated): "
-        + ", ".join(scenario.name for scenario in SCENARIOS),
+        help="only this scenario (may be repeated): " + ", ".join(_NAMES),
     )
     parser.add_argument(
         "--against",
@@ -133,10 +137,36 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _chosen(options: argparse.Namespace) -> list[Scenario]:
-    names = options.only or (QUICK if options.quick else [scenario.name for scenario in SCENARIOS])
-    chosen = [scenario for scenario in SCENARIOS if scenario.name in names]
-    return [shortened(scenario) for scenario in chosen] if options.quick else chosen
+def _chosen(options: argparse.Namespace, scenarios: Sequence[Scenario]) -> dict[str, Scenario]:
+    names = options.only or (QUICK if options.quick else _NAMES)
+    chosen = [scenario for scenario in scenarios if scenario.name in names]
+    return {one.name: shortened(one) if options.quick else one for one in chosen}
+
+
+def _steps(options: argparse.Namespace, takers: Sequence[Contender]) -> list[Step]:
+    """Return contenders by themselves, in turning order, and then the rivals at once."""
+    by_name = {taker.name: taker for taker in takers}
+    apart, at_once = _chosen(options, SCENARIOS), _chosen(options, TOGETHER)
+    repeats = _repeats(options)
+    steps = [
+        Step(apart[scenario], (by_name[contender],), repeat)
+        for repeat in range(repeats)
+        for scenario in order(list(apart), repeat)
+        for contender in order(list(by_name), repeat)
+    ]
+    if all(rival in by_name for rival in RIVALS):
+        rivals = tuple(by_name[rival] for rival in RIVALS)
+        more = 0 if options.quick or options.repeats else _MORE
+        steps += [
+            Step(one, rivals, repeat)
+            for repeat in range(repeats + more)
+            for one in at_once.values()
+        ]
+    return steps
+
+
+def _repeats(options: argparse.Namespace) -> int:
+    return int(options.repeats or (1 if options.quick else 3))
 
 
 def _allow_files() -> None:
@@ -169,7 +199,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    repeats = options.repeats or (1 if options.quick else 3)
     names = NAMES if options.against is None else (*NAMES[:2], *options.against)
     everyone = contenders(FOLDER, say, names)
     for one in everyone:
@@ -181,20 +210,20 @@ def _run(options: argparse.Namespace) -> int:
     if os.getloadavg()[0] > _QUIET:
         say("this machine is busy with other work: expect late loads and wide spreads")
     present = [one for one in everyone if not one.absent]
-    more = 0 if options.quick or options.repeats else _MORE
-    bench = Bench(_chosen(options), present, repeats, more, cores)
+    bench = Bench(_steps(options, present), cores)
     begun = time.monotonic()
     bench.run()
-    found = verdicts(bench.kept)
+    found = verdicts(bench.kept, bench.together)
     report = Report(
         started=started,
         machine=where,
         cores=str(cores),
         versions=versions(everyone),
-        repeats=repeats,
+        repeats=_repeats(options),
         quick=options.quick,
         absent={one.name: one.absent for one in everyone if one.absent},
         measurements=bench.kept,
+        together=bench.together,
         dropped=bench.dropped,
         failures=bench.failures,
         verdicts=[str(verdict) for verdict in found],

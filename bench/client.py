@@ -109,10 +109,11 @@ class Pool:
         elif connection in self.free[connection.target]:
             self.free[connection.target].remove(connection)
 
-    def take(self) -> Connection | None:
-        """Return a free connection to the next target, if there is one."""
-        free = self.free[next(self._turn)]
-        return free.pop() if free else None
+    def take(self) -> tuple[int, Connection | None]:
+        """Return the next target and a free connection to it, if there is one."""
+        target = next(self._turn)
+        free = self.free[target]
+        return target, free.pop() if free else None
 
 
 class Run:
@@ -156,16 +157,17 @@ class Run:
     def _send(self, kind: Kind) -> None:
         self.pool.begin()
         self.most_open = max(self.most_open, self.pool.open)
-        if connection := self.pool.take():
+        target, connection = self.pool.take()
+        if connection is not None:
             self._ask(connection, kind)
             return
-        task = asyncio.create_task(self._connect_and_ask(kind))
+        task = asyncio.create_task(self._connect_and_ask(target, kind))
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
-    async def _connect_and_ask(self, kind: Kind) -> None:
+    async def _connect_and_ask(self, target: int, kind: Kind) -> None:
         try:
-            connection = await self.pool.connect(self.job.targets[0])
+            connection = await self.pool.connect(target)
         except OSError as error:
             self.tally.errors[f"cannot connect: {error.strerror}"] += 1
             self.pool.end()

@@ -38,12 +38,6 @@ def _added_ttft(streams: int, label: str) -> tuple[Figure, Figure]:
 
 
 CPU_PER_CHUNK = Figure("CPU per million chunks, 200 streams", "s", "streams-200", _cpu_per_chunk)
-PASSING = Figure(
-    "CPU per million chunks passed on, 200 open streams",
-    "s",
-    "passing-200",
-    lambda one: one.passing * 1e6,
-)
 BIG_GAP = Figure(
     "largest gap added to 50 streams by 1 MiB prompts",
     "ms",
@@ -52,7 +46,6 @@ BIG_GAP = Figure(
     added=True,
 )
 FIGURES = (
-    PASSING,
     CPU_PER_CHUNK,
     Figure("CPU per million chunks, 50 streams", "s", "streams-50", _cpu_per_chunk),
     Figure("CPU per million chunks, 1,000 streams", "s", "streams-1000", _cpu_per_chunk),
@@ -114,14 +107,6 @@ def _values(
         for one in measurements
         if one.scenario == figure.scenario and one.contender == contender and not one.invalid
     }
-
-
-def paired_ratios(
-    figure: Figure, measurements: Sequence[Measurement], ours: str, peer: str
-) -> list[float]:
-    """Return a cost's ratio in each repeat: what slowed the machine down slowed both sides down."""
-    mine, other = (_values(figure, measurements, name) for name in (ours, peer))
-    return [mine[repeat] / other[repeat] for repeat in sorted(mine.keys() & other.keys())]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +16,15 @@ from bench.contenders import Contender
 from bench.messages import BackendReport, Outcome, Ports
 from bench.plan import Scenario
 from bench.processes import Child, Cores, MeasureError, free_port, running, wait_until_serving
-from bench.usage import Usage, cpu_seconds, resident, usage
+from bench.usage import Usage, resident, usage
 
 MOST_LAG = 0.005  # seconds: a load that is later than this was another load than the one meant
 MOST_LAG_SHARE = 0.05  # of the gap: a load that is later than this blurs what it times
-_LOOKS = 10  # a tenth of a second apart: fewer span too little
 _NO_USAGE = Usage(frozenset(), 0.0, 0)
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """What one contender did in one scenario; CPU in seconds, memory in bytes.
-
-    `passing` is the CPU for each chunk while streams were open and none began or ended; 0 where
-    there was no such time.
-    """
+    """What one contender did in one scenario; CPU in seconds, memory in bytes."""
 
     scenario: str
     contender: str
@@ -39,7 +33,6 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     backend: BackendReport
     cpu: float
-    passing: float = 0.0
     rss_before: int
     rss_most: int
     same_processes: bool
@@ -80,10 +73,25 @@ class Setting:
     cores: Cores
 
 
-def measure(setting: Setting) -> Measurement:
-    """Run a scenario once against a contender; MeasureError if a process does not do its part."""
-    cores = setting.cores
-    gap = ("--gap-ms", str(setting.scenario.gap_ms))
+@dataclass(frozen=True)
+class Ends:
+    """What is on both sides of a proxy, ready for a load."""
+
+    backend: Child
+    ports: list[int]
+    client: Child
+    folder: Path
+
+    def report(self) -> BackendReport:
+        """Send the back end away and return its last words."""
+        self.backend.finish()
+        return msgspec.json.decode(self.backend.hear(10), type=BackendReport)
+
+
+@contextlib.contextmanager
+def ends(scenario: Scenario, cores: Cores) -> Iterator[Ends]:
+    """Start a back end and a client; MeasureError if either does not do its part."""
+    gap = ("--gap-ms", str(scenario.gap_ms))
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # nginx serves as another user when it is started by root
@@ -92,50 +100,54 @@ def measure(setting: Setting) -> Measurement:
             _python("bench.client", cores=cores.client, folder=folder) as client,
         ):
             ports = msgspec.json.decode(backend.hear(10), type=Ports).ports
-            with _proxy(setting, ports, folder) as (proxy, targets):
-                load = _load(setting, proxy, client, targets)
-            backend.finish()
-            return load(msgspec.json.decode(backend.hear(10), type=BackendReport))
+            yield Ends(backend, ports, client, folder)
 
 
 @contextlib.contextmanager
-def _proxy(
-    setting: Setting, ports: list[int], folder: Path
+def proxy(
+    contender: Contender, between: Ends, cores: Cores
 ) -> Iterator[tuple[Child | None, list[int]]]:
-    contender = setting.contender
+    """Start a contender in front of the back end; where it listens (direct: the back end)."""
     if contender.command is None:
-        yield None, ports
+        yield None, between.ports
         return
     listen = free_port()
-    command = contender.command(listen, ports, folder)
-    with running(contender.name, command, setting.cores.proxy, folder / "proxy") as proxy:
-        wait_until_serving(proxy, listen)
-        yield proxy, [listen]
+    own = between.folder / contender.name
+    own.mkdir(mode=0o755)
+    command = contender.command(listen, between.ports, own)
+    with running(contender.name, command, cores.proxy, own / "log") as child:
+        wait_until_serving(child, listen)
+        yield child, [listen]
+
+
+def measure(setting: Setting) -> Measurement:
+    """Run a scenario once against a contender; MeasureError if a process does not do its part."""
+    with ends(setting.scenario, setting.cores) as between:
+        with proxy(setting.contender, between, setting.cores) as (child, targets):
+            load = _load(setting, child, between.client, targets)
+        return load(between.report())
 
 
 def _load(
-    setting: Setting, proxy: Child | None, client: Child, targets: list[int]
+    setting: Setting, child: Child | None, client: Child, targets: list[int]
 ) -> Callable[[BackendReport], Measurement]:
     """Run the load; return what makes a measurement of it and the back end's report."""
     job = msgspec.structs.replace(setting.scenario.job, targets=targets, seed=setting.repeat)
     client.tell(msgspec.json.encode(job) + b"\n")
     client.hear(60)
-    before = _usage(proxy)
+    before = used(child)
     most = before.rss
-    begun = time.monotonic()
-    seen: list[tuple[float, float]] = []
 
     def watch() -> None:
         nonlocal most
         # A process that has ended is noticed after the load, with a better message.
-        with contextlib.suppress(psutil.NoSuchProcess, OSError):
+        with contextlib.suppress(psutil.NoSuchProcess):
             most = max(most, resident(before.pids))
-            seen.append((time.monotonic() - begun, sum(map(cpu_seconds, before.pids))))
 
     client.tell(b"go\n")
     patience = setting.scenario.seconds + 60
     outcome = msgspec.json.decode(client.hear(patience, watch), type=Outcome)
-    after = _usage(proxy)
+    after = used(child)
     return lambda backend: Measurement(
         scenario=setting.scenario.name,
         contender=setting.contender.name,
@@ -144,31 +156,19 @@ def _load(
         outcome=outcome,
         backend=backend,
         cpu=after.cpu - before.cpu,
-        passing=passing(setting.scenario, seen),
         rss_before=before.rss,
         rss_most=max(most, after.rss),
         same_processes=before.pids == after.pids,
     )
 
 
-def passing(scenario: Scenario, seen: list[tuple[float, float]]) -> float:
-    """Return the CPU seconds for each chunk, of (seconds since the start, CPU seconds) by then."""
-    if scenario.passing is None:
-        return 0.0
-    begin, end = scenario.passing
-    inside = [one for one in seen if begin <= one[0] <= end]
-    if len(inside) < _LOOKS:
-        raise MeasureError("the proxy's CPU time was hardly looked at while streams ran: too busy")
-    (earlier, used), (later, more) = inside[0], inside[-1]
-    return (more - used) / (scenario.job.streams * (later - earlier) / scenario.job.gap)
-
-
-def _usage(proxy: Child | None) -> Usage:
-    if proxy is None:
+def used(child: Child | None) -> Usage:
+    """Return what a proxy has used so far; MeasureError if it has ended."""
+    if child is None:
         return _NO_USAGE
-    if proxy.process.poll() is not None:
-        raise MeasureError(f"{proxy.name} ended under load. {proxy.last_words()}")
-    return usage(proxy.process.pid)
+    if child.process.poll() is not None:
+        raise MeasureError(f"{child.name} ended under load. {child.last_words()}")
+    return usage(child.process.pid)
 
 
 @contextlib.contextmanager

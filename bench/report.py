@@ -16,6 +16,7 @@ from bench.figures import FIGURES, Figure, compare, over_repeats
 from bench.measure import MOST_LAG, MOST_LAG_SHARE, Measurement
 from bench.router_install import VERSION
 from bench.stats import Repeats
+from bench.together import Together
 
 _PEERS = ("nginx", "vllm-router")
 
@@ -31,6 +32,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     quick: bool
     absent: dict[str, str]
     measurements: list[Measurement]
+    together: list[Together]
     dropped: list[Measurement]
     failures: list[str]
     verdicts: list[str]
@@ -159,8 +161,7 @@ def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 _NOTES = f"""\
 * CPU is user and system time of the proxy's whole process tree over the load, requests included:
-  1 request per 100 chunks at 50 and 200 streams, 1 per 40 at 1,000. For chunks passed on it is that
-  of seconds in which all streams were open and none began or ended.
+  1 request per 100 chunks at 50 and 200 streams, 1 per 40 at 1,000.
 * Added times are differences to the direct connection in the same repeat. A difference of two P99s
   is not the P99 of the difference.
 * A difference no larger than either side's spread (or with one repeat only) is called inconclusive.
@@ -177,4 +178,9 @@ def _notes(report: Report) -> str:
             notes.append(f"* not used: {where}: {one.invalid}")
         elif one.blurred:
             notes.append(f"* late: {where}: {one.lag * 1000:.1f} ms at p99")
+    notes += [
+        f"* not used: {one.scenario}, all at once, repeat {one.repeat + 1}: {one.invalid}"
+        for one in report.together
+        if one.invalid
+    ]
     return "\n".join([*notes, *(f"* failed: {failure}" for failure in report.failures)])

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.figures import BIG_GAP, CPU_PER_CHUNK, PASSING, Figure, over_repeats, paired_ratios
+from bench.figures import BIG_GAP, over_repeats
 from bench.measure import Measurement
+from bench.plan import ANSWERS, PASSING, Scenario
+from bench.together import Together
 
-PROMISED = (PASSING.scenario, CPU_PER_CHUNK.scenario)
 RIVALS = ("headrace", "vllm-router")
 MOST_CPU_RATIO = 1.0
 MOST_ADDED_GAP = 5.0  # milliseconds
@@ -28,26 +29,30 @@ class Verdict:
         return f"{word}: {self.text}"
 
 
-def verdicts(measurements: Sequence[Measurement]) -> list[Verdict]:
+def verdicts(measurements: Sequence[Measurement], together: Sequence[Together]) -> list[Verdict]:
     """Return whether each promise is kept."""
     return [
-        _cpu(PASSING, "CPU per chunk passed on", measurements),
-        _cpu(CPU_PER_CHUNK, "CPU per chunk, a request with every 100 of them", measurements),
+        _cpu(PASSING, "CPU per chunk passed on", together),
+        _cpu(ANSWERS, "CPU per chunk, a request with every 100 of them", together),
         _gap(measurements),
     ]
 
 
-def _cpu(figure: Figure, what: str, measurements: Sequence[Measurement]) -> Verdict:
+def _cpu(scenario: Scenario, what: str, together: Sequence[Together]) -> Verdict:
     text = f"{what}, headrace/vllm-router"
     limit = f"(must be <= {MOST_CPU_RATIO:.1f})"
-    pairs = paired_ratios(figure, measurements, *RIVALS)
-    if not pairs:
+    usable = [one for one in together if one.scenario == scenario.name and not one.invalid]
+    if not usable:
         return Verdict(None, f"{text} {limit}")
-    ratio = median(pairs)
-    each = ", ".join(f"{one:.2f}" for one in sorted(pairs))
-    below = sum(one <= MOST_CPU_RATIO for one in pairs)
-    said = f"{text} = {ratio:.2f}x, the median of {len(pairs)} repeats of both {limit}"
-    return Verdict(ratio <= MOST_CPU_RATIO, f"{said}; {below} of them at or below it: {each}")
+    ours, theirs = ([one.costs[name] * 1e6 for one in usable] for name in RIVALS)
+    ratios = sorted(mine / peer for mine, peer in zip(ours, theirs, strict=True))
+    ratio = median(ratios)
+    said = (
+        f"{text} = {ratio:.2f}x ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
+        f"{median(ours):.1f} against {median(theirs):.1f} us where both run at once on one core, "
+        f"median of {len(usable)} {limit}"
+    )
+    return Verdict(ratio <= MOST_CPU_RATIO, said)
 
 
 def _gap(measurements: Sequence[Measurement]) -> Verdict:

@@ -1,11 +1,9 @@
-import pytest
-from bench.figures import BIG_GAP, CPU_PER_CHUNK, PASSING, compare, over_repeats
-from bench.measure import Measurement, passing
+from bench.figures import BIG_GAP, CPU_PER_CHUNK, compare, over_repeats
+from bench.measure import Measurement
 from bench.messages import BackendReport, Outcome, Quantiles
-from bench.plan import SCENARIOS
-from bench.processes import MeasureError
 from bench.report import Report, markdown
 from bench.stats import Repeats
+from bench.together import Together
 from bench.verdict import verdicts
 
 
@@ -15,7 +13,6 @@ def measured(
     *,
     scenario: str = "streams-200",
     cpu: float = 0.0,
-    passing: float = 0.0,
     gap_max: float = 0.0,
     lag: float = 0.0,
     errors: dict[str, int] | None = None,
@@ -39,7 +36,6 @@ def measured(
         ),
         backend=BackendReport(1000, 100_000, 0.0),
         cpu=cpu,
-        passing=passing,
         rss_before=0,
         rss_most=0,
         same_processes=True,
@@ -94,44 +90,31 @@ def test_comparison() -> None:
     assert compare(CPU_PER_CHUNK, runs, "headrace", "nginx") is None
 
 
-def test_chunks_passed_on_are_counted_while_all_streams_are_open() -> None:
-    # 200 streams, one chunk each in 20 ms: 10,000 a second. All are open from 0.5 to 6 s; of that
-    # 0.8 to 5.7 s are looked at, where each second costs 150 ms. What is outside is not.
-    scenario = next(one for one in SCENARIOS if one.name == PASSING.scenario)
-    seen = [(0.5, 0.0)] + [(1 + n / 10, 2 + 0.15 * n / 10) for n in range(47)] + [(5.8, 99.0)]
-    assert round(passing(scenario, seen) * 1e6, 6) == 15.0
-    with pytest.raises(MeasureError, match="hardly looked at"):
-        passing(scenario, seen[:6])
-
-
-@pytest.mark.parametrize("name", ["streams-200", "big-prompts", "requests"])
-def test_where_requests_come_and_go_no_time_is_of_chunks_alone(name: str) -> None:
-    assert next(one for one in SCENARIOS if one.name == name).passing is None
+def at_once(scenario: str, ours: float, theirs: float, **errors: int) -> Together:
+    each = {"headrace": ours * 1e-6, "vllm-router": theirs * 1e-6}
+    return Together(scenario=scenario, repeat=0, costs=each, late=0.0, errors=errors)
 
 
 def test_verdicts() -> None:
-    good = costs("headrace", 1.8, 1.9) + costs("vllm-router", 2.3, 2.4)
-    assert str(verdicts(good)[1]) == (
-        "PASS: CPU per chunk, a request with every 100 of them, headrace/vllm-router = 0.79x, the "
-        "median of 2 repeats of both (must be <= 1.0); 2 of them at or below it: 0.78, 0.79"
-    )
-    bad = costs("headrace", 2.0, 3.0) + costs("vllm-router", 2.3, 2.4)
-    assert str(verdicts(bad)[1]) == (
-        "FAIL: CPU per chunk, a request with every 100 of them, headrace/vllm-router = 1.06x, the "
-        "median of 2 repeats of both (must be <= 1.0); 1 of them at or below it: 0.87, 1.25"
-    )
-    open_streams = [
-        measured(name, 0, scenario="passing-200", passing=seconds)
-        for name, seconds in (("headrace", 14e-6), ("vllm-router", 16e-6))
-    ]
-    assert str(verdicts(open_streams)[0]).startswith(
-        "PASS: CPU per chunk passed on, headrace/vllm-router = 0.88x"
-    )
+    # 14 / 16 = 0.875 and 15 / 16 = 0.9375; the one with an error is not used.
+    chunks = [at_once("passing-200", ours, 16) for ours in (14, 15)]
+    chunks.append(at_once("passing-200", 99, 1, timeout=1))
+    answers = [at_once("streams-200", 32, theirs) for theirs in (25, 25, 20)]
     slow = gaps("direct", 0.021, 0.021) + gaps("headrace", 0.0271, 0.0272)
-    assert str(verdicts(slow)[2]).startswith("FAIL: largest gap")
+    alone, with_requests, gap = map(str, verdicts(slow, chunks + answers))
+    assert alone == (
+        "PASS: CPU per chunk passed on, headrace/vllm-router = 0.91x (0.88 to 0.94), 14.5 against "
+        "16.0 us where both run at once on one core, median of 2 (must be <= 1.0)"
+    )
+    assert with_requests == (
+        "FAIL: CPU per chunk, a request with every 100 of them, headrace/vllm-router = 1.28x "
+        "(1.28 to 1.60), 32.0 against 25.0 us where both run at once on one core, median of 3 "
+        "(must be <= 1.0)"
+    )
+    assert gap.startswith("FAIL: largest gap")
     late = gaps("direct", 0.021, 0.021, lag=0.002) + gaps("headrace", 0.0271, 0.0272)
-    assert str(verdicts(late)[2]).startswith("NOT MEASURED: largest gap")
-    assert [verdict.kept for verdict in verdicts([])] == [None, None, None]
+    assert str(verdicts(late, [])[2]).startswith("NOT MEASURED: largest gap")
+    assert [verdict.kept for verdict in verdicts([], [])] == [None, None, None]
 
 
 def test_the_report_says_who_is_absent_and_what_was_not_used() -> None:
@@ -148,10 +131,12 @@ def test_the_report_says_who_is_absent_and_what_was_not_used() -> None:
             measurements=runs,
             dropped=[],
             failures=[],
-            verdicts=[str(verdict) for verdict in verdicts(runs)],
+            together=[at_once("passing-200", 14, 16, timeout=2)],
+            verdicts=[str(verdict) for verdict in verdicts(runs, [])],
         )
     )
     row = "| CPU per million chunks, 200 streams (s) | 18.5 ±1.0 |"
     assert f"{row} not found (apt-get install nginx) | no usable run |" in text
     assert "not used: streams-200 vllm-router, repeat 1: errors: 2 x 503" in text
+    assert "not used: passing-200, all at once, repeat 1: 2 x timeout" in text
     assert "NOT MEASURED: CPU per chunk" in text
