@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.trust.plan import Plan, Times
+from headrace.bench.asks import Ask
+from headrace.bench.export import export
 
 _CALL = """
 import json, sys
@@ -20,9 +22,10 @@ from vllm.benchmarks import serve
 from vllm.benchmarks.datasets import SampleRequest
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-prompts, tokens = json.load(open(sys.argv.pop(1)))
+lines = [json.loads(line) for line in open(sys.argv.pop(1))]
 serve.get_samples = lambda args, tokenizer: [
-    SampleRequest(prompt=one, prompt_len=1, expected_output_len=tokens) for one in prompts
+    SampleRequest(prompt=one["prompt"], prompt_len=1, expected_output_len=one["output_tokens"])
+    for one in lines
 ]
 parser = FlexibleArgumentParser()
 serve.add_cli_args(parser)
@@ -32,8 +35,14 @@ serve.main(parser.parse_args())
 
 def theirs(python: Path, url: str, model: str, plan: Plan, scratch: Path) -> Times:
     """Return what vLLM's client saw; RuntimeError with its last words if it failed."""
-    prompts, result = scratch / "prompts.json", scratch / "theirs.json"
-    prompts.write_text(json.dumps([plan.prompts, plan.tokens]))
+    prompts, result = scratch / "prompts.jsonl", scratch / "theirs.json"
+    export(
+        [
+            Ask(number=number, prompt=prompt, max_tokens=plan.tokens)
+            for number, prompt in enumerate(plan.prompts)
+        ],
+        prompts,
+    )
     flags = {
         "backend": "openai",
         "base-url": url,

@@ -307,9 +307,6 @@ class Letters:
     def encode(self, text: str) -> list[int]:
         return [ord(letter) for letter in text]
 
-    def decode(self, ids: list[int]) -> str:
-        return "".join(map(chr, ids))
-
 
 def test_a_tokenizer_without_words_is_an_error() -> None:
     with pytest.raises(TokenizerError, match=r"0 of .* common English words are one token"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workload_kit import engine_count, folder, ids, trained
+from workload_kit import engine_count, folder, ids
 
 from headrace.bench import engine_tokens
 from headrace.bench.asks import Message, Prompt
@@ -78,7 +78,6 @@ def engine(kind: str = "bytes", **more: Page) -> Pages:
     return {
         "/v1/models": lambda _: {"data": [{"id": "m"}]},
         "/tokenize": tokenize,
-        "/detokenize": lambda body: {"prompt": trained(kind).decode(body["tokens"])},
         **{f"/{name}": page for name, page in more.items()},
     }
 
@@ -97,13 +96,12 @@ def chatting(kind: str = "bytes") -> Pages:
     }
 
 
-def test_an_engine_counts_encodes_and_decodes() -> None:
+def test_an_engine_counts_and_encodes() -> None:
     with serving(engine("metaspace")) as address:
         asked = EngineTokenizer(Endpoint(address + "/v1/"))
         assert asked.count("the water house") == 4
         assert asked.count(CHAT) == engine_count("metaspace", CHAT)
         assert asked.encode("the water house") == ids("metaspace", "the water house")
-        assert asked.decode(asked.encode("the water house")) == "the water house"
         order = WorkloadOrder(shapes=(Shape("x", Length(77, 77), Length(1, 1)),), count=5)
         for ask in build(order, asked):
             assert engine_count("metaspace", ask.prompt) == 77
@@ -149,8 +147,6 @@ def test_nobody_answers(tmp_path: Path) -> None:
     assert isinstance(found, Estimate)
     assert found.count("the water house") == 3
     assert found.count(CHAT) == 8
-    with pytest.raises(TokenizerError, match="2 token ids have no text"):
-        found.decode([1, 2])
     own = discover(gone, "m", folder=tmp_path)
     assert not own.exact
     assert own.label.endswith("what a chat's template adds is an estimate")
@@ -174,13 +170,10 @@ def test_answers_that_are_none(answer: Any) -> None:
 
 def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_tokens, "MOST_ANSWER", 1000)
-    answers = [{"prompt": "x" * 2000}, {}]
-    with serving(engine(detokenize=lambda _: answers.pop(0))) as address:
+    with serving(engine(tokenize=lambda _: {"count": 1, "more": "x" * 2000})) as address:
         asked = EngineTokenizer(Endpoint(address, "m"))
         with pytest.raises(TokenizerError, match="an answer without end"):
-            asked.decode([1])
-        with pytest.raises(TokenizerError, match="without a text"):
-            asked.decode([1])
+            asked.count("x")
 
 
 @pytest.mark.parametrize("models", [{}, {"data": 5}, {"data": []}, {"data": [5]}], ids=str)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -241,6 +242,7 @@ def test_who_refuses_ignore_eos_is_asked_without_it(bench: Bench) -> None:
         (("--url", "http://h/v1", "-m", "m", "--file", "gone"), 2, "'gone' does not exist"),
         (("--url", "http://h/v1", "-m", "m", "--trace", "."), 2, "is a directory"),
         (("-a", "5", "-c", "5"), 2, "open loop"),
+        (("--export", "x.jsonl", "-o", "x"), 2, "--export sends nothing"),
         (("--slo", "ttfb=1s"), 2, "promises are ttft, tpot, e2e"),
         (("--warmup", "soon"), 2, "expected a duration"),
         (("--patience", "0s"), 2, "more than nothing"),
@@ -266,6 +268,28 @@ def test_what_is_refused_and_how(
     shown = found.stderr if isinstance(found.exception, SystemExit) else str(found.exception)
     assert said in " ".join(re.sub(r"[│╭╰─╮╯]", " ", shown).split())
     assert not (bench.folder / "bench-results").exists()
+
+
+def test_prompts_for_another_client_are_written_and_none_is_sent(bench: Bench) -> None:
+    def asked() -> float:
+        page = httpx.get(bench.url.replace("/v1", "/metrics"), trust_env=False).text
+        return sum(
+            float(n)
+            for n in re.findall(r"^vllm:request_success_total\{.*\} (.*)$", page, re.MULTILINE)
+        )
+
+    before = asked()
+    words = ("-n", "7", "--shape", "64:16", "--export")
+    status, out, err = bench.load(*words, "prompts.jsonl")
+    assert (status, err) == (0, "")
+    assert "7 prompts are in prompts.jsonl; none was sent" in out
+    lines = [json.loads(one) for one in (bench.folder / "prompts.jsonl").read_text().splitlines()]
+    assert [one["output_tokens"] for one in lines] == [16] * 7
+    assert {one["prompt_tokens_count"] for one in lines} == {64}
+    assert asked() == before
+    assert not (bench.folder / "bench-results").exists()
+    status, _, err = bench.load(*words, "gone/prompts.jsonl")
+    assert (status, err) == (1, "headrace: gone/prompts.jsonl: No such file or directory\n")
 
 
 def test_a_model_that_is_not_there_and_a_folder_that_is_used(bench: Bench) -> None:

@@ -106,13 +106,6 @@ class EngineTokenizer:
             _whole(one) for one in _listed(self._endpoint.post("/tokenize", body).get("tokens"))
         ]
 
-    def decode(self, ids: list[int]) -> str:
-        """Return the text of some ids."""
-        text = self._endpoint.post("/detokenize", {"tokens": ids}).get("prompt")
-        if not isinstance(text, str):
-            raise TokenizerError(f"{self._endpoint.address}/detokenize answered without a text")
-        return text
-
 
 def count_by_usage(endpoint: Endpoint) -> Counter:
     """Return a function that lets the endpoint answer a prompt with one token, and reads usage."""

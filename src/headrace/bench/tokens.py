@@ -33,7 +33,7 @@ class TokenizerError(Exception):
 
 
 class Tokenizer(Protocol):
-    """Counts and makes tokens."""
+    """Counts tokens."""
 
     @property
     def label(self) -> str:
@@ -51,9 +51,6 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text alone, without special tokens."""
-
-    def decode(self, ids: list[int]) -> str:
-        """Return the text of some ids."""
 
 
 class Template:
@@ -105,10 +102,6 @@ class FolderTokenizer:
         """Return the ids of a text alone."""
         return list(self._inner.encode(text, add_special_tokens=False).ids)
 
-    def decode(self, ids: list[int]) -> str:
-        """Return the text of some ids."""
-        return str(self._inner.decode(ids, skip_special_tokens=False))
-
     def _length(self, text: str) -> int:
         return len(self._inner.encode(text, add_special_tokens=False))
 
@@ -138,10 +131,6 @@ class Estimate:
     def encode(self, text: str) -> list[int]:
         """Return as many zeros as there may be tokens: nobody knows their ids."""
         return [0] * self._length(text)
-
-    def decode(self, ids: list[int]) -> str:
-        """Raise TokenizerError."""
-        raise TokenizerError(f"{len(ids)} token ids have no text: their tokenizer is not known")
 
     def _length(self, text: str) -> int:
         return sum(-(-len(part) // self._LETTERS) for part in self._PARTS.findall(text))

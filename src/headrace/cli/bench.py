@@ -79,6 +79,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     name: given.NameOption = None,
     out: given.OutOption = None,
     as_json: given.JsonOption = None,
+    export: given.ExportOption = None,
 ) -> None:
     """Send a load and say what it met: times, tokens, failures, and whether to believe them.
 
@@ -87,12 +88,14 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     differs between two. The exit status is 1 if the run is worthless (such as many failures) or
     nothing was answered, 130 after Ctrl-C, else 0, also where some figures are doubtful.
     """
-    from headrace.cli.bench_perform import Named, perform  # noqa: PLC0415 - verbs start faster
+    from headrace.cli.bench_perform import Named, perform, write_prompts  # noqa: PLC0415 - verbs start faster
     from headrace.cli.bench_plan import read_words  # noqa: PLC0415 - as above
     from headrace.cli.bench_target import addressed, of_fleet  # noqa: PLC0415 - as above
 
     if url and fleet:
         raise typer.BadParameter("give a fleet or --url, not both")
+    if export and (name or out or as_json):
+        raise typer.BadParameter("--export sends nothing: no run for --name, --out or --json")
     plan = read_words(
         given.Words(
             arrivals=arrivals, concurrency=concurrency, count=count, duration=duration,
@@ -108,6 +111,9 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     else:
         subject = of_fleet(fleet, model, chat=chat, pages=pages)
     with _told():
+        if export:
+            write_prompts(subject, plan, export, Console())
+            return
         raise typer.Exit(
             perform(subject, plan, Named(name, out, as_json), Console(stderr=as_json == _STDOUT))
         )

@@ -86,6 +86,10 @@ NameOption = Annotated[str | None, typer.Option(help="Of the run; default: fleet
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="Default: bench-results/TIME-NAME.")
 ]
+ExportOption = Annotated[
+    Path | None,
+    typer.Option(help="Write the prompts to FILE.jsonl for another client, and send nothing."),
+]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="The summary, to a file or - .")]
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from headrace.bench.answers import Answer, Failure
 from headrace.bench.asks import Ask
 from headrace.bench.engine_tokens import discover_for
+from headrace.bench.export import export
 from headrace.bench.folder import FolderError, Writer, check_free, fresh_folder
 from headrace.bench.judged import judged
 from headrace.bench.load import Load
@@ -44,8 +45,7 @@ def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int
 
     FolderError, TrafficError and TokenizerError say what a person can mend.
     """
-    route = subject.route
-    plan = filled(plan, route.traffic if route else None, subject.context)
+    plan = _filled(subject, plan)
     name = named.name or subject.name
     if named.out:
         check_free(named.out)
@@ -70,6 +70,18 @@ def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int
     if run.about.interrupted:
         return bench_live.INTERRUPTED
     return 0 if whole and found.of_use else 1
+
+
+def write_prompts(subject: Subject, plan: Plan, file: Path, console: Console) -> None:
+    """Write what would be sent to a file for other clients; TrafficError if it does not fit."""
+    asks = _asks(subject, _filled(subject, plan), console)
+    export(asks, file)
+    console.print(f"{len(asks):,} prompts are in {file}; none was sent", soft_wrap=True)
+
+
+def _filled(subject: Subject, plan: Plan) -> Plan:
+    traffic = subject.route.traffic if subject.route else None
+    return filled(plan, traffic, subject.context)
 
 
 def _kept(writer: Writer, run: Run) -> bool:
