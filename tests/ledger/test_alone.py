@@ -36,9 +36,9 @@ class Loop:
             call()
 
 
-def left(file: Path) -> int:
+def left(file: Path, now: float = START) -> int:
     """How many requests a minute the file says are left."""
-    (used,) = read_usage(file, START)
+    (used,) = read_usage(file, now)
     assert used.requests is not None
     return used.requests.remaining
 
@@ -60,17 +60,46 @@ def test_what_one_alone_lets_in_is_written_together(tmp_path: Path) -> None:
 
 
 def test_who_comes_is_told_everything_from_then_on(tmp_path: Path) -> None:
-    file, loop = tmp_path / "usage.db", Loop()
-    one = Ledger(str(file), clock=Clock(), later=loop.later)
+    file, clock, loop = tmp_path / "usage.db", Clock(), Loop()
+    one = Ledger(str(file), clock=clock, later=loop.later)
     key = subject(requests_per_minute=60, concurrency=50)
     assert admitted(one, key, times=10) == 10
-    two = Ledger(str(file), clock=Clock(), later=loop.later)
+    two = Ledger(str(file), clock=clock, later=loop.later)
     two.tick()
     assert admitted(one, key, times=10) == 10  # writes what it had kept to itself
     assert admitted(two, key, times=10) == 10
     assert admitted(one, key, times=10) == 10
     assert admitted(two, key, times=50) == 10  # 50 at once, together
     two.close()
+    clock.now += 60  # a minute's worth again
+    assert admitted(one, subject(requests_per_minute=60), times=10) == 10
+    assert left(file, clock.now) == 59  # the first read the file; the others are kept back again
+    one.close()
+
+
+def test_places_are_written_later_where_nobody_waits_for_them(tmp_path: Path) -> None:
+    file, loop = tmp_path / "usage.db", Loop()
+    one = Ledger(str(file), clock=Clock(), later=loop.later)
+    key = subject(concurrency=2)
+    first, second = (granted(one.admit([key], 0, None)) for _ in range(2))
+    loop.run()
+    first.settle(0, 0)
+    second.settle(0, 0)
+    assert read_usage(file, START)[0].running == 2
+    loop.run()
+    assert read_usage(file, START)[0].running == 0
+    one.close()
+
+
+def test_what_somebody_used_who_just_left_is_read(tmp_path: Path) -> None:
+    file, loop = tmp_path / "usage.db", Loop()
+    key = subject(requests_per_minute=60)
+    one, two = (Ledger(str(file), clock=Clock(), later=loop.later) for _ in range(2))
+    two.tick()
+    assert admitted(one, key, times=10) == 10
+    assert admitted(two, key, times=50) == 50
+    two.close()
+    refused(one.admit([key], 0, None))
     one.close()
 
 

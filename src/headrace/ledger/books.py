@@ -89,18 +89,12 @@ class Books:
         """
         if not (abs(now - self._alone_at) < HELD_BACK and self.alone):
             return False
-        return all(self._is_current(subject, now) for subject in subjects)
+        return all((s.row, has_places(s.limits)) in self._current for s in subjects)
 
     @property
     def alone(self) -> bool:
         """Whether no other gateway has the file open."""
         return self._file is not None and self._file.alone
-
-    def _is_current(self, subject: Subject, now: float) -> bool:
-        shared = subject.limits is not None and subject.limits.concurrency is not None
-        if (subject.row, shared) not in self._current:
-            return False
-        return not self._accounts[subject.row].ahead(now)
 
     def begin(self, subjects: Sequence[Subject], now: float) -> bool:
         """Begin a transaction and read these subjects; False: there is none, go by memory."""
@@ -151,7 +145,7 @@ class Books:
         if file.changed():
             self._current.clear()
         for row, limits in rows.items():
-            shared = limits.concurrency is not None
+            shared = has_places(limits)
             if (row, shared) in self._current:
                 continue
             account = file.account(row, shared=shared)
@@ -269,6 +263,11 @@ class Books:
         self.tick(sums, now)
         with contextlib.suppress(sqlite3.Error):
             self._file.close()
+
+
+def has_places(limits: Limits | None) -> bool:
+    """Return whether it counts how many requests are there at once."""
+    return limits is not None and limits.concurrency is not None
 
 
 def _say(text: str) -> None:

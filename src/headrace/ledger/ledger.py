@@ -21,7 +21,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from headrace.ledger.books import HELD_BACK, Books
+from headrace.ledger.books import HELD_BACK, Books, has_places
 from headrace.ledger.file import PATIENCE, Sums
 from headrace.routing.allowance import Ask, Excess, Left, Subject, excess, least_left
 
@@ -220,11 +220,7 @@ def _is_open(subject: Subject, tokens: int) -> bool:
     """Whether the end of a request changes anything for the subject."""
     limits = subject.limits
     counts = limits is not None and limits.tokens_per_minute is not None and tokens != 0
-    return counts or _has_places(subject)
-
-
-def _has_places(subject: Subject) -> bool:
-    return subject.limits is not None and subject.limits.concurrency is not None
+    return counts or has_places(limits)
 
 
 def _bound(limited: Iterable[Subject]) -> int | None:
