@@ -196,6 +196,14 @@ def test_a_closed_loop_for_a_time_ends_when_it_is_over(bench: Bench) -> None:
     assert max(answer.due for answer in run.answers) < 1.0
 
 
+def test_a_replay_says_how_long_it_takes(bench: Bench) -> None:
+    line = {"input_length": 40, "output_length": 2, "hash_ids": [1]}
+    lines = [json.dumps({"timestamp": at, **line}) for at in (0, 4000)]  # ms
+    (bench.folder / "trace.jsonl").write_text("\n".join(lines))
+    words = ("--trace", "trace.jsonl", "--time-scale", "0.1", "-o", "run")
+    assert "the last is due after 400 ms; --time-scale" in bench.load(*words)[1]
+
+
 def test_who_refuses_ignore_eos_is_asked_without_it(bench: Bench) -> None:
     """What OpenAI's own service does with a field that it does not know."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +20,14 @@ from headrace.bench.judged import judged
 from headrace.bench.load import Load
 from headrace.bench.measure import measure
 from headrace.bench.run import About, Run
+from headrace.bench.words import seconds
 from headrace.bench.workload import build
+from headrace.bench.workload_order import WorkloadOrder
 from headrace.cli import bench_live
 from headrace.cli.bench_plan import Plan, filled
 from headrace.cli.bench_results import show
 from headrace.cli.bench_target import Subject
+from headrace.traffic.arrivals import Replay
 
 _TRIAL = "Say hello."
 _KEY_HINT = "; a key is taken from $HEADRACE_KEY"
@@ -56,7 +60,7 @@ def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int
     folder = named.out or fresh_folder(subject.beside, name)
     writer = Writer(folder, about)
     try:
-        run = bench_live.run(subject.target, asks, load, writer, console)
+        run = bench_live.run(subject.target, asks, load, writer, console, subject.listing)
     finally:
         writer.close()
     _complete(run, about)
@@ -74,7 +78,7 @@ def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int
 
 def write_prompts(subject: Subject, plan: Plan, file: Path, console: Console) -> None:
     """Write what would be sent to a file for other clients; TrafficError if it does not fit."""
-    asks = _asks(subject, _filled(subject, plan), console)
+    asks = _asks(subject.with_pages(), _filled(subject, plan), console)
     export(asks, file)
     console.print(f"{len(asks):,} prompts are in {file}; none was sent", soft_wrap=True)
 
@@ -129,9 +133,16 @@ def _asks(subject: Subject, plan: Plan, console: Console) -> list[Ask]:
     tokenizer = discover_for(subject.target, subject.weights)
     notes: list[str] = []
     asks = build(plan.order, tokenizer, notes)
-    for note in (f"tokens counted by {tokenizer.label}", *notes):
+    for note in (f"tokens counted by {tokenizer.label}", *notes, *_lasts(asks, plan.order)):
         console.print(note, style="dim", highlight=False, soft_wrap=True)
     return asks
+
+
+def _lasts(asks: list[Ask], order: WorkloadOrder) -> Iterator[str]:
+    """Say how long a replay takes: nobody else knows before it is over."""
+    due = [ask.at for ask in asks if ask.at is not None]
+    if due and isinstance(order.arrivals, Replay):
+        yield f"the last is due after {seconds(max(due))}; --time-scale 0.1 takes a tenth of that"
 
 
 def _about(subject: Subject, plan: Plan, load: Load, name: str) -> About:
