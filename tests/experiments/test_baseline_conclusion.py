@@ -71,9 +71,14 @@ def test_a_promise_can_end_it_before_the_engine_is_full() -> None:
 def test_throughput_that_still_rises_has_no_knee() -> None:
     found = conclude(points([10, 20, 40]), case(max_num_seqs=16))
     assert found.words[0].startswith("no knee up to 4 clients: throughput still rises")
-    assert "--set most=8" in found.words[0]
+    assert found.words[0].endswith("; measure further with --set most=8")
     assert found.supports == ()
     assert "knee" not in found.figures
+
+
+def test_who_stopped_it_is_told_to_let_it_run() -> None:
+    stopped = msgspec.structs.replace(case(), interrupted=True)
+    assert conclude(points([10, 20, 40]), stopped).words[0].endswith(" tokens/s; let it run")
 
 
 def test_promises_that_nobody_keeps_are_the_answer() -> None:
@@ -94,6 +99,8 @@ def test_the_files_own_value_is_supported_where_it_is_as_good() -> None:
 def test_the_plans_error_is_said() -> None:
     found = conclude(points([10, 20, 21], planned=[10.05, 30.15, 21.105]), case())
     assert "off by +50 % at the knee, at worst +50 % with 2 clients" in found.words[-1]
+    found = conclude(points([10, 20], planned=[15.075, 20.1]), case())
+    assert found.words[-1].endswith("is off by +0.0 % with 2 clients, at worst +50 % with 1 client")
 
 
 def test_figures_belong_to_the_copy_that_they_were_measured_on() -> None:

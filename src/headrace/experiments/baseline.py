@@ -83,10 +83,11 @@ def _answer(steps: Sequence[Step], knee: Knee, case: Case) -> str:
         f" tokens/s, {number(step.requests)} requests/s"
     )
     if knee.bound == "open":
+        more = f"measure further with --set most={2 * step.clients}"
+        further = "let it run" if case.interrupted else more
         return (
             f"no knee up to {count(step.clients, 'client')}: throughput still rises, to"
-            f" {number(step.tokens)} output tokens/s; measure further with --set most="
-            f"{2 * step.clients}"
+            f" {number(step.tokens)} output tokens/s; {further}"
         )
     beyond = next(one for one in steps if one.clients > step.clients)
     if knee.bound == "promise":
@@ -168,10 +169,12 @@ def _plan(steps: Sequence[Step], knee: Knee) -> Iterator[str]:
     at_knee = {step.clients: found for step, found in known}.get(knee.step.clients)
     worst, error = max(known, key=lambda one: abs(one[1]))
     label = worst.predicted.label if worst.predicted else ""
-    here = "" if at_knee is None else f"{percent(at_knee, signed=True)} at the knee, "
+    clients = count(knee.step.clients, "client")
+    place = f"with {clients}" if knee.bound == "open" else "at the knee"
+    here = "" if at_knee is None else f"{percent(at_knee, signed=True)} {place}, "
     yield (
         f"the plan's throughput ({label}) is off by {here}at worst {percent(error, signed=True)}"
-        f" with {worst.clients} clients"
+        f" with {count(worst.clients, 'client')}"
     )
 
 
