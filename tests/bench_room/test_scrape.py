@@ -9,6 +9,7 @@ from time import monotonic
 
 import pytest
 
+from headrace.bench import scrape
 from headrace.bench.samples import Sample
 from headrace.bench.scrape import Scraper, read_page
 from headrace.bench.target import Page
@@ -126,6 +127,67 @@ async def test_it_looks_again_and_again_and_once_more_at_the_end() -> None:
     assert len(found) >= 4
     assert all(one.values == WANT and not one.error for one in found)
     assert [one.at for one in found] == sorted(one.at for one in found)
+
+
+async def test_pages_that_come_are_looked_at_and_those_that_went_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scrape, "_RELIST", 0.05)
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).split()[1].decode())
+        body = VLLM.encode()
+        head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        writer.write(head + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        one, two = (
+            Page(url=f"http://127.0.0.1:{port}/{name}", source=f"engine:{name}")
+            for name in ("one", "two")
+        )
+        said: list[Sequence[Page] | None] = [[one, two], None, [two]]
+        found: list[Sample] = []
+        left = asyncio.Event()
+
+        async def listing() -> Sequence[Page] | None:
+            if not said:
+                left.set()
+                return None
+            return said.pop(0)
+
+        scraper = Scraper([one], 0.05, found.extend, listing)
+        await scraper.begin(monotonic())
+        await asyncio.wait_for(left.wait(), 5)
+        asked.clear()
+        await scraper.end()
+    sources = [sample.source for sample in found]
+    assert (sources[0], sources[-1]) == ("engine:one", "engine:two")
+    assert not any(sample.error for sample in found)
+    came = next(sample for sample in found if sample.source == "engine:two")
+    assert [sample for sample in found if sample.new] == [came]
+    assert set(asked) == {"/two"}, "the last look is at what is there in the end"
+
+
+GONE = Page(url="http://127.0.0.1:9/metrics", source="engine:gone")
+
+
+@pytest.mark.parametrize(("pages", "fails"), [([GONE], True), (None, True), ([], False)])
+async def test_a_page_that_went_with_its_replica_is_no_failed_look(
+    pages: list[Page] | None, *, fails: bool
+) -> None:
+    async def listing() -> Sequence[Page] | None:
+        return pages
+
+    found: list[Sample] = []
+    scraper = Scraper([GONE], 60.0, found.extend, listing)
+    await scraper.begin(monotonic())
+    await scraper.end()
+    assert [bool(sample.error) for sample in found] == [True] * fails
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,16 @@ def test_engines_own_counters_leave_out_the_warm_up() -> None:
     assert own.preemptions is None
 
 
+def test_an_engine_that_comes_during_the_run_counts_from_nothing() -> None:
+    new = Sample(at=3.0, source="engine:chat-1", values={"success": 7, "ttft_count": 0}, new=True)
+    later = engine(9.0, success=30, ttft_count=20, ttft_sum=10)
+    own = summarise(run_of([answer(1, 0.5, ended=8.0)], [new, later])).own.engines[0]
+    assert (own.success, own.restarts, own.looks) == (30, 0, 2)
+    # It came in the warm-up: what it had done before the first that counts is left out.
+    own = summarise(run_of([answer(1, 4.0, ended=8.0)], [new, later])).own.engines[0]
+    assert own.success == 23
+
+
 def test_a_restarted_engine_has_counters_that_fall() -> None:
     samples = [engine(0.0, generation_tokens=100), engine(1.0, generation_tokens=150),
                engine(2.0, generation_tokens=20), engine(9.0, generation_tokens=30)]  # fmt: skip

@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from headrace.bench.folder import read
+from headrace.bench.summary import summarise
 from headrace.cli.files import load_checked
 from headrace.fleet.load import FleetFile, load_fleet
 from headrace.hardware.machine import Machine
@@ -178,3 +180,22 @@ def test_a_bench_that_wakes_a_fleet_from_zero_reads_its_engines_page(
     env = {**os.environ, "HEADRACE_STATE": str(tmp_path / "s"), "HEADRACE_CACHE": str(tmp_path)}
     subprocess.run([*ran, "-o", "run"], cwd=tmp_path, env=env, check=False)
     assert '"source":"engine:twin-' in (tmp_path / "run" / "metrics.jsonl").read_text()
+
+
+def test_a_bench_counts_what_replicas_did_that_came_after_its_beginning(
+    tmp_path: Path, fleets: list[Up]
+) -> None:
+    more = {"min: 2": "min: 1", "target: 48": "target: 4", "max_num_seqs: 64": "max_num_seqs: 8"}
+    fleets.append(Up(quick(tmp_path, **more), tmp_path))
+    fleets[0].until("^ready: ")
+    ran = [sys.executable, "-m", "headrace", "bench", "-c", "24", "-d", "4s", "--shape", "20:20"]
+    env = {**os.environ, "HEADRACE_STATE": str(tmp_path / "s"), "HEADRACE_CACHE": str(tmp_path)}
+    said = subprocess.run(
+        [*ran, "-o", "run"], cwd=tmp_path, env=env, check=False, capture_output=True, text=True
+    ).stdout
+    found = summarise(read(tmp_path / "run"))
+    assert len(found.replicas) > 1, "it grew"
+    counted = {one.source: one.success for one in found.own.engines}
+    assert counted.keys() == found.replicas.keys()
+    assert sum(one or 0 for one in counted.values()) >= 0.9 * found.counts.whole
+    assert "not looked at" not in said

@@ -22,7 +22,7 @@ from headrace.bench.gathering import Gathering
 from headrace.bench.load import Load, Progress
 from headrace.bench.run import About, Run
 from headrace.bench.samples import Sample
-from headrace.bench.scrape import Scraper
+from headrace.bench.scrape import Listing, Scraper
 from headrace.bench.target import Page, Target, place
 from headrace.bench.workers import run_crew, run_here
 
@@ -47,19 +47,21 @@ async def measure(
     *,
     stop: asyncio.Event | None = None,
     keep: Keep | None = None,
+    listing: Listing | None = None,
 ) -> Run:
     """Send the asks and return what came of them; `tell` hears about it a few times a second.
 
     When `stop` is set, requests in flight end as STOPPED and the run is returned as far as it came,
     with `about.interrupted`. The caller adds to `run.about` what it knows: name, workload, slo.
-    TargetError if the address is none.
+    `listing` says which metrics pages there are later; without it those of the target are read to
+    the end. TargetError if the address is none.
     """
     place(target.address)
     stop = stop or asyncio.Event()
     count = crew_size(load, asks)
     run = Run(_about(target, load, count))
     gathering = Gathering(run, tell, keep)
-    scraper = Scraper(target.scrape, load.sample_every, gathering.samples)
+    scraper = Scraper(target.scrape, load.sample_every, gathering.samples, listing)
     mark = f"bench-{uuid4().hex[:8]}"
     jobs = [
         Job(number, target, part, its, mark)

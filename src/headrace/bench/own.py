@@ -3,7 +3,8 @@
 Gauges are looked at while counted requests were under way. Counters are what was added from the
 last look before them to the first look after them, so the warm-up counts only where no look fell
 in between. A counter that falls has begun anew (the process was restarted): what it shows then was
-added since. A figure that the samples do not have is None, never 0.
+added since, as it is with an engine that came during the run. A figure that the samples do not
+have is None, never 0.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ def own(samples: Sequence[Sample], start: float, end: float) -> Own:
     }
     client = [one for source in sources if source.startswith("client") for one in around[source]]
     return Own(
-        engines=[_engine(name, around[name]) for name in sources if name.startswith("engine")],
+        engines=[
+            _engine(name, around[name], start) for name in sources if name.startswith("engine")
+        ],
         gateway=_gateway(around["gateway"]) if "gateway" in around else None,
         client=_client(client) if client else None,
     )
@@ -131,21 +134,28 @@ def _around(samples: Sequence[Sample], start: float, end: float) -> list[Sample]
     return [one for one in ordered if first <= one.at <= last]
 
 
-def _engine(source: str, samples: Sequence[Sample]) -> Engine:
+def _engine(source: str, samples: Sequence[Sample], start: float) -> Engine:
     good = [one for one in samples if not one.error]
 
     def column(name: str) -> list[float | None]:
         return [one.values.get(name) for one in good]
 
+    def counter(name: str) -> list[float | None]:
+        values: list[float | None] = []
+        for one in good:
+            zero = [0.0] if one.new and one.at > start else []
+            values += [*zero, one.values.get(name)]
+        return values
+
     def mean(name: str) -> float | None:
-        return ratio(added(column(f"{name}_sum")), added(column(f"{name}_count")))
+        return ratio(added(counter(f"{name}_sum")), added(counter(f"{name}_count")))
 
     return Engine(
         source=source.removeprefix("engine:"),
         looks=len(samples),
         failed_looks=len(samples) - len(good),
         error=_last_error(samples),
-        restarts=_falls(column("generation_tokens")),
+        restarts=_falls(counter("generation_tokens")),
         running=level(column("running")),
         waiting=level(column("waiting")),
         kv_usage=level(column("kv_usage")),
@@ -153,12 +163,12 @@ def _engine(source: str, samples: Sequence[Sample]) -> Engine:
         tpot=mean("tpot"),
         itl=mean("itl"),
         e2e=mean("e2e"),
-        ttft_count=added(column("ttft_count")),
-        prompt_tokens=added(column("prompt_tokens")),
-        generation_tokens=added(column("generation_tokens")),
-        preemptions=added(column("preemptions")),
-        hit_share=ratio(added(column("prefix_hits")), added(column("prefix_queries"))),
-        success=added(column("success")),
+        ttft_count=added(counter("ttft_count")),
+        prompt_tokens=added(counter("prompt_tokens")),
+        generation_tokens=added(counter("generation_tokens")),
+        preemptions=added(counter("preemptions")),
+        hit_share=ratio(added(counter("prefix_hits")), added(counter("prefix_queries"))),
+        success=added(counter("success")),
     )
 
 

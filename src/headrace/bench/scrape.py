@@ -2,14 +2,16 @@
 
 Each page has a connection and a time limit of its own. Before a page is parsed it is cut down to
 the lines that are wanted: vLLM's has thousands, and parsing them all would take a core for as long
-as some of the times that are measured.
+as some of the times that are measured. Where somebody can say which pages there are, replicas that
+come later are looked at as well, from then on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from time import monotonic
+from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,41 +25,68 @@ _LIMIT = 1 << 23
 """Bytes of a page."""
 _LONGEST = 5.0
 """Seconds that a page may take, where the time between looks is longer."""
+_RELIST = 1.0
+"""Seconds at least between two questions which pages there are."""
 _GATEWAY = "headrace_"
 _UNWANTED = ("_bucket", "_created")
 
 Tell = Callable[[Sequence[Sample]], None]
+Listing = Callable[[], Coroutine[Any, Any, Sequence[Page] | None]]
+"""Returns the pages that there are now; None where nobody can say. It does not raise."""
 
 
 class Scraper:
-    """Looks at pages every so many seconds, from `begin` to `end`."""
+    """Looks at pages every so many seconds, from `begin` to `end`; `listing` says which later."""
 
-    def __init__(self, pages: Sequence[Page], every: float, tell: Tell) -> None:
-        self._pages, self._every, self._tell = pages, every, tell
+    def __init__(
+        self, pages: Sequence[Page], every: float, tell: Tell, listing: Listing | None = None
+    ) -> None:
+        self._pages, self._every, self._tell, self._listing = pages, every, tell, listing
         self._origin = 0.0
         self._client: httpx.AsyncClient | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watched: dict[Page, asyncio.Task[None]] = {}
+        self._unseen: set[Page] = set()
+        """Those that came later, until the first look."""
+        self._follower: asyncio.Task[None] | None = None
 
     async def begin(self, origin: float) -> None:
         """Look at each page now, and from then on."""
-        if not self._pages:
+        if not self._pages and self._listing is None:
             return
         self._origin = origin
-        limits = httpx.Limits(max_keepalive_connections=len(self._pages))
+        limits = httpx.Limits(max_keepalive_connections=None)
         patience = min(max(self._every, 1.0), _LONGEST)
         self._client = httpx.AsyncClient(trust_env=False, timeout=patience, limits=limits)
-        self._tasks = [asyncio.create_task(self._watch(page)) for page in self._pages]
+        self._turn_to(self._pages)
+        if self._listing is not None:
+            self._follower = asyncio.create_task(self._follow(self._listing))
 
     async def end(self) -> None:
         """Look once more, and stop."""
         if self._client is None:
             return
-        for task in self._tasks:
+        tasks = [*self._watched.values(), *([self._follower] if self._follower else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(self._look(page) for page in self._pages))
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(self._look(page) for page in self._watched))
         await self._client.aclose()
         self._client = None
+
+    def _turn_to(self, pages: Sequence[Page]) -> None:
+        """Look at these, and no more at others."""
+        for gone in self._watched.keys() - set(pages):
+            self._watched.pop(gone).cancel()
+        for page in pages:
+            if page not in self._watched:
+                self._watched[page] = asyncio.create_task(self._watch(page))
+
+    async def _follow(self, listing: Listing) -> None:
+        while True:
+            await asyncio.sleep(max(self._every, _RELIST))
+            if (pages := await listing()) is not None:
+                self._unseen |= set(pages) - self._watched.keys()
+                self._turn_to(pages)
 
     async def _watch(self, page: Page) -> None:
         due = monotonic()
@@ -72,9 +101,17 @@ class Scraper:
             values = read_page(page, await self._fetch(page.url))
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             said = str(error) or type(error).__name__
-            self._tell([Sample(at=at, source=page.source, error=said[:200])])
+            if await self._is_there(page):
+                self._tell([Sample(at=at, source=page.source, error=said[:200])])
         else:
-            self._tell([Sample(at=at, source=page.source, values=values)])
+            new = page in self._unseen
+            self._unseen.discard(page)
+            self._tell([Sample(at=at, source=page.source, values=values, new=new)])
+
+    async def _is_there(self, page: Page) -> bool:
+        """Whether a page that cannot be read should be: else it went with its replica."""
+        pages = await self._listing() if self._listing else None
+        return pages is None or page in pages
 
     async def _fetch(self, url: str) -> str:
         assert self._client is not None  # noqa: S101 - between begin and end there is one

@@ -82,7 +82,7 @@ def _counts(summary: Summary, seen: Sequence[Engine]) -> Iterator[Doubt]:
         yield doubtful(
             f"The engines whose metrics were read finished {number(counted)} requests, the client"
             f" had {counts.whole:,} whole answers: {who} not looked at, or pages are of others.",
-            "Name the metrics page of every replica; keep their number the same during a run.",
+            "Name the metrics page of every replica (--metrics): only a fleet's own are found.",
         )
 
 

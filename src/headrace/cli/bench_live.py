@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.bench.asks import Ask
     from headrace.bench.measure import Keep
     from headrace.bench.run import Run
+    from headrace.bench.scrape import Listing
     from headrace.bench.target import Target
 
 INTERRUPTED = 130
@@ -71,7 +72,14 @@ def line(now: Progress, total: int | None) -> str:
     )
 
 
-def run(target: Target, asks: Sequence[Ask], load: Load, keep: Keep, console: Console) -> Run:
+def run(  # noqa: PLR0917 - what one run is made of
+    target: Target,
+    asks: Sequence[Ask],
+    load: Load,
+    keep: Keep,
+    console: Console,
+    listing: Listing | None,
+) -> Run:
     """Measure, show it, and return the run, an interrupted one as far as it came."""
     import uvloop  # noqa: PLC0415 - the other verbs start faster
 
@@ -81,7 +89,7 @@ def run(target: Target, asks: Sequence[Ask], load: Load, keep: Keep, console: Co
         stop = asyncio.Event()
         with Display(console, _total(asks, load)) as tell:
             listen(stop, console)
-            return await measure(target, asks, load, tell, stop=stop, keep=keep)
+            return await measure(target, asks, load, tell, stop=stop, keep=keep, listing=listing)
 
     return uvloop.run(measured())
 

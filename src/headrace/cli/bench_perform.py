@@ -60,7 +60,7 @@ def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int
     folder = named.out or fresh_folder(subject.beside, name)
     writer = Writer(folder, about)
     try:
-        run = bench_live.run(subject.target, asks, load, writer, console)
+        run = bench_live.run(subject.target, asks, load, writer, console, subject.listing)
     finally:
         writer.close()
     _complete(run, about)

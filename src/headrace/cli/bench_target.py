@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +20,11 @@ from headrace.bench.target import Page, Target, TargetError, place
 from headrace.cli.running import find_fleet
 from headrace.fleet.load import FleetFile, load_fleet
 from headrace.fleet.routes import Route
+from headrace.local.errors import LocalError
 from headrace.models.store import pulled
 
 if TYPE_CHECKING:
+    from headrace.bench.scrape import Listing
     from headrace.view.status import DeploymentStatus, FleetStatus
 
 KEYS = ("HEADRACE_KEY", "OPENAI_API_KEY")
@@ -34,13 +35,14 @@ KEYS = ("HEADRACE_KEY", "OPENAI_API_KEY")
 class Subject:
     """What is measured, and what is known about it; `weights` is the model's folder.
 
-    `pages` asks which metrics pages there are at that moment; the target has none by itself.
+    A fleet's `listing` asks which metrics pages there are at that moment; an address has those of
+    the target.
     """
 
     target: Target
     name: str
     beside: Path
-    pages: Callable[[], tuple[Page, ...]]
+    listing: Listing | None = None
     context: int | None = None
     route: Route | None = None
     weights: Path | None = None
@@ -57,7 +59,11 @@ class Subject:
 
     def with_pages(self) -> Subject:
         """Return it with the metrics pages that there are now; LocalError if it went down."""
-        return replace(self, target=msgspec.structs.replace(self.target, scrape=self.pages()))
+        if self.listing is None:
+            return self
+        if (found := asyncio.run(self.listing())) is None:
+            raise LocalError("the fleet ended meanwhile")
+        return replace(self, target=msgspec.structs.replace(self.target, scrape=tuple(found)))
 
 
 def key() -> str | None:
@@ -78,17 +84,15 @@ def addressed(url: str, model: str | None, *, chat: bool, pages: list[str]) -> S
         raise typer.BadParameter(str(error), param_hint="--url") from None
     if urlsplit(url).query or urlsplit(url).fragment:
         raise typer.BadParameter(f"'{url}' has more than a path", param_hint="--url")
-    target, named = (
-        Target(address=url.rstrip("/"), model=model, key=key(), chat=chat),
-        _named(pages),
-    )
-    return Subject(target, f"{model}-{where.host}", Path.cwd(), lambda: named)
+    address, more = url.rstrip("/"), _named(pages)
+    target = Target(address=address, model=model, key=key(), chat=chat, scrape=more)
+    return Subject(target, f"{model}-{where.host}", Path.cwd())
 
 
 def of_fleet(file: Path | None, model: str | None, *, chat: bool, pages: list[str]) -> Subject:
     """Return the running fleet's gateway; LocalError if none is up, BadParameter for its model."""
     from headrace.local import client  # noqa: PLC0415 - the other verbs start faster
-    from headrace.local.metrics_pages import metrics_pages  # noqa: PLC0415 - as above
+    from headrace.local.metrics_pages import following  # noqa: PLC0415 - as above
 
     state = find_fleet(file)
     status = asyncio.run(client.status(state))
@@ -98,18 +102,14 @@ def of_fleet(file: Path | None, model: str | None, *, chat: bool, pages: list[st
         known = ", ".join(dict.fromkeys(one for d in status.deployments for one in d.models))
         raise typer.BadParameter(f"the fleet serves no '{asked}'; it serves {known}")
     loaded = load_fleet(Path(status.file))
-    named = _named(pages)
-
-    def now() -> tuple[Page, ...]:
-        return (*metrics_pages(asyncio.run(client.status(state)), loaded.fleet), *named)
-
     target = Target(address=status.address, model=asked, key=key(), chat=chat)
-    return _known(target, now, status, served, loaded)
+    listing = following(state, loaded.fleet, _named(pages))
+    return _known(target, listing, status, served, loaded)
 
 
 def _known(
     target: Target,
-    pages: Callable[[], tuple[Page, ...]],
+    listing: Listing,
     status: FleetStatus,
     served: DeploymentStatus,
     file: FleetFile,
@@ -124,7 +124,7 @@ def _known(
         target,
         f"{status.fleet}-{target.model}",
         Path(status.file).parent,
-        pages,
+        listing,
         deployment.max_model_len,
         next((one for one in routes if target.model in one.match.model), None),
         pulled(whole.path, deployment.model),

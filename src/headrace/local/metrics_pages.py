@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
+from headrace.bench.scrape import Listing
 from headrace.bench.symptoms import GATEWAY
 from headrace.bench.target import Page
 from headrace.engines.named import engine_named
 from headrace.fleet.types import Fleet
+from headrace.local import client
+from headrace.local.errors import LocalError
 from headrace.local.launching import HOST
+from headrace.local.state import StateDir
 from headrace.view.states import State
 from headrace.view.status import FleetStatus
 
+ANSWERS = (State.PROBING, State.READY, State.DRAINING, State.LEAVING)
+"""States in which an engine's server is there, before its first request and after its last."""
+
+
+def following(state: StateDir, fleet: Fleet, more: Sequence[Page]) -> Listing:
+    """Return a function that asks the fleet for its pages, and adds `more`; None if it is gone."""
+
+    async def listing() -> Sequence[Page] | None:
+        try:
+            status = await client.status(state)
+        except LocalError:
+            return None
+        return [*metrics_pages(status, fleet, ANSWERS), *more]
+
+    return listing
+
 
 def metrics_pages(
-    status: FleetStatus, fleet: Fleet | None, states: Collection[State] = tuple(State)
+    status: FleetStatus, fleet: Fleet | None, states: Collection[State]
 ) -> Iterator[Page]:
     """Yield the gateway's page, and those of replicas in one of `states` that have a port.
 
