@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+from bench.up import up
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "laptop.yaml"
 MODEL = "smollm2"
@@ -20,7 +16,7 @@ _CHANGES = {
     r"^fleet: laptop$": "fleet: measured",
     r"min: 0 .*$": "min: 1",
     r"max: 2$": "max: 1",
-    r"port: 8080": "port: {port}",
+    r"port: 8080": "port: {port}, admin_port: 0",
     r"^    slo: .*\n": "",  # nothing is refused, however long it waits
 }
 
@@ -28,23 +24,8 @@ _CHANGES = {
 @contextmanager
 def fleet(folder: Path, port: int) -> Iterator[None]:
     """Run one replica behind a gateway on `port`, its files in `folder`, until left."""
-    file = folder / "measured.yaml"
-    file.write_text(_changed(port), encoding="utf-8")
-    environment = {**os.environ, "HEADRACE_STATE": str(folder / "s")}
-    with (folder / "up.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "headrace", "up", str(file)],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            _wait(process, port, folder / "up.log")
-            yield
-        finally:
-            process.terminate()
-            process.wait(120)
+    with up(_changed(port), folder, _START):
+        yield
 
 
 def _changed(port: int) -> str:
@@ -54,20 +35,3 @@ def _changed(port: int) -> str:
         if count != 1:
             raise ValueError(f"{EXAMPLE}: {pattern!r} is there {count} times, expected once")
     return text
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Wait for the first answer; the gateway holds the request until the replica is ready."""
-    body = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
-    deadline = time.monotonic() + _START
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            answer = httpx.post(
-                f"http://127.0.0.1:{port}/v1/chat/completions", json=body, timeout=_START
-            )
-        except httpx.TransportError:
-            time.sleep(0.5)
-            continue
-        if answer.is_success:
-            return
-    raise RuntimeError(f"the fleet gave no answer:\n{log.read_text(errors='replace')[-2000:]}")
