@@ -101,7 +101,7 @@ def _drilled(point: Point, report: Report) -> str:
     name = NAMES.get(point.way, point.way)
     said = f"{name}: {report.whole} of {report.begun} whole, {report.continued} continued"
     if report.pause_ms.max is not None:
-        calm = report.undisturbed_ms.p50
+        calm = report.undisturbed_ms.max
         beside = f" beside {seconds(calm / _MS)} of the others" if calm is not None else ""
         said += f"; the longest pause was {seconds(report.pause_ms.max / _MS)}{beside}"
     gone = went(report)
