@@ -199,3 +199,26 @@ def test_a_bench_counts_what_replicas_did_that_came_after_its_beginning(
     assert counted.keys() == found.replicas.keys()
     assert sum(one or 0 for one in counted.values()) >= 0.9 * found.counts.whole
     assert "not looked at" not in said
+
+
+def test_a_fleet_whose_file_was_edited_is_not_measured_as_what_the_file_says(
+    tmp_path: Path, fleets: list[Up]
+) -> None:
+    file = quick(tmp_path)
+    fleets.append(Up(file, tmp_path))
+    fleets[0].until("^ready: ")
+    env = {**os.environ, "HEADRACE_STATE": str(tmp_path / "s"), "HEADRACE_CACHE": str(tmp_path)}
+
+    def said(*words: str) -> str:
+        ran = [sys.executable, "-m", "headrace", *words]
+        done = subprocess.run(
+            ran, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    few = ("bench", "-c", "2", "-n", "4", "--shape", "20:4")
+    file.write_text(file.read_text().replace("max_num_seqs: 64 ", "max_num_seqs: 32 "))
+    assert "was edited since the fleet read it" in said(*few)
+    assert "was edited since the fleet read it" in said("experiment", "prefix", "running")
+    file.write_text(file.read_text().replace("max_num_seqs: 32  ", "max_num_seqs: 64   # as"))
+    assert "4 whole answers" in said(*few)

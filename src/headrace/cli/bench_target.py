@@ -17,8 +17,8 @@ import msgspec
 import typer
 
 from headrace.bench.target import Page, Target, TargetError, place
-from headrace.cli.running import find_fleet
-from headrace.fleet.load import FleetFile, load_fleet
+from headrace.cli.running import find_fleet, served_file
+from headrace.fleet.load import FleetFile
 from headrace.fleet.routes import Route
 from headrace.local.errors import LocalError
 from headrace.models.store import pulled
@@ -90,7 +90,10 @@ def addressed(url: str, model: str | None, *, chat: bool, pages: list[str]) -> S
 
 
 def of_fleet(file: Path | None, model: str | None, *, chat: bool, pages: list[str]) -> Subject:
-    """Return the running fleet's gateway; LocalError if none is up, BadParameter for its model."""
+    """Return the running fleet's gateway; LocalError if none is up, or its file was edited.
+
+    BadParameter for its model.
+    """
     from headrace.local import client  # noqa: PLC0415 - the other verbs start faster
     from headrace.local.metrics_pages import following  # noqa: PLC0415 - as above
 
@@ -101,7 +104,7 @@ def of_fleet(file: Path | None, model: str | None, *, chat: bool, pages: list[st
     if served is None:
         known = ", ".join(dict.fromkeys(one for d in status.deployments for one in d.models))
         raise typer.BadParameter(f"the fleet serves no '{asked}'; it serves {known}")
-    loaded = load_fleet(Path(status.file))
+    loaded = served_file(status)
     target = Target(address=status.address, model=asked, key=key(), chat=chat)
     listing = following(state, loaded.fleet, _named(pages))
     return _known(target, listing, status, served, loaded)

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from headrace.cli.files import load_checked
 from headrace.cli.progress import progress_bars
-from headrace.cli.running import find_fleet
+from headrace.cli.running import find_fleet, served_file
 from headrace.fleet.problems import nearest
 from headrace.local import client
 from headrace.local.errors import LocalError
@@ -167,7 +167,7 @@ def _lab(  # noqa: PLR0917 - what the command line said, one by one
         folder = out or default_folder(file.path.parent, name)
         return begin.lab_for_file(file, deployment, folder, voice)
     status = asyncio.run(client.status(find_fleet(None)))
-    file = _settled(Path(status.file), deployment)
+    file = _settled(served_file(status).path, deployment)
     folder = out or default_folder(file.path.parent, name)
     return begin.lab_for_running(file, status, deployment, folder, voice)
 

@@ -11,6 +11,7 @@ import typer
 from headrace.fleet.load import FleetFile, load_fleet
 from headrace.local.errors import LocalError
 from headrace.local.state import Holder, StateDir, running_fleets, state_dir
+from headrace.view.status import FleetStatus
 
 FleetArgument = Annotated[
     Path | None, typer.Argument(help="The fleet file; default: the only fleet that is up.")
@@ -35,6 +36,18 @@ def find_fleet(file: Path | None) -> StateDir:
     if len(running) > 1:
         raise LocalError(f"{len(running)} fleets are up; name the file of one: {_files(running)}")
     return running[0][0]
+
+
+def served_file(status: FleetStatus) -> FleetFile:
+    """Return the file that a running fleet serves; LocalError if it says something else by now."""
+    file = load_fleet(Path(status.file))
+    if status.digest not in {"", file.digest}:
+        raise LocalError(
+            f"{status.file} was edited since the fleet read it, so nobody knows what would be"
+            " measured; `headrace reload` or `headrace rollout` it first, or measure the address"
+            f" (--url {status.address} --model NAME)"
+        )
+    return file
 
 
 def find_fleet_named(file: FleetFile) -> StateDir:

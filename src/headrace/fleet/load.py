@@ -6,6 +6,7 @@ The way: `document.py` reads, `types.py` types, `checks.py` cross-checks. The ro
 
 from __future__ import annotations
 
+import hashlib
 import types
 import typing
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel, ValidationError
 
 from headrace.fleet.checks import check
@@ -28,6 +30,12 @@ class FleetFile:
     path: Path
     fleet: Fleet
     document: Document
+
+    @property
+    def digest(self) -> str:
+        """A digest of what the file says, the same however it is laid out and commented."""
+        said = msgspec.json.encode(self.document.data, order="sorted")
+        return hashlib.sha256(said).hexdigest()
 
     def problem(self, path: Path_, message: str) -> Problem:
         """Return a problem at a field of this file, such as ("deployments", "chat", "model")."""

@@ -283,6 +283,7 @@ class Supervisor:
             note=self._note,
             plain=plain_model(self._edition.file.fleet),
             keyed=self._edition.file.fleet.gateway.keys is not None,
+            digest=self._edition.file.digest,
             deployments=self._deployments.statuses() if self._deployments else (),
         )
 

@@ -94,7 +94,8 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     `admin` is where /metrics is; `finishing` counts replaced gateways that still finish streams;
     `note` is something that happened before this start. `plain` is a model that a request without
-    more may name, if there is one; with `keyed` it needs a key.
+    more may name, if there is one; with `keyed` it needs a key. `digest` is the fleet file's as it
+    was read, "" in a cluster.
     """
 
     fleet: str
@@ -112,6 +113,7 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     plain: str = ""
     keyed: bool = False
+    digest: str = ""
 
     @property
     def settled(self) -> bool:
