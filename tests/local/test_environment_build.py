@@ -83,6 +83,15 @@ def test_a_failure_shows_the_end_of_what_pip_said(tmp_path: Path) -> None:
         ensure_environment(wanted, tmp_path, lambda _: None)
 
 
+def test_where_the_index_has_no_cpu_wheels_the_way_out_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    wanted = Environment("tiny-cpu-1", ("tiny-engine==1+cpu",))
+    with pytest.raises(EnvironmentFailedError, match=r"pip config set global\.extra-index-url"):
+        ensure_environment(wanted, tmp_path, lambda _: None)
+
+
 def test_another_list_is_another_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

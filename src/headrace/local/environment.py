@@ -27,6 +27,11 @@ _MARKER = ".complete"
 _LAST_LINES = 12
 _COUNT_EVERY = 5.0
 _PIP = ("-m", "pip", "--no-input", "--disable-pip-version-check")
+_NO_CPU_WHEEL = re.compile(r"No matching distribution found for \S+\+cpu")
+_CPU_INDEX = (
+    "\nPyPI carries no CPU wheels of PyTorch. Tell pip once where PyTorch's own index of them is (see"
+    " pytorch.org, CPU): pip config set global.extra-index-url ADDRESS"
+)
 _TOLD = re.compile(r"^(Downloading \S+ \(.*\)|Installing collected packages)")
 
 
@@ -120,6 +125,7 @@ def _run(argv: list[str], what: str, say: Say) -> None:
         _relay(process.stdout or (), last, say)
     if process.returncode != 0:
         words = "\n".join(last)
+        words += _CPU_INDEX if _NO_CPU_WHEEL.search(words) else ""
         raise EnvironmentFailedError(f"{what} failed (status {process.returncode}):\n{words}")
 
 
