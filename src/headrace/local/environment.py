@@ -29,8 +29,8 @@ _COUNT_EVERY = 5.0
 _PIP = ("-m", "pip", "--no-input", "--disable-pip-version-check")
 _NO_CPU_WHEEL = re.compile(r"No matching distribution found for \S+\+cpu")
 _CPU_INDEX = (
-    "\nPyPI carries no CPU wheels of PyTorch. Tell pip once where PyTorch's own index of them is (see"
-    " pytorch.org, CPU): pip config set global.extra-index-url ADDRESS"
+    "\nPyPI carries no CPU wheels of PyTorch. Tell pip once where PyTorch's own index of them is"
+    " (see pytorch.org, CPU): pip config set global.extra-index-url ADDRESS"
 )
 _TOLD = re.compile(r"^(Downloading \S+ \(.*\)|Installing collected packages)")
 
