@@ -116,6 +116,18 @@ def test_waiting_work_asks_for_more_and_idleness_ends_at_zero(tmp_path: Path) ->
     assert bench.counts == [1, 3, 1, 0]
 
 
+def test_a_request_between_two_polls_is_activity(tmp_path: Path) -> None:
+    triggers = [{"signal": "demand", "target": 5}]
+    bench = Bench(tmp_path, scaling(0, 2, initial=1, triggers=triggers))
+    bench.at(0, 0)
+    for begun in range(2, 60, 5):  # each a fifth of a second long; polls are at 5, 10, 15 …
+        for seconds, running in ((begun, 1), (begun + 0.2, 0)):
+            bench.now = 1000.0 + seconds
+            bench.scaler.hear(demand(0, running), 1)
+        assert bench.at(begun + 3, 0) == 1
+    assert [bench.at(seconds, 0) for seconds in (65, 70)] == [1, 0]  # the last was at 57
+
+
 def test_replicas_that_never_get_ready_bring_no_cascade(tmp_path: Path) -> None:
     bench = Bench(tmp_path, scaling(1, 50))
     counts = [bench.at(5.0 * step, 22, ready=0) for step in range(100)]

@@ -89,11 +89,18 @@ class Autoscaler:
         self.step()
 
     def hear(self, demand: Demand | None, ready: int) -> None:
-        """Take the latest demand (None: unknown) and wake at once if work waits for nobody."""
+        """Take the latest demand (None: unknown) and wake at once if work waits for nobody.
+
+        Work that comes and goes between two polls counts as activity, too.
+        """
         self._demand, self._ready = demand, ready
         self._proven |= ready > 0
-        if demand and self.desired == 0 and demand.held + demand.queued > 0:
-            self._take(decide.activated(self._policy, self._state, self._seen()))
+        if demand and (self.desired > 0 or demand.held + demand.queued > 0):
+            found = decide.activated(self._policy, self._state, self._seen())
+            if found.changed or self.desired == 0:
+                self._take(found)
+            else:
+                self._state = found.state
 
     def step(self) -> None:
         """Let the rules that are due decide; the first rest is counted from the first ready one."""
