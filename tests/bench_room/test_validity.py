@@ -221,7 +221,9 @@ def test_an_engine_nobody_looked_at_or_that_did_not_answer() -> None:
     about_that(run, "No engine's metrics were read")
     bad = [Sample(at=float(at), source="engine:x", error="timed out") for at in range(60)]
     run.samples = [*seen, *bad]
-    assert "timed out" in about_that(run, "looks at the metrics of engine x").sentence
+    never = about_that(run, "looks at the metrics of engine x")
+    assert "timed out" in never.sentence
+    assert never.remedy.startswith("It has no figures;")
 
 
 def test_of_two_pages_that_did_not_answer_each_has_its_own_error() -> None:

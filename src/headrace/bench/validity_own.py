@@ -47,10 +47,12 @@ def _unseen(own: Own) -> Iterator[Doubt]:
         pages["the gateway"] = own.gateway
     for name, page in pages.items():
         if page.failed_looks > _MISSED_LOOKS * page.looks:
+            some = page.failed_looks < page.looks
+            left = "Its figures are of the other looks" if some else "It has no figures"
             yield note(
                 f"{page.failed_looks:,} of {page.looks:,} looks at the metrics of {name} failed"
                 f" ({page.error}).",
-                "Its figures are of the other looks; see whether its page answers.",
+                f"{left}; see whether its page answers.",
             )
 
 
