@@ -60,6 +60,15 @@ def test_percentiles_by_phase_and_the_last_starts(fleet: Path) -> None:
     assert "again" in last
 
 
+def test_what_was_prepared_before_a_start_began_is_told_apart(fleet: Path) -> None:
+    put(fleet, 0, phases={"environment": 71.0, "import": 12.2, "load": 0.2})
+    put(fleet, 1)
+    first, second = starts(fleet).output.splitlines()[-2:]
+    assert "83.4" in first
+    assert "71.0 s of it before that, preparing" in first
+    assert "preparing" not in second
+
+
 def test_a_program_gets_all_of_it(fleet: Path) -> None:
     put(fleet, 0)
     found = json.loads(starts(fleet, "--json").output)

@@ -27,6 +27,8 @@ from headrace.starts.words import by_name, sentences, shown
 
 _NARROW = 72
 """Columns below which a table of single starts would fold its words letter by letter."""
+_SHOWN = 0.1
+"""Seconds from which preparation before a start is told."""
 _WHERE = {"local": "on this machine", "kubernetes": "on Kubernetes"}
 
 
@@ -169,7 +171,9 @@ def _cells(start: Start) -> Iterator[str]:
 
 
 def _about(start: Start) -> str:
+    before = start.total - start.lead
     words = {
+        f"{before:.1f} s of it before that, preparing": before >= _SHOWN,
         "a twin": start.emulated,
         "weights fetched": start.fetched,
         "again": start.restart,
