@@ -170,7 +170,7 @@ async def test_what_is_asked_is_what_vllms_benchmark_asks() -> None:
     head, fields = heads[0]
     assert head.startswith(b"POST /v1/completions HTTP/1.1\r\n")
     assert b"\r\nauthorization: Bearer sk-1\r\n" in head
-    assert b"\r\nx-request-id: bench-x-5\r\n" in head
+    assert b"\r\nx-request-id: 5-bench-x\r\n" in head
     assert fields == {
         "model": "m", "prompt": "Say it.", "max_tokens": 8, "temperature": 0.0, "ignore_eos": True,
         "stream": True, "stream_options": {"include_usage": True},

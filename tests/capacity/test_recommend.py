@@ -112,6 +112,14 @@ def test_a_step_takes_most_prompts_at_once() -> None:
     assert "read in 1 step beside" in made.max_num_batched_tokens.reason
 
 
+def test_whose_compute_a_step_takes_is_said() -> None:
+    sheet, measured = (
+        recommend(setup(LLAMA_8B, accelerator=one), STEADY) for one in (gpu(), cpu())
+    )
+    assert "ms at the data sheet's compute" in sheet.max_num_batched_tokens.reason
+    assert "ms at the measured compute" in measured.max_num_batched_tokens.reason
+
+
 def test_a_longest_step_makes_it_smaller() -> None:
     """2 * 7.5e9 parameters at 989 Tops: 2,048 tokens take 31 ms, so 20 ms leave 1,024."""
     made = recommend(setup(LLAMA_8B), STEADY, longest_step=0.02)

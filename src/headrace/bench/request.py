@@ -15,11 +15,15 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Writer:
-    """Writes the requests of one run; `mark` begins each one's `x-request-id`."""
+    """Writes the requests of one run; `mark` ends each one's `x-request-id`.
+
+    Its number comes first, so that the first letters, which lists show, tell requests apart.
+    """
 
     def __init__(self, target: Target, load: Load, mark: str) -> None:
         where = place(target.address)
         self._chat = target.chat
+        self._mark = mark.encode()
         path = f"{where.base}/{'chat/' if target.chat else ''}completions"
         self._head = "\r\n".join((
             f"POST {path} HTTP/1.1",
@@ -30,7 +34,7 @@ class Writer:
             "content-type: application/json",
             *(() if load.reuse else ("connection: close",)),
             *((f"authorization: Bearer {target.key}",) if target.key else ()),
-            f"x-request-id: {mark}-",
+            "x-request-id: ",
         )).encode("latin-1")  # fmt: skip
         self._fields: dict[str, Any] = {
             "model": target.model,
@@ -51,7 +55,8 @@ class Writer:
         else:
             fields["prompt"] = "".join((*(one.content for one in before), text(ask.prompt)))
         body = _encode(fields)
-        return b"%b%d\r\ncontent-length: %d\r\n\r\n%b" % (self._head, ask.number, len(body), body)
+        own = b"%d-%b\r\ncontent-length: %d" % (ask.number, self._mark, len(body))
+        return b"%b%b\r\n\r\n%b" % (self._head, own, body)
 
 
 def messages(prompt: Prompt) -> tuple[Message, ...]:

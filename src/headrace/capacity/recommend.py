@@ -181,10 +181,11 @@ def _why_seqs(wanted: _Wanted, setup: Setup, cache: KvCache) -> Choice:
 def _why_step(wanted: _Wanted, setup: Setup, cache: KvCache) -> Choice:
     step, prompt = setup.max_num_batched_tokens, _quantile(wanted.traffic.prompts, PROMPTS)
     chunks = -(-prompt // max(step - setup.max_num_seqs, 1))
+    whose = "measured" if setup.accelerator.kind == "cpu" else "data sheet's"
     reason = (
         f"the p{100 * PROMPTS:g} of prompts, {prompt:,} tokens, is read in {chunks} "
         f"step{'s' if chunks > 1 else ''} beside {setup.max_num_seqs} running requests. A full "
-        f"step takes at least {1000 * _seconds(setup, step):.0f} ms at the data sheet's compute, "
+        f"step takes at least {1000 * _seconds(setup, step):.0f} ms at the {whose} compute, "
         f"and every stream waits for it: more tokens a step mean an earlier first token and "
         f"longer gaps between tokens"
     )

@@ -59,7 +59,7 @@ def _unlocked(weights: Weights) -> str:
         return ""
     return (
         f"{names.NOT_READY}: the lock file lacks {', '.join(weights.missing)}, so there are no"
-        " checksums, and the engines' paths below are not what the store would call them. Run"
+        " checksums, and the engines' paths are not what the store would call them. Run"
         " `headrace weights pull` on a machine with room, commit the lock, render again"
     )
 
