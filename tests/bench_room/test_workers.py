@@ -42,10 +42,7 @@ async def test_two_processes_send_all_on_one_clock() -> None:
     assert all(one.failure is None and one.output_tokens == 2 for one in run.answers)
     assert [round(one.due, 6) for one in run.answers] == [round(n * 0.01, 6) for n in range(40)]
     assert all(0 <= one.lag < 0.1 for one in run.answers)
-    order = [
-        int(call.head.split(b"x-request-id: ")[1].partition(b"-")[0])
-        for call in calls
-    ]
+    order = [int(call.head.split(b"x-request-id: ")[1].partition(b"-")[0]) for call in calls]
     assert sum(abs(number - place) for place, number in enumerate(order)) < 40, "they take turns"
     assert {one.values["worker"] for one in run.samples if one.source == "client"} == {0.0, 1.0}
     assert (run.about.clients, run.about.lost, run.about.interrupted) == (2, [], False)
