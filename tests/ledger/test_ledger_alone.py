@@ -121,6 +121,20 @@ def shown(found: Grant | Excess) -> object:
     return (found.requests, found.tokens) if isinstance(found, Grant) else found
 
 
+def test_what_ends_after_the_close_counts_no_more(tmp_path: Path) -> None:
+    file, loop = tmp_path / "usage.db", Loop()
+    one = Ledger(str(file), clock=Clock(), later=loop.later)
+    key = subject(requests_per_minute=60, tokens_per_minute=600)
+    grants = [granted(one.admit([key], 10, None)) for _ in range(2)]
+    one.close()
+    loop.run()  # what was planned before
+    grants.pop().settle(10, 500)
+    assert loop.calls == []
+    (used,) = read_usage(file, START)
+    assert used.tokens is not None
+    assert used.tokens.remaining == 600 - 20
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(["ask", "ask", "end", "wait", "run", "tick"]), st.integers(0, 20)),
     max_size=60,

@@ -76,13 +76,13 @@ class Ledger:
             return Grant(self, subjects)
         now = self._clock()
         kept = [subject for subject in limited if subject.remembers]
-        later = bool(kept) and self._later is not None and self._books.may_wait(kept, now)
-        from_file = bool(kept) and not later and self._books.begin(kept, now)
+        later = self._later if kept and self._books.may_wait(kept, now) else None
+        from_file = bool(kept) and later is None and self._books.begin(kept, now)
         found = self._judge(subjects, limited, Ask(prompt_tokens, output_tokens, now))
         if from_file:
             self._books.commit(now)
-        elif later:
-            self._write_after(HELD_BACK)
+        elif later is not None:
+            self._write_after(HELD_BACK, later)
         return found
 
     def _judge(
@@ -132,23 +132,22 @@ class Ledger:
 
     def _write_soon(self, concerned: Iterable[Subject], now: float) -> None:
         """Write a place at once where somebody may wait for it elsewhere; all else together."""
-        if self._books.alone:
-            self._write_after(HELD_BACK)
-            return
-        if self._later is not None and any(map(self._books.is_tight, concerned)):
-            self._books.write_places(now)
-        self._write_after(WRITE_AFTER)
-
-    def _write_after(self, seconds: float) -> None:
         if self._later is None:
-            self._books.flush(self._clock())
-        elif not self._scheduled:
+            self._books.flush(now)
+        elif self._books.alone:
+            self._write_after(HELD_BACK, self._later)
+        else:
+            if any(map(self._books.is_tight, concerned)):
+                self._books.write_places(now)
+            self._write_after(WRITE_AFTER, self._later)
+
+    def _write_after(self, seconds: float, later: Later) -> None:
+        if not self._scheduled:
             self._scheduled = True
-            self._later(seconds, self._flush)
+            later(seconds, self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False
-        self._closed = False
         self._books.flush(self._clock())
 
     def tick(self) -> None:
