@@ -46,9 +46,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     def invalid(self) -> str:
         """Why nothing of this measurement may be used; empty if it may."""
         if self.outcome.errors:
-            return "errors: " + ", ".join(
-                f"{n} x {kind}" for kind, n in self.outcome.errors.items()
-            )
+            return f"errors: {self.outcome.failed}"
         if not self.same_processes:
             return "the proxy's processes changed, so their CPU time is not known"
         if self.lag > MOST_LAG:
@@ -81,6 +79,17 @@ class Ends:
     ports: list[int]
     client: Child
     folder: Path
+
+    def prepare(self, scenario: Scenario, targets: list[int], repeat: int) -> None:
+        """Have the client open its connections."""
+        job = msgspec.structs.replace(scenario.job, targets=targets, seed=repeat)
+        self.client.tell(msgspec.json.encode(job) + b"\n")
+        self.client.hear(60)
+
+    def load(self, scenario: Scenario, meanwhile: Callable[[], None]) -> Outcome:
+        """Run the load that was prepared, calling `meanwhile` about 10 times a second."""
+        self.client.tell(b"go\n")
+        return msgspec.json.decode(self.client.hear(scenario.seconds + 60, meanwhile), type=Outcome)
 
     def report(self) -> BackendReport:
         """Send the back end away and return its last words."""
@@ -124,17 +133,15 @@ def measure(setting: Setting) -> Measurement:
     """Run a scenario once against a contender; MeasureError if a process does not do its part."""
     with ends(setting.scenario, setting.cores) as between:
         with proxy(setting.contender, between, setting.cores) as (child, targets):
-            load = _load(setting, child, between.client, targets)
+            load = _load(setting, child, between, targets)
         return load(between.report())
 
 
 def _load(
-    setting: Setting, child: Child | None, client: Child, targets: list[int]
+    setting: Setting, child: Child | None, between: Ends, targets: list[int]
 ) -> Callable[[BackendReport], Measurement]:
     """Run the load; return what makes a measurement of it and the back end's report."""
-    job = msgspec.structs.replace(setting.scenario.job, targets=targets, seed=setting.repeat)
-    client.tell(msgspec.json.encode(job) + b"\n")
-    client.hear(60)
+    between.prepare(setting.scenario, targets, setting.repeat)
     before = used(child)
     most = before.rss
 
@@ -144,9 +151,7 @@ def _load(
         with contextlib.suppress(psutil.NoSuchProcess):
             most = max(most, resident(before.pids))
 
-    client.tell(b"go\n")
-    patience = setting.scenario.seconds + 60
-    outcome = msgspec.json.decode(client.hear(patience, watch), type=Outcome)
+    outcome = between.load(setting.scenario, watch)
     after = used(child)
     return lambda backend: Measurement(
         scenario=setting.scenario.name,

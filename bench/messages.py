@@ -65,3 +65,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     latency: Quantiles
     lag_p99: float
     errors: dict[str, int]
+
+    @property
+    def failed(self) -> str:
+        """The failed requests by kind, in words; empty if there are none."""
+        return ", ".join(f"{n} x {kind}" for kind, n in self.errors.items())

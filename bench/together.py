@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bench.contenders import Contender
-from bench.measure import ends, proxy, used
+from bench.measure import Ends, ends, proxy, used
 from bench.messages import Outcome
 from bench.plan import Scenario, order
 from bench.processes import Child, Cores, MeasureError
@@ -30,19 +30,14 @@ Look = tuple[float, list[float]]
 class Together(msgspec.Struct, frozen=True, kw_only=True):
     """`costs` are CPU seconds for each chunk, by contender; `late` the load's p99, in seconds.
 
-    A late load is used too: it was the same for all.
+    `invalid` has the errors, for which it may not be used. A late load may: all had the same.
     """
 
     scenario: str
     repeat: int
     costs: dict[str, float]
     late: float
-    errors: dict[str, int]
-
-    @property
-    def invalid(self) -> str:
-        """Why it may not be used; empty if it may."""
-        return ", ".join(f"{n} x {kind}" for kind, n in self.errors.items())
+    invalid: str
 
 
 def measure_together(
@@ -58,25 +53,22 @@ def measure_together(
             if child is not None:
                 children[name] = child
                 targets += ports
-        looks, outcome = _load(scenario, repeat, between.client, (list(children.values()), targets))
+        between.prepare(scenario, targets, repeat)
+        looks, outcome = _load(scenario, between, list(children.values()))
         late = max(outcome.lag_p99, between.report().lag_p99)
     return Together(
         scenario=scenario.name,
         repeat=repeat,
         costs=dict(zip(children, costs(scenario, looks, outcome.chunks), strict=True)),
         late=late,
-        errors=outcome.errors,
+        invalid=outcome.failed,
     )
 
 
 def _load(
-    scenario: Scenario, repeat: int, client: Child, proxies: tuple[list[Child], list[int]]
+    scenario: Scenario, between: Ends, children: Sequence[Child]
 ) -> tuple[list[Look], Outcome]:
-    children, targets = proxies
     pids = [used(child).pids for child in children]
-    job = msgspec.structs.replace(scenario.job, targets=targets, seed=repeat)
-    client.tell(msgspec.json.encode(job) + b"\n")
-    client.hear(60)
     begun = time.monotonic()
     looks: list[Look] = []
 
@@ -84,8 +76,7 @@ def _load(
         looks.append((time.monotonic() - begun, [sum(map(cpu_seconds, each)) for each in pids]))
 
     look()
-    client.tell(b"go\n")
-    outcome = msgspec.json.decode(client.hear(scenario.seconds + 60, look), type=Outcome)
+    outcome = between.load(scenario, look)
     look()
     return looks, outcome
 

@@ -90,15 +90,15 @@ def test_comparison() -> None:
     assert compare(CPU_PER_CHUNK, runs, "headrace", "nginx") is None
 
 
-def at_once(scenario: str, ours: float, theirs: float, **errors: int) -> Together:
+def at_once(scenario: str, ours: float, theirs: float, invalid: str = "") -> Together:
     each = {"headrace": ours * 1e-6, "vllm-router": theirs * 1e-6}
-    return Together(scenario=scenario, repeat=0, costs=each, late=0.0, errors=errors)
+    return Together(scenario=scenario, repeat=0, costs=each, late=0.0, invalid=invalid)
 
 
 def test_verdicts() -> None:
     # 14 / 16 = 0.875 and 15 / 16 = 0.9375; the one with an error is not used.
     chunks = [at_once("passing-200", ours, 16) for ours in (14, 15)]
-    chunks.append(at_once("passing-200", 99, 1, timeout=1))
+    chunks.append(at_once("passing-200", 99, 1, "1 x timeout"))
     answers = [at_once("streams-200", 32, theirs) for theirs in (25, 25, 20)]
     slow = gaps("direct", 0.021, 0.021) + gaps("headrace", 0.0271, 0.0272)
     alone, with_requests, gap = map(str, verdicts(slow, chunks + answers))
@@ -131,7 +131,7 @@ def test_the_report_says_who_is_absent_and_what_was_not_used() -> None:
             measurements=runs,
             dropped=[],
             failures=[],
-            together=[at_once("passing-200", 14, 16, timeout=2)],
+            together=[at_once("passing-200", 14, 16, "2 x timeout")],
             verdicts=[str(verdict) for verdict in verdicts(runs, [])],
         )
     )
