@@ -48,6 +48,14 @@ async def begin(it: Rig, first: Engine, events: list[bytes], body: Any = STREAM,
     return wire, asked
 
 
+def goes_on(again: Asked, *events: bytes) -> None:
+    """Have another replica answer with these events, under its own name, to the end."""
+    again.start_stream()
+    for event in events:
+        again.send_chunk(other(event))
+    again.end_stream()
+
+
 async def expect(wire: Wire, wanted: bytes) -> None:
     """Read just these bytes, in however many chunks."""
     got = b""

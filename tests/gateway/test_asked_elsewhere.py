@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from continuing_kit import (
     begin,
-    other,
+    goes_on,
     rest,
     role,
 )
@@ -101,9 +101,7 @@ async def test_a_silent_replica_is_left_and_reported() -> None:
         client.exchange.tick(now + 7.5)
         again = await two.next()
         await asked.hung_up()
-        again.start_stream()
-        again.send_chunk(other(token(" b", "stop")))
-        again.end_stream()
+        goes_on(again, token(" b", "stop"))
         assert await rest(wire) == [token(" b", "stop"), DONE]
 
 
@@ -125,9 +123,7 @@ async def test_work_leaves_a_replica_that_is_to_be_left(
         client.exchange.tick(now + after)
         again = await two.next()
         await asked.hung_up()
-        again.start_stream()
-        again.send_chunk(other(token(" b", "stop")))
-        again.end_stream()
+        goes_on(again, token(" b", "stop"))
         assert await rest(wire) == [token(" b", "stop"), DONE]
         tries = [one["outcome"] for one in it.records_written()[0]["tried"]]
         assert tries == [why, "ok"]

@@ -12,6 +12,7 @@ from continuing_kit import (
     begin,
     break_by,
     expect,
+    goes_on,
     other,
     rest,
     role,
@@ -43,10 +44,7 @@ async def test_a_broken_chat_goes_on_as_if_nothing_had_happened(tmp_path: Path, 
             {"role": "assistant", "content": " 0 1 2 3 4 5 6 7 8 9 10 11"},
         ]
         assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
-        again.start_stream()
-        for event in (role(), token(" 12"), token(" é🌍"), token("", "stop"), usage_event(22, 3)):
-            again.send_chunk(other(event))
-        again.end_stream()
+        goes_on(again, role(), token(" 12"), token(" é🌍"), token("", "stop"), usage_event(22, 3))
         assert [json.loads(event[5:]) for event in (await rest(wire))[:-1]] == [
             json.loads(event[5:]) for event in (token(" 12"), token(" é🌍"), token("", "stop"))
         ]
@@ -69,9 +67,7 @@ async def test_a_completion_goes_on_from_prompt_and_text_with_fewer_tokens_to_co
         body = json.loads(again.body)
         assert again.head.startswith("POST /v1/completions ")
         assert (body["prompt"], body["max_tokens"], body["min_tokens"]) == ("Once a b", 8, 3)
-        again.start_stream()
-        again.send_chunk(other(text_event(" c", "length")))
-        again.end_stream()
+        goes_on(again, text_event(" c", "length"))
         assert await rest(wire) == [text_event(" c", "length"), DONE]
 
 
@@ -173,11 +169,9 @@ async def test_a_chat_goes_on_from_token_ids_where_the_route_asks_for_it() -> No
         assert body["prompt"] == [1, 2, 3, 4, 5, 6]
         assert (body["max_tokens"], body["stop"], body["temperature"]) == (6, ["X"], 0)
         assert "messages" not in body
-        again.start_stream()
-        again.send_chunk(other(text_event("é", None, [7, 8])))
-        again.send_chunk(other(text_event(" c", "length", [9])))
-        again.send_chunk(other(usage_event(6, 3)))
-        again.end_stream()
+        goes_on(
+            again, text_event("é", None, [7, 8]), text_event(" c", "length", [9]), usage_event(6, 3)
+        )
         events = [json.loads(event[5:]) for event in (await rest(wire))[:-1]]
         assert [event["choices"][0]["delta"] for event in events] == [
             {"content": "é"},
@@ -203,10 +197,7 @@ async def test_ids_of_an_unfinished_character_are_not_said_twice() -> None:
         asked.writer.close()
         again = await two.next()
         assert json.loads(again.body)["prompt"] == [1, 4]
-        again.start_stream()
-        for event in (text_event("", None, [5]), text_event("é", "length", [6])):
-            again.send_chunk(other(event))
-        again.end_stream()
+        goes_on(again, text_event("", None, [5]), text_event("é", "length", [6]))
         events = [json.loads(event[5:]) for event in (await rest(wire))[:-1]]
         assert [event["choices"][0]["token_ids"] for event in events] == [[], [6]]
 
@@ -260,9 +251,7 @@ async def test_only_the_end_was_missing() -> None:
         again = await two.next()
         seen = json.loads(again.body)
         assert (seen["prompt"], seen["max_tokens"]) == ("Once a", 1)
-        again.start_stream()
-        again.send_chunk(other(text_event(" b", "length")))
-        again.end_stream()
+        goes_on(again, text_event(" b", "length"))
         assert await rest(wire) == [text_event("", "length"), DONE]
 
 
