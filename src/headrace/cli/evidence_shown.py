@@ -10,6 +10,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from headrace.diagnosis.words import count
 from headrace.evidence.comparison import Comparison, Row
 from headrace.evidence.result import Evidence
 from headrace.evidence.store import EvidenceError, Known, evidence_folder, load_folder
@@ -116,8 +117,7 @@ def _cells(row: Row) -> Iterator[str]:
 def say(one: Evidence, now: str | None) -> None:
     """Print a result's id with how good it is, its answer, and why it is not valid."""
     held = now or ("" if one.valid else _NOT_VALID)
-    many = len(one.doubts)
-    doubts = f"{many} doubt{'s' * (many > 1)}" if many else ""
+    doubts = count(len(one.doubts), "doubt") if one.doubts else ""
     typer.echo("  ".join(filter(None, (one.id, ", ".join(filter(None, (held, doubts)))))))
     typer.echo(f"    {one.conclusion[0] if one.conclusion else 'no conclusion'}")
     for doubt in () if one.valid else one.doubts:

@@ -17,6 +17,7 @@ from rich.text import Text
 from headrace.cli.cluster import ContextOption, connected
 from headrace.cli.render import NamespaceOption
 from headrace.cli.running import FleetArgument, find_fleet
+from headrace.diagnosis.words import count
 from headrace.fleet.load import load_fleet
 from headrace.local.errors import LocalError
 from headrace.local.state import holder
@@ -177,7 +178,7 @@ def _about(start: Start) -> str:
         "a twin": start.emulated,
         "weights fetched": start.fetched,
         "again": start.restart,
-        f"beside {start.beside} other{'s' * (start.beside > 1)}": start.beside,
+        f"beside {count(start.beside, 'other')}": start.beside,
         f"{start.resident or 0:.0%} of the weights in memory": start.resident is not None,
     }
     return ", ".join(word for word, holds in words.items() if holds)

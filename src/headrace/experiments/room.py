@@ -26,8 +26,8 @@ def check_kind(file: FleetFile, deployment: str) -> None:
     own = file.fleet.deployments[deployment]
     gpus = own.accelerators if file.fleet.hardware[own.hardware].kind == "gpu" else 0
     lacking = [text for path, text in engine_findings(file) if path[1] == deployment]
-    if gpus > len(read_gpus()):
-        lacking.append(f"a copy needs {count(gpus, 'GPU')}; this machine has {len(read_gpus())}")
+    if gpus and gpus > (here := len(read_gpus())):
+        lacking.append(f"a copy needs {count(gpus, 'GPU')}; this machine has {here}")
     if lacking:
         raise ExperimentError(f"{deployment} cannot be started here: {'; '.join(lacking)}")
 
