@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class FleetFile:
     fleet: Fleet
     document: Document
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A digest of what the file says, the same however it is laid out and commented."""
         said = msgspec.json.encode(self.document.data, order="sorted")
