@@ -80,8 +80,8 @@ def start_fleet(file: Path, state: Path) -> RunningFleet:
 
 
 def write_fleet(folder: Path, **changes: str) -> Path:
-    """Write the laptop's fleet file with a port of the system's choice and lines replaced."""
-    text = LAPTOP.read_text().replace("port: 8080", "port: 0")
+    """Write the laptop's fleet file with ports of the system's choice and lines replaced."""
+    text = LAPTOP.read_text().replace("port: 8080", "port: 0, admin_port: 0")
     for old, new in changes.items():
         pattern = rf"\b{old}: [^\s,}}#]+"
         assert re.search(pattern, text), old
