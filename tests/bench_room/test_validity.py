@@ -214,6 +214,14 @@ def test_a_run_that_was_ended() -> None:
     assert about_that(run, "40 requests in flight").severity is Severity.DOUBTFUL
 
 
+@pytest.mark.parametrize(("stopped", "words"), [(1, "1 request"), (2, "2 requests")])
+def test_what_was_in_flight_then_is_told_in_one_grammar(stopped: int, words: str) -> None:
+    run = made(count=300)
+    run.answers += [failed(900 + n, 50.0, Failure.STOPPED) for n in range(stopped)]
+    said = f"The run was ended early, leaving {words} in flight that no figure counts."
+    assert about_that(run, "ended early").sentence == said
+
+
 def test_an_engine_nobody_looked_at_or_that_did_not_answer() -> None:
     run = made(count=300)
     seen = [one for one in run.samples if not one.source.startswith("engine")]

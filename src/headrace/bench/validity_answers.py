@@ -163,7 +163,7 @@ def _ended_early(run: Run, summary: Summary) -> Iterator[Doubt]:
         return
     said = "The run was ended early"
     if stopped:
-        said += f", with {count(stopped, 'request')} in flight that count nowhere"
+        said += f", leaving {count(stopped, 'request')} in flight that no figure counts"
     if stopped > MANY * summary.counts.asked:
         yield doubtful(
             f"{said}: the slowest are missing from every latency.", "Let a run come to its end."
