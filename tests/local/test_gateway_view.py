@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fleet_kit import ScriptLoader, write_fleet
 
-from headrace.engines.base import Engine
+from headrace.engines.base import LocalEngine
 from headrace.engines.emulated import Emulated
 from headrace.engines.vllm import Vllm
 from headrace.fleet.load import load_fleet
@@ -98,7 +98,7 @@ def test_each_replica_is_told_with_the_names_and_the_cache_of_its_own_engine(
 
 
 @pytest.mark.parametrize("engine", [Vllm("0.32.0"), Emulated(Vllm("0.32.0"))])
-def test_the_log_of_a_start_tells_the_cache(engine: Engine) -> None:
+def test_the_log_of_a_start_tells_the_cache(engine: LocalEngine) -> None:
     said = "INFO 11-23 10:00:00 [kv_cache_utils.py:1] CPU KV cache size: 46,592 tokens"
     assert outcome.kv_tokens(engine, ["one", said, "two"]) == 46592
     assert outcome.kv_tokens(engine, ["one", "two"]) is None

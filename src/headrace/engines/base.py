@@ -100,12 +100,23 @@ class Engine(Protocol):
         """Yield what this version cannot do, as (path below the deployment, sentence)."""
         ...
 
-    def launch(self, deployment: Deployment, hardware: Hardware, placement: Placement) -> Launch:
-        """Return the command and environment of one replica."""
-        ...
-
     def adapter_room(self, deployment: Deployment) -> int | None:
         """Return of how many LoRA adapters requests can run at once; None: of all it has."""
+        ...
+
+    def metric_sources(self) -> Mapping[str, Sequence[str]]:
+        """Return its metrics by canonical name, the first that is present counts.
+
+        A name may be followed by one label, as in `name{label="value"}`.
+        """
+        ...
+
+
+class LocalEngine(Engine, Protocol):
+    """An engine that this machine can run as a process, and whose log it understands."""
+
+    def launch(self, deployment: Deployment, hardware: Hardware, placement: Placement) -> Launch:
+        """Return the command and environment of one replica."""
         ...
 
     def phase(self, line: str) -> str | None:
@@ -121,8 +132,4 @@ class Engine(Protocol):
 
     def last_words(self, lines: Sequence[str]) -> str:
         """Return the engine's own reason for dying from the end of its log, without traceback."""
-        ...
-
-    def metric_sources(self) -> Mapping[str, Sequence[str]]:
-        """Return the engine's metric names by canonical name, the first that is present counts."""
         ...

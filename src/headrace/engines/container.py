@@ -6,12 +6,11 @@ An engine file answers, `headrace.kubernetes` writes objects from the answer, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from headrace.engines.base import LoraAdapter, Resume
-from headrace.fleet.document import Path_
+from headrace.engines.base import Engine, LoraAdapter
 from headrace.fleet.types import Deployment, Hardware
 from headrace.fleet.types import EngineName as EngineName  # noqa: PLC0414 - named here, too
 
@@ -92,54 +91,16 @@ class Container:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-class ContainerEngine(Protocol):
+class ContainerEngine(Engine, Protocol):
     """One engine in one version, as a cluster runs it."""
-
-    @property
-    def name(self) -> str:
-        """The engine's name in a fleet file."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """Its version, such as 0.32.0."""
-        ...
 
     @property
     def note(self) -> str:
         """What to know before choosing it, in a sentence; empty: nothing."""
         ...
 
-    @property
-    def stream_usage(self) -> bool:
-        """Whether a stream can be asked for its token counts (`stream_options.include_usage`)."""
-        ...
-
-    @property
-    def resume(self) -> Resume:
-        """How it can go on with an answer that another replica began."""
-        ...
-
-    @property
-    def health_path(self) -> str:
-        """Where its API's port says that it is alive."""
-        ...
-
-    @property
-    def metrics_path(self) -> str:
-        """Where Prometheus' page is."""
-        ...
-
-    def problems(self, deployment: Deployment, hardware: Hardware) -> Iterator[tuple[Path_, str]]:
-        """Yield what this version cannot do, as (path below the deployment, sentence)."""
-        ...
-
     def container(self, deployment: Deployment, hardware: Hardware, spot: Spot) -> Container:
         """Return one replica; ValueError if the deployment still has a field that says `auto`."""
-        ...
-
-    def adapter_room(self, deployment: Deployment) -> int | None:
-        """Return of how many LoRA adapters requests can run at once; None: of all it has."""
         ...
 
     def answers_to(self, served_names: Sequence[str]) -> tuple[str, ...]:
@@ -148,11 +109,4 @@ class ContainerEngine(Protocol):
 
     def flag_absence(self, flag: str) -> str | None:
         """Return why this version does not take a flag (without dashes), None if it may."""
-        ...
-
-    def metric_sources(self) -> Mapping[str, Sequence[str]]:
-        """Return its metrics by canonical name, the first that is present counts.
-
-        A name may be followed by one label, as in `name{label="value"}`.
-        """
         ...

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from headrace.engines.base import Engine, LoraAdapter
+from headrace.engines.base import LocalEngine, LoraAdapter
 from headrace.engines.vllm import Vllm
 from headrace.fleet.types import Deployment, Fleet, Hardware, KnownPrompt
 from headrace.routing.from_fleet import routes_of
@@ -28,7 +28,7 @@ class Blueprint:
     name: str
     deployment: Deployment
     hardware: Hardware
-    engine: Engine
+    engine: LocalEngine
     python: Path
     model_path: Path
     aliases: tuple[str, ...]

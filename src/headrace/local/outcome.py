@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from headrace.engines.base import Engine
+from headrace.engines.base import LocalEngine
 
 _CLASH = ("address already in use", "errno 98")
 
@@ -28,14 +28,14 @@ class Outcome:
     told: bool = False
 
 
-def crashed(engine: Engine, lines: Sequence[str], status: int, *, was_ready: bool) -> Outcome:
+def crashed(engine: LocalEngine, lines: Sequence[str], status: int, *, was_ready: bool) -> Outcome:
     """Return the outcome of a process that ended by itself with this status."""
     clash = not was_ready and any(sign in "\n".join(lines).lower() for sign in _CLASH)
     words = f"{_describe(status)}{_said(engine, lines)}"
     return Outcome("clash" if clash else "crashed", words, was_ready, told=status == 0)
 
 
-def too_slow(engine: Engine, lines: Sequence[str], phase: str, limit: float) -> Outcome:
+def too_slow(engine: LocalEngine, lines: Sequence[str], phase: str, limit: float) -> Outcome:
     """Return the outcome of a start that took longer than `limit` seconds."""
     words = f"not ready within {limit:g} s (lifecycle.startup), still in phase '{phase}'"
     return Outcome("crashed", words + _said(engine, lines))
@@ -46,13 +46,13 @@ def no_health(seconds: float) -> Outcome:
     return Outcome("crashed", f"no sign of health for {seconds:g} s", was_ready=True)
 
 
-def kv_tokens(engine: Engine, lines: Sequence[str]) -> int | None:
+def kv_tokens(engine: LocalEngine, lines: Sequence[str]) -> int | None:
     """Return what the KV cache holds, in tokens, if the log of a start tells it."""
     told = (engine.kv_tokens(line) for line in reversed(lines))
     return next((tokens for tokens in told if tokens is not None), None)
 
 
-def _said(engine: Engine, lines: Sequence[str]) -> str:
+def _said(engine: LocalEngine, lines: Sequence[str]) -> str:
     words = engine.last_words(lines)
     return f": {words}" if words else ""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from headrace.capacity.memory import replica_memory
-from headrace.engines.base import Engine, LoraAdapter
+from headrace.engines.base import LocalEngine, LoraAdapter
 from headrace.engines.emulated import Emulated
 from headrace.engines.environment import requirements
 from headrace.engines.named import engine_named
@@ -180,7 +180,7 @@ def blueprints(
     ]
 
 
-def _engine(deployment: Deployment, hardware: Hardware) -> Engine:
+def _engine(deployment: Deployment, hardware: Hardware) -> LocalEngine:
     """Return vLLM, or the twin of any; `engine_findings` has refused other real ones."""
     name, version = deployment.engine.name, deployment.engine.version
     if hardware.kind == "emulated":
