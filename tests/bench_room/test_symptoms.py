@@ -43,7 +43,8 @@ def test_what_an_answer_does_not_tell_is_unknown() -> None:
     bare = answer(gaps=[], prompt_tokens=None, output_tokens=None)
     request = one(bare, slo={})
     known = {field.name for field in fields(request) if getattr(request, field.name) is not None}
-    assert known == {"at", "duration", "outcome", "engine", "ttft", "left", "error"}
+    always = {"at", "duration", "outcome", "left", "sent_away", "error"}
+    assert known == always | {"engine", "ttft"}
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,17 @@ def test_failures_are_told_apart(
 ) -> None:
     request = one(failed(0, 0.0, kind, status=status, detail="because"))
     assert (request.outcome, request.error) == (outcome, error)
+
+
+@pytest.mark.parametrize(
+    ("finish", "detail", "away"),
+    [("abort", "", True), ("cancelled", "", True), (None, "error: connection abort", False)],
+)
+def test_an_aborted_answer_is_known_by_its_finish(
+    finish: str | None, detail: str, away: bool
+) -> None:
+    request = one(failed(0, 0.0, Failure.CUT, status=200, finish=finish, detail=detail))
+    assert request.sent_away is away
 
 
 def test_the_gateways_own_word_for_a_refusal_is_kept() -> None:

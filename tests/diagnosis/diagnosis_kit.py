@@ -133,7 +133,7 @@ SICK: Mapping[Cause, Observation] = {
     Cause.DRAINING: seen(
         requests=(
             *many(20),
-            *many(6, lambda at: asked(at, left=("chat-2",), error="is to be left")),
+            *many(6, lambda at: asked(at, left=("chat-2",), sent_away=True)),
         ),
         replicas=(replica(), replica("chat-2", state="draining")),
     ),

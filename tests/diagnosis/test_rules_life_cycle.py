@@ -21,19 +21,17 @@ def test_a_queue_while_a_replica_drains_is_the_drains_fault() -> None:
     assert causes(seen(requests=requests, replicas=going)) == [Cause.DRAINING, Cause.GATEWAY_QUEUE]
 
 
-@pytest.mark.parametrize(
-    ("told", "error", "cause"),
-    [
-        (True, "aborted the request", Cause.DRAINING),
-        (False, "closed the connection", Cause.LOST_REPLICA),
-    ],
-)
-def test_an_engine_that_was_told_to_stop_did_not_crash(
-    told: bool, error: str, cause: Cause
-) -> None:
+@pytest.mark.parametrize(("told", "cause"), [(True, Cause.DRAINING), (False, Cause.LOST_REPLICA)])
+def test_an_engine_that_was_told_to_stop_did_not_crash(told: bool, cause: Cause) -> None:
     ended = (Event(at=2.0, kind="crashed", subject="chat-2", text="it ended", told=told),)
-    left = many(6, lambda at: asked(at, left=("chat-2",), error=error))
+    left = many(6, lambda at: asked(at, left=("chat-2",), sent_away=told, error="in some words"))
     assert causes(seen(requests=(*many(20), *left), events=ended)) == [cause]
+
+
+@pytest.mark.parametrize("error", ["error: Software caused connection abort", "is to be left"])
+def test_words_about_a_lost_replica_do_not_make_it_one_that_drains(error: str) -> None:
+    left = many(6, lambda at: asked(at, left=("chat-2",), error=error))
+    assert causes(seen(requests=(*many(20), *left))) == [Cause.LOST_REPLICA]
 
 
 def test_a_crash_brings_about_that_requests_are_held() -> None:

@@ -20,6 +20,7 @@ from harness import (
     DONE,
     PLAIN,
     STREAM,
+    Rig,
     engine,
     rig,
     token,
@@ -27,8 +28,12 @@ from harness import (
 )
 
 
-async def test_nothing_begun_is_begun_again_from_the_start() -> None:
-    async with engine() as one, engine() as two, rig() as it:
+def fates(it: Rig) -> list[str | None]:
+    return [one["fate"] for one in it.records_written()[0]["tried"]]
+
+
+async def test_nothing_begun_is_begun_again_from_the_start(tmp_path: Path) -> None:
+    async with engine() as one, engine() as two, rig(records=tmp_path / "log") as it:
         it.replicas(one, two)
         wire = await it.post(STREAM)
         asked = await one.next()
@@ -43,17 +48,20 @@ async def test_nothing_begun_is_begun_again_from_the_start() -> None:
         again.end_stream()
         await wire.head()
         assert await rest(wire) == [role(), token("a", "stop"), DONE]
+        assert fates(it) == ["aborted", None]
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("bad", "fate"),
     [
-        {"choices": [{"index": 0, "text": "", "finish_reason": "abort"}]},
-        {"error": {"message": "EngineCore encountered an issue", "code": 500}},
+        ({"choices": [{"index": 0, "text": "", "finish_reason": "abort"}]}, "aborted"),
+        ({"error": {"message": "EngineCore encountered an issue", "code": 500}}, "failed"),
     ],
 )
-async def test_a_whole_answer_that_is_none_is_asked_for_elsewhere(bad: Any) -> None:
-    async with engine() as one, engine() as two, rig() as it:
+async def test_a_whole_answer_that_is_none_is_asked_for_elsewhere(
+    tmp_path: Path, bad: Any, fate: str
+) -> None:
+    async with engine() as one, engine() as two, rig(records=tmp_path / "log") as it:
         it.replicas(one, two)
         wire = await it.post(PLAIN)
         status = "500 Internal Server Error" if "error" in bad else "200 OK"
@@ -63,6 +71,19 @@ async def test_a_whole_answer_that_is_none_is_asked_for_elsewhere(bad: Any) -> N
         assert answer.status == 200
         assert answer.headers["x-headrace-replica"] == f"d-{two.port}"
         assert answer.headers["x-headrace-attempts"] == "2"
+        assert fates(it) == [fate, None]
+
+
+async def test_an_abort_that_no_other_replica_is_there_for_keeps_its_fate(tmp_path: Path) -> None:
+    async with engine() as one, rig(records=tmp_path / "log") as it:
+        it.replicas(one)
+        wire = await it.post(PLAIN)
+        bad = {"choices": [{"index": 0, "text": "", "finish_reason": "abort"}]}
+        for _ in range(6):
+            (await one.next()).answer_json(bad)
+        assert (await wire.answer()).status == 200
+        assert fates(it) == ["aborted"] * 6
+        assert it.records_written()[0]["outcome"] == "abort"
 
 
 async def test_a_whole_answer_cut_in_the_middle_is_asked_for_elsewhere() -> None:
@@ -106,11 +127,14 @@ async def test_a_silent_replica_is_left_and_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "after", "why"),
-    [("leaving", 0.0, "is to be left"), ("failed", 2.5, "was silent for 2 s")],
+    ("state", "after", "why", "fate"),
+    [
+        ("leaving", 0.0, "is to be left", "moved"),
+        ("failed", 2.5, "was silent for 2 s", "silent"),
+    ],
 )
 async def test_work_leaves_a_replica_that_is_to_be_left(
-    tmp_path: Path, state: str, after: float, why: str
+    tmp_path: Path, state: str, after: float, why: str, fate: str
 ) -> None:
     async with engine() as one, engine() as two, rig(records=tmp_path / "log") as it:
         it.replicas(one, two)
@@ -127,6 +151,7 @@ async def test_work_leaves_a_replica_that_is_to_be_left(
         assert await rest(wire) == [token(" b", "stop"), DONE]
         tries = [one["outcome"] for one in it.records_written()[0]["tried"]]
         assert tries == [why, "ok"]
+        assert fates(it) == [fate, None]
 
 
 async def test_a_refusal_to_continue_is_told(tmp_path: Path) -> None:

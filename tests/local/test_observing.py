@@ -1,5 +1,6 @@
 """What `headrace diagnose` reads of this machine: records, sockets, processes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,10 +9,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from headrace.diagnosis.observation import Event, Outcome
 from headrace.gateway.control import Store
+from headrace.gateway.history import Found
 from headrace.gateway.records import Attempt, Record
 from headrace.gateway.store import RequestStore
 from headrace.local.journal import Journal
@@ -76,6 +79,31 @@ def test_replicas_that_a_request_left_are_named_with_the_first_reason() -> None:
     )
     seen = request(record(0.0, tried=tried), ZERO, (None, None))
     assert (seen.left, seen.error) == (("chat-1", "chat-2"), "aborted the request")
+
+
+@pytest.mark.parametrize(
+    ("fate", "outcome", "away"),
+    [
+        ("aborted", "aborted the request", True),
+        ("moved", "is to be left", True),
+        ("broke", "closed the connection", False),
+        ("broke", "its error said: is to be left", False),
+        (None, "aborted the request", True),  # as older stores have it
+        (None, "is to be left", True),
+        (None, "reset by peer: connection abort", False),
+    ],
+)
+def test_who_was_sent_away_is_told_by_the_fate_of_the_first_try(
+    fate: str | None, outcome: str, away: bool
+) -> None:
+    tried = (Attempt("chat-1", 0.0, 1.0, outcome, fate=fate), Attempt("chat-2", 1.0, 1.0))
+    assert request(record(0.0, tried=tried), ZERO, (None, None)).sent_away is away
+
+
+def test_a_record_from_before_attempts_had_a_fate_is_read() -> None:
+    raw = json.loads(msgspec.json.encode(record(0.0, tried=(Attempt("chat-1", 0.0, 1.0),))))
+    del raw["tried"][0]["fate"]
+    assert Found(1, json.dumps(raw)).record.tried == (Attempt("chat-1", 0.0, 1.0),)
 
 
 def test_a_replica_whose_try_was_not_the_last_was_left_whatever_was_said_of_it() -> None:

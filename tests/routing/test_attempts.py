@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from headrace.routing.attempts import LONGEST_PAUSE, MOST, Attempts, Fate
 
-fates = st.sampled_from(["refused", "failed", "broke", "silent", "moved"])
+fates = st.sampled_from(["refused", "aborted", "failed", "broke", "silent", "moved"])
 steps = st.lists(st.tuples(fates, st.integers(0, 100), st.floats(0, 0.999)), max_size=60)
 
 
@@ -36,6 +36,7 @@ def test_three_attempts_without_a_token_are_enough() -> None:
 
 def test_refusals_count_half_and_progress_forgives() -> None:
     assert run(*[("refused", 0)] * 6)[-2:] == ["", "6 attempts were made"]
+    assert run(*[("aborted", 0)] * 6)[-2:] == ["", "6 attempts were made"]
     assert run(("failed", 0), ("failed", 0), ("silent", 9), ("failed", 0))[-1] == ""
 
 

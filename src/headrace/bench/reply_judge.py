@@ -7,7 +7,8 @@ from headrace.bench.reply import OK, Reply
 from headrace.bench.reply_events import error_text, shown
 
 _ERRORS_FROM = 400
-_ABORTED = {"abort", "aborted", "cancelled"}
+ABORTED = {"abort", "aborted", "cancelled"}
+"""Finish reasons of engines that gave a request up, as one that drains does."""
 
 
 def judge(reply: Reply, broke: str | None) -> tuple[Failure | None, str]:
@@ -36,7 +37,7 @@ def _refusal(reply: Reply) -> str:
 
 
 def _judge_end(reply: Reply) -> tuple[Failure | None, str]:
-    if reply.finish in _ABORTED:
+    if reply.finish in ABORTED:
         return Failure.CUT, f"finish reason {reply.finish}"
     if reply.finish == "error":
         return Failure.ERROR, "finish reason error"

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from headrace.bench.answers import Answer, Failure
 from headrace.bench.own import added, ratio, summed
+from headrace.bench.reply_judge import ABORTED
 from headrace.bench.run import Run
 from headrace.bench.samples import Sample
 from headrace.diagnosis.observation import (
@@ -74,6 +75,7 @@ def _request(one: Answer, slo: Mapping[str, float]) -> Request:
         prompt_tokens=one.prompt_tokens,
         cached_tokens=one.cached_tokens,
         output_tokens=one.output_tokens,
+        sent_away=one.finish in ABORTED,
         error=_error(one),
         promised_ttft=slo.get("ttft"),
         promised_tpot=slo.get("tpot"),

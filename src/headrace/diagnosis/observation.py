@@ -34,7 +34,8 @@ class Request:
     to the first token, `engine_queue` the part of that in the engine's own queue. `ttft` is all of
     these. `stalled` is the time in which the client did not take what was there for it,
     `longest_gap` the longest silence between two tokens. `left` are the replicas that it was taken
-    away from. `promised_*` is what its users were promised.
+    away from. `sent_away`: the first that it lost would not have it, or was to be left, as one that
+    drains. `promised_*` is what its users were promised.
     """
 
     at: float
@@ -53,6 +54,7 @@ class Request:
     cached_tokens: int | None = None
     output_tokens: int | None = None
     left: tuple[str, ...] = ()
+    sent_away: bool = False
     error: str = ""
     promised_ttft: float | None = None
     promised_tpot: float | None = None

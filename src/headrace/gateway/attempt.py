@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headrace.gateway.exchange import Exchange
     from headrace.gateway.heads import AnswerHead
     from headrace.gateway.upstream import Call, Pool, Relay
+    from headrace.routing.attempts import Fate
     from headrace.routing.choose import Place
     from headrace.routing.ticket import Ticket
 
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
 class Attempt:
     """A request on a replica. `call` is None once it is over, `relay` before the answer's head."""
 
-    __slots__ = ("_heard_first", "_pool", "_silence", "answer", "call", "first_at", "lane",
-                 "outcome", "place", "relay", "sent_at", "ticket")  # fmt: skip
+    __slots__ = ("_heard_first", "_pool", "_silence", "answer", "call", "fate", "first_at",
+                 "lane", "outcome", "place", "relay", "sent_at", "ticket")  # fmt: skip
 
     def __init__(self, lane: Lane, ticket: Ticket[Exchange], place: Place, pool: Pool) -> None:
         self.lane, self.ticket, self.place = lane, ticket, place
         self._pool = pool
         self.outcome = "ok"
+        self.fate: Fate | None = None
         self.sent_at = monotonic()
         self.first_at: float | None = None
         self.call: Call | None = None
@@ -78,7 +80,7 @@ class Attempt:
         taken = monotonic() - self.sent_at
         host, port = self._pool.host, self._pool.port
         return records.Attempt(
-            self.place.id, round(start, 6), round(taken, 6), self.outcome, host, port
+            self.place.id, round(start, 6), round(taken, 6), self.outcome, host, port, self.fate
         )
 
     def verdict(self, now: float, limit: float, *, paused: bool) -> tuple[Verdict, float]:

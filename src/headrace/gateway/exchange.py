@@ -197,9 +197,8 @@ class Exchange:
     def _plain_done(self, attempt: Attempt, relay: PlainRelay, answer: AnswerHead) -> None:
         relay.read()
         if relay.held and (relay.aborted or answer.status in _TRY_ELSEWHERE):
-            busy = relay.aborted or answer.status in _OVERLOADED
-            what = "aborted the request" if relay.aborted else f"answered {answer.status}"
-            if self._again(attempt, "refused" if busy else "failed", what, last=True):
+            fate, what = _turned_down(answer.status, aborted=relay.aborted)
+            if self._again(attempt, fate, what, last=True):
                 return
         if self._reply.head_sent and relay.held:
             kind = _kind(answer.status) or "engine_error"
@@ -231,7 +230,7 @@ class Exchange:
             self._end_well(attempt, stream)
         else:
             aborted = stream is not None and stream.aborted
-            self._again(attempt, "refused" if aborted else fate, what)
+            self._again(attempt, "aborted" if aborted else fate, what)
 
     def _usage_missing(self, stream: StreamRelay) -> bool:
         """Whether the client asked for counts that an otherwise whole answer lacks."""
@@ -256,6 +255,7 @@ class Exchange:
         stop = bool(verdict.why or obstacle)
         if stop and leisurely:
             return False
+        attempt.fate = fate
         poison = attempts.kills >= POISON
         diverted = stop and not obstacle and not poison and self._diverted(broke=True)
         if stop and last and not diverted:
@@ -422,6 +422,13 @@ class Exchange:
         attempt.settle(self.account)
         self.account.tried.append(attempt.told(self.account.arrived))
         attempt.lane.release(attempt.ticket)
+
+
+def _turned_down(status: int, *, aborted: bool) -> tuple[Fate, str]:
+    """Return how an attempt ended whose whole answer is none, as a kind and in words."""
+    if aborted:
+        return "aborted", "aborted the request"
+    return "refused" if status in _OVERLOADED else "failed", f"answered {status}"
 
 
 def _kind(status: int) -> str | None:

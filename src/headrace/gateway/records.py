@@ -18,7 +18,8 @@ TEXT_KEPT = 64 * 1024
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
     """One replica's work: from `start_s` after the arrival, for `duration_s`; `outcome` is `ok`, or
-    what went wrong. `host` and `port` are the replica's.
+    what went wrong, in words, and `fate` its kind (see `routing.attempts`), None where nobody gave
+    it one. `host` and `port` are the replica's.
     """  # noqa: D205 - the fields are its summary
 
     replica: str
@@ -27,6 +28,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     outcome: str = "ok"
     host: str = ""
     port: int = 0
+    fate: str | None = None
 
 
 class Fallback(msgspec.Struct, frozen=True, gc=False):

@@ -8,7 +8,7 @@ from pathlib import Path
 from headrace.diagnosis.observation import Outcome, Request
 from headrace.gateway import history
 from headrace.gateway.history import Wanted
-from headrace.gateway.records import Record
+from headrace.gateway.records import Attempt, Record
 
 MOST = 5000
 """Requests that are read of the time that is looked at, the latest; more would change no figure."""
@@ -22,6 +22,10 @@ _OUTCOMES: Mapping[str, Outcome] = {
     "refused": Outcome.REFUSED,
     "took_too_long": Outcome.TIMEOUT,
 }
+_SENT_AWAY = ("aborted", "moved")
+"""Fates: an engine that drains aborts what comes, and the gateway leaves one whose time is over."""
+_SENT_AWAY_WORDS = ("abort", "aborted the request", "is to be left")
+"""The outcomes of these in records from before attempts had a fate."""
 Promises = Mapping[str, tuple[float | None, float | None]]
 """Seconds to the first token, and for each token, that a route promises; None: nothing."""
 
@@ -72,7 +76,12 @@ def request(record: Record, zero: float, promised: tuple[float | None, float | N
         cached_tokens=record.cached_tokens,
         output_tokens=record.completion_tokens,
         left=tuple(one.replica for one in broken),
+        sent_away=bool(broken) and _sent_away(broken[0]),
         error=record.error or next((one.outcome for one in broken if one.outcome != "ok"), ""),
         promised_ttft=promised[0],
         promised_tpot=promised[1],
     )
+
+
+def _sent_away(one: Attempt) -> bool:
+    return one.fate in _SENT_AWAY or (one.fate is None and one.outcome in _SENT_AWAY_WORDS)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Fate = Literal["refused", "failed", "broke", "silent", "moved", "stale"]
-"""How an attempt ended: `refused` before the engine took it (no connection, overloaded, draining),
-`failed` with a 5xx, `broke` off, `silent` for too long, `moved` away by us, or never begun because
-an idle connection was `stale`. The last two say nothing about the replica."""
+Fate = Literal["refused", "aborted", "failed", "broke", "silent", "moved", "stale"]
+"""How an attempt ended: `refused` before the engine took it (no connection, overloaded), `aborted`
+by the engine, as one that drains does, `failed` with a 5xx, `broke` off, `silent` for too long,
+`moved` away by us, or never begun because an idle connection was `stale`. The last two say nothing
+about the replica."""
 BLAMELESS = frozenset(("moved", "stale"))
+TURNED_AWAY = frozenset(("refused", "aborted"))
 
 PATIENCE = 6
 """Barren attempts in a row that are too many, where one that was only refused counts half."""
@@ -54,7 +56,7 @@ class Attempts(NamedTuple):
         if fate in BLAMELESS:
             after = self._replace(made=self.made - 1) if fate == "stale" else self
             return after, Verdict(0.0, after.stop_reason())
-        weight = 1 if fate == "refused" else 2
+        weight = 1 if fate in TURNED_AWAY else 2
         after = self._replace(
             barren=0 if tokens else self.barren + weight,
             kills=self.kills + (fate == "broke" and tokens < EARLY),

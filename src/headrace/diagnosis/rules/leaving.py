@@ -14,8 +14,6 @@ from headrace.diagnosis.words import count, span
 _LEAVING = ("draining", "leaving", "stopping")
 _LOST = ("crashed", "wrong", "failed")
 _LOSSES = ("crashed", "wrong", "gave-up")
-_SENT_AWAY = ("abort", "is to be left")
-"""An engine that drains aborts what comes; a gateway leaves one whose time is over."""
 _LEAST = 3
 """Requests that must have been moved or cut: one or two may have other reasons."""
 
@@ -26,7 +24,7 @@ def draining(seen: Observation) -> Finding | None:
     harmed = [
         one
         for one in seen.requests
-        if gone.intersection(one.left) or _cut_by(one, gone) or _sent_away(one)
+        if gone.intersection(one.left) or _cut_by(one, gone) or one.sent_away
     ]
     unasked = any(event.told for event in seen.events)
     if unasked or (len(harmed) >= _LEAST and len(harmed) >= MANY * len(seen.requests)):
@@ -73,11 +71,6 @@ def _going(seen: Observation) -> set[str]:
 
 def _is_loss(event: Event) -> bool:
     return event.kind in _LOSSES and not event.told
-
-
-def _sent_away(one: Request) -> bool:
-    """Whether a replica that leaves would not have it, by what was said of that."""
-    return any(words in one.error for words in _SENT_AWAY)
 
 
 def _cut_by(one: Request, gone: Collection[str]) -> bool:
@@ -134,4 +127,4 @@ def _late(broken: Sequence[Request], seen: Observation) -> float:
 
 
 def _broke(one: Request) -> bool:
-    return bool(one.left) and not _sent_away(one)
+    return bool(one.left) and not one.sent_away
