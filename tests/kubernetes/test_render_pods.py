@@ -100,6 +100,29 @@ def test_a_replica_over_nodes_is_a_group_of_pods(tmp_path: Path) -> None:
     assert one(made, "Service", "f-d")["spec"]["selector"]["headrace.dev/role"] == "leader"
 
 
+@pytest.mark.parametrize(
+    ("layout", "pods", "gpus"),
+    [
+        ((4, 3), 3, 4),  # 12 GPUs: two Pods of 6 would split the second stage
+        ((4, 5), 5, 4),  # 20 ranks cannot be shared out over the 3 nodes that hold them
+        ((2, 6), 2, 6),
+        ((8, 3), 3, 8),
+        ((1, 9), 3, 3),
+    ],
+)
+def test_each_pod_of_a_replica_has_whole_stages_and_as_many_as_the_others(
+    tmp_path: Path, layout: tuple[int, int], pods: int, gpus: int
+) -> None:
+    how = "tensor_parallel: {}\n    pipeline_parallel: {}".format(*layout)
+    made = files(tmp_path, hardware=f"{GPU}, per_node: 8, nodes: 3", deployment=how)
+    group = one(made, "LeaderWorkerSet", "f-d-group")["spec"]["leaderWorkerTemplate"]
+    assert group["size"] == pods
+    for which in ("leaderTemplate", "workerTemplate"):
+        (pod,) = group[which]["spec"]["containers"]
+        assert pod["resources"]["limits"]["nvidia.com/gpu"] == gpus
+        assert pod["args"][pod["args"].index("--nnodes") + 1] == str(pods)
+
+
 def test_the_group_has_a_name_of_its_own_because_lws_makes_a_service_of_it(tmp_path: Path) -> None:
     made = files(tmp_path, hardware=EIGHT, deployment=OVER_NODES)
     services = {one_["metadata"]["name"] for one_ in objects(made) if one_["kind"] == "Service"}

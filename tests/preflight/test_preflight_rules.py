@@ -354,6 +354,19 @@ spec:
 """
 
 
+def test_a_stage_that_lies_in_two_pods() -> None:
+    """Ranks are shared out evenly over the Pods, wherever a stage ends."""
+    ranks = "size 4 --pipeline_parallel_size 3 --nnodes 2"
+    split = RAY.replace("size 8 --pipeline_parallel_size 2", ranks)
+    (found,) = look(split).open
+    assert found.rule.id == "HR207"
+    assert "a Pod gets 6 ranks, and each layer is split over 4" in found.message
+    whole = split.replace("size: 2\n", "size: 3\n").replace("--nnodes 2", "--nnodes 3")
+    assert ids(look(whole).open) == []
+    data = split.replace("--nnodes 2", "--nnodes 2 --data-parallel-size 2")
+    assert ids(look(data).open) == []
+
+
 def test_a_group_with_ray_and_a_script() -> None:
     assert [str(one) for one in look(RAY).findings] == []
     assert ids(look(RAY.replace("-size 8", "-size 16")).open) == ["HR207"]

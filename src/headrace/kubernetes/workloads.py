@@ -6,7 +6,6 @@ missing from the lock.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -79,13 +78,14 @@ def per_node(hardware: Hardware) -> int:
 def pods_of(deployment: Deployment, hardware: Hardware) -> int:
     """Return the Pods of one replica: more than one if a node has too few GPUs for it.
 
-    Stages are not split, so a node takes as many as it has GPUs for.
+    Engines give each Pod as many ranks as the others, and no stage is split over two: so its
+    stages are shared out evenly, over the fewest Pods that a node has the GPUs for.
     """
-    each = per_node(hardware)
+    each, stages = per_node(hardware), deployment.pipeline_parallel
     if hardware.kind != "gpu" or deployment.accelerators <= each:
         return 1
-    stages = max(1, each // deployment.tensor_parallel)
-    return math.ceil(deployment.pipeline_parallel / stages)
+    even = (pods for pods in range(1, stages) if stages % pods == 0)
+    return next((pods for pods in even if deployment.accelerators // pods <= each), stages)
 
 
 def _workload(settled: Settled, scene: Scene, lock: Mapping[str, LockEntry], name: str) -> Workload:

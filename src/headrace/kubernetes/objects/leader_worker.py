@@ -58,7 +58,8 @@ def _template(work: Workload, worker: Container) -> Noted:
             "workerTemplate": pod.template(work, worker, "worker"),
         },
         {
-            "size": f"{work.deployment.accelerators} GPUs in nodes of {work.per_node}",
+            "size": f"{work.deployment.accelerators} GPUs in nodes of {work.per_node}; each Pod has"
+            " whole stages, as many as the others",
             "restartPolicy": "one rank that dies takes the others along: what they hold of each"
             " request is worth nothing without it",
         },

@@ -19,8 +19,8 @@ _KEPT = (
 _LONG = 32_768
 """Tokens from which a model's maximum is more than people ask for by default."""
 _OTHER_PARALLELISM = (
-    "data-parallel-size", "data-parallel-size-local", "dp-size", "dp", "ep-size", "nnodes",
-    "config",    "prefill-context-parallel-size",
+    "data-parallel-size", "data-parallel-size-local", "dp-size", "dp", "ep-size",
+    "config", "prefill-context-parallel-size",
 )  # fmt: skip
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a path in the container
 _ROOMY = 16
@@ -264,7 +264,7 @@ def _gpus(scene: Scene) -> Iterator[Hit]:
 
 
 def _idle(workload: Workload, engine: Engine, gpus: int) -> bool:
-    data = engine.arguments.has(*_OTHER_PARALLELISM)
+    data = engine.arguments.has(*_OTHER_PARALLELISM, "nnodes")
     known = engine.name in ("vllm", "sglang") and not engine.opaque and not data
     ranks = engine.tensor * (engine.pipeline or 1)
     return known and ranks < gpus and not _over_nodes(workload, engine)
@@ -308,14 +308,23 @@ IDLE_GPUS = Rule(
 )
 
 
+def _split(workload: Workload, engine: Engine) -> str:
+    """Say how a Pod comes to have only a part of a layer's ranks; empty where none does."""
+    given, gpus = engine.arguments, workload.gpus(engine.container) or 0
+    if engine.tensor > gpus:
+        return f"each layer is split over {engine.tensor} GPUs, and a Pod has {gpus}"
+    each = engine.tensor * (engine.pipeline or workload.nodes) / workload.nodes
+    if not given.has("nnodes") or given.has(*_OTHER_PARALLELISM) or each % engine.tensor == 0:
+        return ""
+    return f"a Pod gets {each:.3g} ranks, and each layer is split over {engine.tensor}"
+
+
 def _across(scene: Scene) -> Iterator[Hit]:
     for workload, engine in scene.served:
-        gpus = workload.gpus(engine.container)
-        if gpus and _over_nodes(workload, engine) and engine.tensor > gpus:
-            message = (
-                f"each layer is split over {engine.tensor} GPUs, and a Pod has {gpus}: every layer"
-                " waits for the network twice"
-            )
+        if not workload.gpus(engine.container) or not _over_nodes(workload, engine):
+            continue
+        if how := _split(workload, engine):
+            message = f"{how}: every layer waits for the network twice"
             yield Hit(workload.resource, engine.tensor_node, message)
 
 
