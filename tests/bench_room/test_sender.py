@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from statistics import median
 from time import monotonic
 
 import pytest
@@ -15,53 +16,62 @@ from headrace.bench.load import Load
 from headrace.bench.sender import Sender, units
 from headrace.bench.target import Target
 
-OPEN = Load(patience=10.0)
+OPEN = Load(patience=15.0)
 
 
 class Counting:
-    """A script that answers after `takes` seconds and knows how many were there at once."""
+    """A script that answers after `takes` seconds and knows how many were there at once.
 
-    def __init__(self, takes: float) -> None:
-        self.takes, self.now, self.most = takes, 0, 0
+    Nothing is answered before `gather` have been there at once.
+    """
+
+    def __init__(self, takes: float, gather: int = 1) -> None:
+        self.takes, self.gather, self.now, self.most = takes, gather, 0, 0
 
     async def __call__(self, call: Call) -> None:
         self.now += 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(self.takes)
+        while self.most < self.gather:  # noqa: ASYNC110 - one that hangs is told by its client
+            await asyncio.sleep(0.001)
         self.now -= 1
         await call.stream(token(f"{call.number}", "length"), usage(3, 1))
 
 
 async def test_an_open_loop_sends_when_due_whatever_is_in_flight() -> None:
     dues = [0.0, 0.02, 0.021, 0.05, 0.05, 0.12]
-    slow = Counting(0.3)
+    slow = Counting(0.0, gather=6)
     async with serving(slow) as (address, _):
         found = await answers(address, [ask(n, at=at) for n, at in enumerate(dues)], OPEN)
     assert [round(answer.due, 6) for answer in found] == dues
-    assert all(0 <= answer.lag < 0.02 for answer in found)
+    assert all(answer.failure is None and answer.lag >= 0 for answer in found)
+    assert median(answer.lag for answer in found) < 0.05, "the worst is up to the machine"
     assert slow.most == 6
 
 
 async def test_a_closed_loop_has_so_many_in_flight_and_sends_at_once() -> None:
-    quick = Counting(0.02)
+    quick = Counting(0.02, gather=3)
     async with serving(quick) as (address, calls):
         found = await answers(
-            address, [ask(n) for n in range(12)], Load(concurrency=3, patience=5.0)
+            address, [ask(n) for n in range(12)], Load(concurrency=3, patience=15.0)
         )
     assert quick.most == 3
     assert len(calls) == 12
     ends = sorted(answer.ended for answer in found)
     later = sorted(answer.due for answer in found)[3:]
     assert later == ends[:9], "each is due when an answer ended"
-    assert all(answer.lag < 0.02 for answer in found)
+    assert median(answer.lag for answer in found) < 0.05
 
 
 async def test_a_bound_of_an_open_loop_shows_as_lag() -> None:
     async with serving(slow := Counting(0.1)) as (address, _):
-        load = Load(most_in_flight=1, patience=5.0)
+        load = Load(most_in_flight=1, patience=15.0)
         found = await answers(address, [ask(n, at=0.0) for n in range(3)], load)
     assert slow.most == 1
-    assert [round(answer.lag, 1) for answer in found] == [0.0, 0.1, 0.2]
+    assert [answer.due for answer in found] == [0.0, 0.0, 0.0]
+    first, second, third = found
+    assert first.lag + 0.099 < first.ended <= second.lag
+    assert second.lag + 0.099 < second.ended <= third.lag
 
 
 async def test_warm_up_is_marked_by_number_by_time_and_by_the_ask_itself() -> None:
@@ -73,17 +83,18 @@ async def test_warm_up_is_marked_by_number_by_time_and_by_the_ask_itself() -> No
         ask(4, at=0.07),
     ]
     async with serving(Counting(0.0)) as (address, _):
-        found = await answers(address, asks, Load(warmup=1, warmup_seconds=0.03, patience=5.0))
+        found = await answers(address, asks, Load(warmup=1, warmup_seconds=0.03, patience=15.0))
     assert [answer.warmup for answer in found] == [True, True, False, True, False]
 
 
 async def test_after_the_time_no_request_is_begun_and_those_in_flight_are_waited_for() -> None:
     async with serving(Counting(0.1)) as (address, calls):
         found = await answers(
-            address, [ask(n) for n in range(99)], Load(concurrency=2, seconds=0.15, patience=5.0)
+            address, [ask(n) for n in range(99)], Load(concurrency=2, seconds=0.15, patience=15.0)
         )
-    assert len(found) == len(calls) == 4
-    assert all(answer.failure is None for answer in found)
+    assert 2 <= len(found) == len(calls) <= 4
+    assert all(answer.due < 0.15 and answer.failure is None for answer in found)
+    assert max(answer.ended for answer in found) > 0.15
 
 
 async def test_a_conversation_repeats_what_was_said_and_pauses() -> None:
@@ -130,7 +141,7 @@ async def test_a_stop_ends_what_is_in_flight_and_sends_no_more() -> None:
         while len(calls) < 2:  # noqa: ASYNC110 - the server's list has no event
             await asyncio.sleep(0.001)
         sender.stop()
-        await asyncio.wait_for(running, 1)
+        await asyncio.wait_for(running, 10)
     assert sorted((one.number, one.failure) for one in found) == [
         (0, Failure.STOPPED),
         (1, Failure.STOPPED),
@@ -207,7 +218,7 @@ async def rings(exact: bool, many: int) -> list[float]:
 async def test_an_alarm_rings_on_time_and_never_before() -> None:
     late = sorted(await rings(exact=True, many=60))
     assert late[0] >= 0.0
-    assert late[30] < 0.001, "in the middle; the worst is up to the machine"
+    assert late[5] < 0.0004, "the worst are up to the machine; a loop's own timers have 0.0006"
 
 
 async def test_an_alarm_in_the_past_rings_at_once_and_the_last_setting_counts() -> None:
