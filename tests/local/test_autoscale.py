@@ -128,6 +128,23 @@ def test_a_request_between_two_polls_is_activity(tmp_path: Path) -> None:
     assert [bench.at(seconds, 0) for seconds in (65, 70)] == [1, 0]  # the last was at 57
 
 
+def test_requests_keep_it_awake_though_the_trigger_counts_only_those_that_wait(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, scaling(0, 2, initial=1))
+    for begun in range(2, 60, 5):  # each a fifth of a second long, between polls at 5, 10, 15 …
+        bench.at(begun, 0)
+        bench.now += 0.2
+        bench.scaler.hear(demand(0, 1), 1)
+    assert bench.at(66, 0) == 1
+    bench.scaler.hear(demand(0, 1), 1)  # a long one, across many cooldowns of 10 s
+    for seconds in range(70, 200, 5):
+        bench.now = 1000.0 + seconds
+        bench.scaler.step()
+    assert bench.scaler.desired == 1
+    assert [bench.at(seconds, 0) for seconds in (205, 210)] == [1, 0]
+
+
 def test_replicas_that_never_get_ready_bring_no_cascade(tmp_path: Path) -> None:
     bench = Bench(tmp_path, scaling(1, 50))
     counts = [bench.at(5.0 * step, 22, ready=0) for step in range(100)]

@@ -62,6 +62,26 @@ def test_with_a_longer_cooldown_the_hpa_reaches_one_first() -> None:
     assert changes == [(360, 3, 1, "hpa"), (660, 1, 0, "keda")]
 
 
+def test_a_long_answer_is_not_idleness_though_nothing_waits() -> None:
+    # one request runs from 5 to 700 and nothing ever waits, which is all that the trigger counts
+    made = policy(polling_interval=20, initial_cooldown=300)
+    state, changes = start(made, 0, 1), []
+    for now in range(1200):
+        decision = step(made, state, seen(now, state, running=int(5 <= now < 700)))
+        state = decision.state
+        if decision.changed:
+            changes.append((now, decision.before, decision.desired, decision.by))
+        if now == 640:  # no sync then
+            assert decision.reason.endswith("activation 0; but requests run: keep 1 replica")
+    assert changes == [(1000, 1, 0, "keda")]  # the last poll that saw it: 680; 680 + 300 < 1000
+
+
+def test_what_still_runs_on_replicas_that_go_wakes_nothing() -> None:
+    asleep = step(policy(), start(policy(), 0), seen(0, start(policy(), 0))).state
+    assert step(policy(), asleep, seen(30, asleep, running=3)).desired == 0
+    assert activated(policy(), asleep, seen(1, asleep, running=3)).desired == 0
+
+
 def test_one_more_per_minute() -> None:
     made = policy(min=1, max=3, scale_up=SLOWLY)
     changes, _ = run(made, start(made, 0), lambda _: 1000, 200)

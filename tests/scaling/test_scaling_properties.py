@@ -67,7 +67,9 @@ Values = Sequence[float | None]
 
 
 class Controller:
-    """The HPA controller and KEDA's executor, after their sources."""
+    """The HPA controller and KEDA's executor, after their sources, and a scaler that tells KEDA of
+    running requests.
+    """
 
     def __init__(self, policy: Policy, spec: int) -> None:
         self.policy, self.spec = policy, spec
@@ -173,7 +175,7 @@ class Controller:
                 return
         events.append((now, abs(change)))
 
-    def keda(self, now: float, values: Values) -> None:
+    def keda(self, now: float, values: Values, running: int | None) -> None:
         policy = self.policy
         known = zip(policy.triggers, values, strict=True)
         active = any(v is not None and v > t.activation for t, v in known)
@@ -189,6 +191,9 @@ class Controller:
         elif (policy.idle is not None and self.spec > policy.idle) or (
             self.spec > 0 and policy.min == 0
         ):
+            if running:  # answers are under way: the scaler says active, whatever the values
+                self.last_active = now
+                return
             since, wait = self.last_active, policy.cooldown
             if since is None:
                 since, wait = 0, policy.initial_cooldown
@@ -213,7 +218,7 @@ def test_it_moves_as_the_controllers_do(policy: Policy, spec: int, load: Load) -
             controller.hpa(now, values, status)
         if now >= next_poll:
             next_poll = now + policy.polling_interval
-            controller.keda(now, values)
+            controller.keda(now, values, running)
         decision = step(policy, state, seen)
         assert decision.desired == controller.spec, (now, decision.reason)
         state = decision.state

@@ -90,7 +90,14 @@ def activated(policy: Policy, state: State, seen: Observation) -> Decision:
     if policy.paused_at is not None:
         return _paused(state, seen, policy.paused_at)
     readings = read(policy.triggers, seen)
-    found = keda.push(policy, state.activity, now=seen.now, spec=state.spec, readings=readings)
+    found = keda.push(
+        policy,
+        state.activity,
+        now=seen.now,
+        spec=state.spec,
+        readings=readings,
+        busy=bool(seen.running),
+    )
     reason = reasons.of_poll(policy, state.spec, found, now=seen.now, readings=readings)
     after = replace(state, spec=found.desired, activity=found.activity)
     return _decision(after, state.spec, seen, by="push", reason=reason)
@@ -123,7 +130,14 @@ def _sync(policy: Policy, state: State, seen: Observation) -> Decision:
 
 def _poll(policy: Policy, state: State, seen: Observation) -> Decision:
     readings = read(policy.triggers, seen)
-    found = keda.poll(policy, state.activity, now=seen.now, spec=state.spec, readings=readings)
+    found = keda.poll(
+        policy,
+        state.activity,
+        now=seen.now,
+        spec=state.spec,
+        readings=readings,
+        busy=bool(seen.running),
+    )
     reason = reasons.of_poll(policy, state.spec, found, now=seen.now, readings=readings)
     after = replace(state, spec=found.desired, activity=found.activity, last_poll=seen.now)
     return _decision(after, state.spec, seen, by="keda", reason=reason)

@@ -2,8 +2,10 @@
 
 RequestScale in pkg/scaling/executor/scale_scaledobjects.go of KEDA 2. A missing metric never wakes
 and never puts to sleep. That is what the source says, and what we hold to; a real KEDA 2.20 has
-been seen to put a busy deployment with min 0 to sleep while its Prometheus was frozen. `decide`
-runs this loop beside `hpa`.
+been seen to put a busy deployment with min 0 to sleep while its Prometheus was frozen. `busy` is
+what a scaler may say beside its metrics: requests run, so this is not idle whatever the triggers
+count. Ours says so here and in a cluster (`kubernetes/answers.py`); it keeps awake and never wakes.
+`decide` runs this loop beside `hpa`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,15 @@ from headrace.scaling.policy import Policy
 from headrace.scaling.signals import Reading
 
 Found = Literal[
-    "woken", "active", "partly_missing", "missing", "slept", "cooling", "below_min", "inactive"
+    "woken",
+    "active",
+    "busy",
+    "partly_missing",
+    "missing",
+    "slept",
+    "cooling",
+    "below_min",
+    "inactive",
 ]
 
 
@@ -43,7 +53,13 @@ class Poll:
 
 
 def poll(
-    policy: Policy, activity: Activity, *, now: float, spec: int, readings: tuple[Reading, ...]
+    policy: Policy,
+    activity: Activity,
+    *,
+    now: float,
+    spec: int,
+    readings: tuple[Reading, ...],
+    busy: bool = False,
 ) -> Poll:
     """Return what one poll at `now` (seconds) wants where `spec` replicas are asked for."""
     missing = any(reading.value is None for reading in readings)
@@ -51,11 +67,19 @@ def poll(
         return _active(policy, activity, now, spec, missing=missing)
     if missing:
         return Poll("missing", spec, activity)
+    if busy and _may_sleep(policy, spec):
+        return Poll("busy", spec, replace(activity, last_active=now))
     return _inactive(policy, activity, now, spec)
 
 
 def push(
-    policy: Policy, activity: Activity, *, now: float, spec: int, readings: tuple[Reading, ...]
+    policy: Policy,
+    activity: Activity,
+    *,
+    now: float,
+    spec: int,
+    readings: tuple[Reading, ...],
+    busy: bool = False,
 ) -> Poll:
     """Return what the arrival of work at `now` (seconds) wants, without waiting for the next poll.
 
@@ -63,6 +87,8 @@ def push(
     """
     if any(reading.active for reading in readings):
         return _active(policy, activity, now, spec, missing=False)
+    if busy and _may_sleep(policy, spec):
+        return Poll("busy", spec, replace(activity, last_active=now))
     return Poll("inactive", spec, activity)
 
 
@@ -75,11 +101,18 @@ def _active(policy: Policy, activity: Activity, now: float, spec: int, *, missin
     return Poll("active", spec, refreshed)
 
 
+def _may_sleep(policy: Policy, spec: int) -> bool:
+    return spec > _asleep(policy) and (policy.idle is not None or policy.min == 0)
+
+
+def _asleep(policy: Policy) -> int:
+    return policy.idle if policy.idle is not None else policy.min
+
+
 def _inactive(policy: Policy, activity: Activity, now: float, spec: int) -> Poll:
-    asleep = policy.idle if policy.idle is not None else policy.min
-    if spec > asleep and (policy.idle is not None or policy.min == 0):
+    if _may_sleep(policy, spec):
         if activity.rested(policy, now):
-            return Poll("slept", asleep, activity)
+            return Poll("slept", _asleep(policy), activity)
         return Poll("cooling", spec, activity)
     if policy.idle is None and spec < policy.min:
         return Poll("below_min", policy.min, activity)

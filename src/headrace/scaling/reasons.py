@@ -96,12 +96,12 @@ def of_poll(
             return f"{seen}: wake to {_replicas(found.desired)}"
         case "active" | "inactive":
             return seen
+        case "busy":
+            return f"{seen}; but requests run: keep {_replicas(spec)}"
         case "missing" | "partly_missing":
             return f"{seen}; a missing number neither wakes nor puts to sleep"
-        case "cooling":
-            return f"{seen}; {_rest(policy, found.activity, now)} not over: keep {_replicas(spec)}"
-        case "slept":
-            return f"{seen}; {_rest(policy, found.activity, now)} over: {spec} to {found.desired}"
+        case "cooling" | "slept":
+            return f"{seen}; {_rest(policy, found.activity, now)} {_end(spec, found)}"
         case "below_min":
             return f"{seen}; {_replicas(spec)} asked for, but min is {policy.min}"
 
@@ -117,6 +117,11 @@ def _rest(policy: Policy, activity: Activity, now: float) -> str:
     if activity.last_active is None:
         return f"never active, initial cooldown of {policy.initial_cooldown} s"
     return f"inactive for {now - activity.last_active:.0f} s, cooldown of {policy.cooldown} s"
+
+
+def _end(spec: int, found: Poll) -> str:
+    over = found.found == "slept"
+    return f"over: {spec} to {found.desired}" if over else f"not over: keep {_replicas(spec)}"
 
 
 def _value(reading: Reading) -> str:
