@@ -86,8 +86,17 @@ def test_variants_behind_one_service_but_not_copies_of_one() -> None:
 def test_completions_as_the_only_signal() -> None:
     query = 'sum(rate(vllm:request_success_total{pod=~"a-.*"}[5m]))'
     assert ids(look(deployment() + scaled(query=query)).open) == ["HR402"]
-    asleep = ids(look(deployment() + scaled(query=query, low=0)).open)
-    assert sorted(asleep) == ["HR411", "HR412", "HR414", "HR415", "HR417"]
+    asleep = look(deployment() + scaled(query=query, low=0)).open
+    assert sorted(ids(asleep)) == ["HR411", "HR412", "HR414", "HR415", "HR417"]
+    # rate() over 5 min is above 0 for 300 s after the last end; then KEDA's 300 s begin
+    assert any("600 s of long answers look idle" in str(one) for one in asleep)
+
+
+def test_no_cooldown_at_all_is_none_and_not_the_default() -> None:
+    text = clean("asleep").replace("cooldownPeriod: 900\n  initial", "cooldownPeriod: 0\n  initial")
+    found = look(text).open
+    assert ids(found) == ["HR414"]
+    assert "cooldown of 0 s" in str(found[0])
 
 
 @pytest.mark.parametrize(
@@ -140,7 +149,9 @@ def test_a_dashboard_over_two_versions_may_use_the_names_of_either() -> None:
 
 def test_a_formula_is_left_alone() -> None:
     text = scaled(query='avg(vllm:num_requests_waiting{pod=~"a-.*"})')
-    assert ids(look(deployment() + text).open) == ["HR403"]
+    found = look(deployment() + text).open
+    assert ids(found) == ["HR403"]
+    assert "at the threshold is 1, also from 4" in str(found[0])  # the file's own maximum
     formula = text.replace(
         "  triggers", "  advanced: {scalingModifiers: {formula: x, target: '1'}}\n  triggers"
     )
@@ -289,6 +300,7 @@ def test_the_course_manifests() -> None:
         "HR423",
         "HR426",
         "HR503",
+        "HR504",  # mending the label alone would leave Prometheus without a target
     ]
 
 

@@ -24,6 +24,8 @@ _TAIL = re.compile(
 _NOT_ADDITIVE = {"avg", "max", "min", "quantile", "histogram_quantile", "stddev"}
 _COMPLETION = re.compile(r"\b(rate|irate|increase|delta)\s*\(")
 _DURATION = re.compile(r"\[[^\[\]]*\]")
+_PERIOD = re.compile(r"(\d+)(ms|[smhdwy])")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 
 
 def metric_names(expression: str) -> tuple[str, ...]:
@@ -67,6 +69,13 @@ def averages(expression: str) -> str | None:
 def is_rate(expression: str) -> bool:
     """Whether it looks at how fast a counter grows."""
     return _COMPLETION.search(_without_text(expression)) is not None
+
+
+def longest_range(expression: str) -> float:
+    """Return the longest stretch that it looks back over, such as 300 for `[5m]`; 0 if none."""
+    ranges = (text.partition(":")[0] for text in _DURATION.findall(_without_text(expression)))
+    each = (sum(int(n) * _SECONDS[unit] for n, unit in _PERIOD.findall(one)) for one in ranges)
+    return max(each, default=0)
 
 
 def _without_text(expression: str) -> str:

@@ -87,7 +87,8 @@ class Scaler:
     @property
     def cooldown(self) -> float:
         """Seconds without activity before zero."""
-        return self.spec["cooldownPeriod"].number or COOLDOWN
+        number = self.spec["cooldownPeriod"].number
+        return COOLDOWN if number is None else number
 
     @property
     def window(self) -> float:

@@ -147,13 +147,13 @@ MONITORS = Rule(
 
 def _monitor_ports(scene: Scene) -> Iterator[Hit]:
     for monitor in scene.of_kind("ServiceMonitor"):
-        services = [
-            one
-            for one in scene.of_kind("Service")
-            if _watches(monitor, one) and matches(monitor.spec["selector"], one.labels)
-        ]
-        names = {port["name"].text for one in services for port in one.spec["ports"].each()} - {""}
-        yield from _endpoints(monitor, "endpoints", bool(services), names, "Service")
+        around = [one for one in scene.of_kind("Service") if _watches(monitor, one)]
+        services = [one for one in around if matches(monitor.spec["selector"], one.labels)]
+        # where labels do not match either, a port name that no Service has is a second mistake
+        asked = services or around
+        names = {port["name"].text for one in asked for port in one.spec["ports"].each()} - {""}
+        whose = "Service" if services else "Service here"
+        yield from _endpoints(monitor, "endpoints", bool(asked), names, whose)
         workloads = [work for one in services for work in scene.selected(one)]
         yield from _paths(monitor, "endpoints", workloads)
     for monitor in scene.of_kind("PodMonitor"):

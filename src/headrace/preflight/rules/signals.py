@@ -101,7 +101,7 @@ def _averages(scene: Scene) -> Iterator[Hit]:
             message = (
                 f"the query is {why}, the same however many replicas there are, and KEDA divides by"
                 f" their number: it wants ceil(value / {signal.metadata['threshold'].text or '?'})"
-                " replicas in all, which at twice the threshold is 2, also from 5"
+                f" replicas in all, which at the threshold is 1, also from {scaler.high}"
             )
             yield Hit(scaler.resource, signal.query_node, message)
 
@@ -188,7 +188,7 @@ def _mixes(scene: Scene, scaler: Scaler, workload: Workload, signal: Signal) -> 
     }
     if others:
         return (
-            f"the query adds up {', '.join(sorted(others))} too: nothing in it names the"
+            f"the query takes in {', '.join(sorted(others))} too: nothing in it names the"
             " target's Pods"
         )
     return None

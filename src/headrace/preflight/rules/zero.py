@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from headrace.preflight.finding import Fact, Hit, Rule
 from headrace.preflight.metric_names import ENDED, WAITING, engine_of
 from headrace.preflight.model import cold_start
-from headrace.preflight.promql import family
+from headrace.preflight.promql import family, longest_range
 from headrace.preflight.scalers import COOLDOWN, Scaler, Signal
 from headrace.preflight.scene import Scene
 
@@ -74,9 +74,9 @@ def _busy(scene: Scene) -> Iterator[Hit]:
         )
         if first.kind in ("cpu", "memory"):
             what = "says nothing about requests"
+        blind = scaler.cooldown + longest_range(first.query)
         message = (
-            f"{', '.join(first.metrics) or first.kind} {what}: {scaler.cooldown:.0f} s of long"
-            " answers"
+            f"{', '.join(first.metrics) or first.kind} {what}: {blind:.0f} s of long answers"
             " look idle, and KEDA goes straight to 0"
         )
         yield Hit(scaler.resource, first.query_node, message)
