@@ -10,6 +10,7 @@ from made_runs_kit import about, answer, failed
 from headrace.bench.answers import Answer, Failure
 from headrace.bench.run import Run
 from headrace.bench.samples import Sample
+from headrace.bench.summary import summarise
 from headrace.bench.symptoms import observe
 from headrace.diagnosis.causes import Cause
 from headrace.diagnosis.diagnose import diagnose
@@ -143,3 +144,10 @@ def test_two_clocks_are_compared_where_both_saw_the_same_requests(
 
 def test_an_empty_run_is_not_enough() -> None:
     assert diagnose(observe(run())).judgement == Judgement.NOT_ENOUGH_DATA
+
+
+def test_its_percentiles_are_those_of_the_runs_report() -> None:
+    few = run(*(answer(at, at=float(at), first=at + 0.1 * (at + 1)) for at in range(10)))
+    shown = summarise(few).latencies.ttft
+    assert (shown.p50, shown.p95) == (pytest.approx(0.55), pytest.approx(0.955))
+    assert "TTFT p50 550 ms, p95 955 ms" in diagnose(observe(few)).verdict

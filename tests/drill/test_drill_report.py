@@ -31,9 +31,9 @@ def report(*answers: list[bytes], checked: Checked | None = None, unchecked: str
     )  # fmt: skip
 
 
-def test_percentiles_are_nearest_rank_in_milliseconds() -> None:
-    assert spread([0.001 * value for value in range(1, 101)]) == Spread(100, 50.0, 99.0, 100.0)
-    assert spread([0.3, 0.1]) == Spread(2, 100.0, 300.0, 300.0)
+def test_percentiles_are_in_milliseconds() -> None:
+    assert spread([0.001 * value for value in range(1, 101)]) == Spread(100, 50.5, 99.0, 100.0)
+    assert spread([0.3, 0.1]) == Spread(2, 200.0, 298.0, 300.0)
     assert spread([]) == Spread(0)
 
 

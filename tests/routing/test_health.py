@@ -8,7 +8,7 @@ from headrace.routing import choose as choosing
 from headrace.routing import suspicion
 from headrace.routing.choose import Place
 from headrace.routing.health import Health, Standing
-from headrace.routing.window import SAMPLES, Series, Window, quantile
+from headrace.routing.window import SAMPLES, Series, Window
 from headrace.routing.work import Work
 
 
@@ -323,18 +323,3 @@ def test_a_window_is_a_minute_and_bounded() -> None:
     assert window.counts(60.0) == (2, 1)
     assert window.counts(60.1) == (0, 0)
     assert window.counts(60.1).share == 0.0
-
-
-@pytest.mark.parametrize(
-    ("values", "q", "expected"),
-    [
-        ([], 0.5, None),
-        ([7], 0.95, 7),
-        ([3, 1, 2], 0.5, 2),
-        ([1, 2, 3, 4], 0.5, 2),
-        (list(range(1, 101)), 0.95, 95),
-        ([1, 2], 0.0, 1),
-    ],
-)
-def test_quantiles_by_nearest_rank(values: list[float], q: float, expected: float | None) -> None:
-    assert quantile(values, q) == expected

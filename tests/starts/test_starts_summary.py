@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from starts_kit import a_start
 
 from headrace.starts.start import in_order
-from headrace.starts.summary import Spread, quantile, summaries
+from headrace.starts.summary import Spread, summaries
 
 SECONDS = st.floats(min_value=0, max_value=1e5)
-
-
-@given(st.lists(SECONDS, min_size=1, max_size=40), st.floats(min_value=0, max_value=1))
-def test_a_quantile_is_numpys(values: list[float], q: float) -> None:
-    assert quantile(sorted(values), q) == pytest.approx(float(np.quantile(values, q)), abs=1e-6)
 
 
 def test_no_start_has_no_percentile() -> None:

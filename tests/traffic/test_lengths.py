@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headrace.traffic.importers import read_traffic
-from headrace.traffic.lengths import lengths, quantile, summarise
+from headrace.traffic.lengths import length_at, lengths, summarise
 from headrace.traffic.traffic import Traffic
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -19,7 +19,7 @@ def traffic(arrivals: list[float], prompts: list[int] | None = None) -> Traffic:
 
 def test_a_quantile_is_the_length_of_a_request() -> None:
     counts = np.array([40, 10, 30, 20], np.int64)
-    assert [quantile(counts, share) for share in (0, 0.25, 0.26, 0.5, 0.51, 1)] == [
+    assert [length_at(counts, share) for share in (0, 0.25, 0.26, 0.5, 0.51, 1)] == [
         10, 10, 20, 20, 30, 40,
     ]  # fmt: skip
 

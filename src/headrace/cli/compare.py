@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
@@ -15,6 +14,7 @@ from headrace.cli.running import FleetOption, find_fleet
 from headrace.gateway import history
 from headrace.gateway.history import Figures
 from headrace.local.errors import LocalError
+from headrace.traffic.quantile import quantile
 
 _WIDTHS = (9, 7, 8, 6, 13, 10, 7, 8)
 """With a name of 12 these are 80 characters."""
@@ -25,7 +25,7 @@ _HEADS = (
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
-    """One variant in figures. Times are in seconds, quantiles by nearest rank.
+    """One variant in figures; times are in seconds.
 
     `errors` counts requests that failed, `refused` those that no replica got, `elsewhere` those
     that fell back to another deployment; their times and tokens do not count for this variant.
@@ -72,15 +72,9 @@ def sides(figures: Iterable[Figures]) -> list[Side]:
     return [_side(*group, of) for group, of in sorted(groups.items())]
 
 
-def quantile(values: Sequence[float], share: float) -> float | None:
-    """Return the nearest-rank quantile of sorted values, None of none."""
-    return values[max(0, math.ceil(share * len(values)) - 1)] if values else None
-
-
 def _side(shadow: bool, variant: str, figures: list[Figures]) -> Side:
     own = [one for one in figures if one.deployment == variant]
-    ttft = sorted(one.ttft_s for one in own if one.ttft_s is not None)
-    tpot = sorted(one.tpot_s for one in own if one.tpot_s is not None)
+    ttft, tpot = [one.ttft_s for one in own], [one.tpot_s for one in own]
     fine = ("ok", "client_gone", "refused")
     return Side(
         variant=variant,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from headrace.diagnosis.causes import Part
-from headrace.diagnosis.figures import ENOUGH, decode, mean, median, prefill, quantile, whole
+from headrace.diagnosis.figures import ENOUGH, decode, mean, median, prefill, whole
 from headrace.diagnosis.finding import Diagnosis, Finding, Judgement, brings
 from headrace.diagnosis.observation import Observation, Request, Unseen
 from headrace.diagnosis.rules.admission import gateway_queue, time_limit
@@ -19,6 +19,7 @@ from headrace.diagnosis.rules.prefill import long_prefill
 from headrace.diagnosis.rules.starting import cold_cache, cold_model
 from headrace.diagnosis.rules.surroundings import noisy_neighbour, slow_client
 from headrace.diagnosis.words import count, span
+from headrace.traffic.quantile import quantile
 
 Rule = Callable[[Observation], Finding | None]
 

@@ -1,4 +1,4 @@
-"""Figures that several rules need: quantiles, the parts of a request's time, what harms it.
+"""Figures that several rules need: medians, the parts of a request's time, what harms it.
 
 Two constants decide what counts. `ENOUGH`: of five figures the median is not moved by one odd one,
 nor by two. `MANY`: one request in ten is what a 90th percentile shows; below it, a fault is rare
@@ -7,13 +7,13 @@ enough to be chance.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from statistics import fmean
 from typing import TypeVar
 
 from headrace.diagnosis.observation import Look, Observation, Outcome, Replica, Request
+from headrace.traffic.quantile import quantile
 
 T = TypeVar("T")
 
@@ -32,14 +32,8 @@ def known(values: Iterable[T | None]) -> list[T]:
     return [value for value in values if value is not None]
 
 
-def quantile(values: Iterable[float | None], share: float) -> float | None:
-    """Return the smallest known value that `share` (0 to 1) of them do not exceed; None: none."""
-    ordered = sorted(known(values))
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
-
-
 def median(values: Iterable[float | None]) -> float | None:
-    """Return the middle one of the known values, the lower of two; None: none."""
+    """Return the middle of the known values; None: none."""
     return quantile(values, 0.5)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from statistics import median
@@ -14,6 +13,7 @@ from headrace.drill.judge import Outcome, Verdict
 from headrace.drill.seen import Seen
 from headrace.drill.timeline import Deed, Timeline, Track, track
 from headrace.drill.watch import Memory
+from headrace.traffic.quantile import quantile_of_ascending
 
 _EXAMPLES = 10
 _NAMED = 3
@@ -21,7 +21,7 @@ _MS = 1000.0
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """Milliseconds: nearest-rank percentiles of `count` values; None without any."""
+    """Milliseconds: percentiles of `count` values; None without any."""
 
     count: int
     p50: float | None = None
@@ -82,11 +82,8 @@ def spread(seconds: Iterable[float]) -> Spread:
     values = sorted(seconds)
     if not values:
         return Spread(0)
-
-    def rank(share: float) -> float:
-        return round(values[max(0, math.ceil(share * len(values)) - 1)] * _MS, 1)
-
-    return Spread(len(values), rank(0.5), rank(0.99), rank(1.0))
+    p50, p99 = (quantile_of_ascending(values, share) for share in (0.5, 0.99))
+    return Spread(len(values), *(round(one * _MS, 1) for one in (p50, p99, values[-1])))
 
 
 class Tally:

@@ -21,7 +21,8 @@ from headrace.experiments.words import percent, seconds
 from headrace.fleet.units import format_duration
 from headrace.pages.html import Table
 from headrace.starts.start import in_order
-from headrace.starts.summary import PLANNED, Spread, quantile
+from headrace.starts.summary import PLANNED, Spread
+from headrace.traffic.quantile import quantile_of_ascending
 
 SPARE = 2.0
 """Times the longest start seen that a time limit should allow."""
@@ -176,7 +177,7 @@ def _scaling(points: Sequence[Point], case: Case) -> Iterator[str]:
 
 def lead(points: Sequence[Point]) -> float:
     """Return the start that scaling should reckon with: the 90 % quantile of all."""
-    return quantile(sorted(one.ready for one in points), PLANNED)
+    return quantile_of_ascending(sorted(one.ready for one in points), PLANNED)
 
 
 def _table(points: Sequence[Point]) -> Table:

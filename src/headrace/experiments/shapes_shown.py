@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import quantiles
 
 from headrace.experiments.finding import Plot, Series
 from headrace.experiments.measured import Measured, mean_of
 from headrace.experiments.shapes_points import Arm, Costs, Kind, Point, against_alone, short_in
 from headrace.experiments.words import number, percent, seconds
 from headrace.pages.html import Table
+from headrace.traffic.quantile import quantile
 
 _MS = 1000.0
 
@@ -62,20 +62,13 @@ def _arm(points: Sequence[Point], arm: Arm) -> tuple[str, ...]:
     return (
         str(arm),
         str(len(ttft)),
-        seconds(_percentile(ttft, 50)),
-        seconds(_percentile(ttft, 95)),
-        seconds(_percentile(tpot, 95)),
+        seconds(quantile(ttft, 0.50)),
+        seconds(quantile(ttft, 0.95)),
+        seconds(quantile(tpot, 0.95)),
         "" if found is None else percent(found.change, signed=True),
         number(mean_of(one.running for one in runs)),
         number(mean_of(one.waiting for one in runs)),
     )
-
-
-def _percentile(values: Sequence[float], which: int) -> float | None:
-    """Return a percentile, interpolated linearly as everywhere here."""
-    if len(values) < 2:  # noqa: PLR2004 - nothing to interpolate
-        return values[0] if values else None
-    return quantiles(values, n=100, method="inclusive")[which - 1]
 
 
 def plots(points: Sequence[Point], costs: Costs | None) -> tuple[Plot, ...]:
@@ -104,15 +97,15 @@ def _felt(points: Sequence[Point]) -> Plot | None:
         return None
     series = tuple(
         Series(
-            f"TTFT p{which}",
+            f"TTFT p{100 * share:.0f}",
             tuple(map(str, arms)),
             tuple(
-                None if (value := _percentile(short_in(points, arm, "ttft"), which)) is None
+                None if (value := quantile(short_in(points, arm, "ttft"), share)) is None
                 else _MS * value
                 for arm in arms
             ),
         )
-        for which in (50, 95)
+        for share in (0.50, 0.95)
     )  # fmt: skip
     return Plot(
         heading="What short requests feel",

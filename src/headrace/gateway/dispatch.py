@@ -26,9 +26,10 @@ from headrace.routing.pace import hopeless, retry_after
 from headrace.routing.prefix import PrefixIndex
 from headrace.routing.queue import WorkQueue
 from headrace.routing.ticket import Ticket, Want
-from headrace.routing.window import SECONDS, quantile
+from headrace.routing.window import SECONDS
 from headrace.routing.work import Work
 from headrace.starts.figures import StartFigures
+from headrace.traffic.quantile import quantile
 
 if TYPE_CHECKING:
     from headrace.gateway.counting import Count

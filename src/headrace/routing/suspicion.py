@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from headrace.routing.choose import Place
 from headrace.routing.health import Health, Standing
-from headrace.routing.window import Series, Window, quantile
+from headrace.routing.window import Series, Window
+from headrace.traffic.quantile import quantile
 
 IN_ROW = 3
 """Failures in a row that eject."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 SECONDS = 60.0
@@ -74,10 +74,3 @@ class Window:
         """Return how many attempts ended in the last minute, at `since` or later."""
         failed = self._failed.recent(now, since)
         return Counts(len(failed), round(sum(failed)))
-
-
-def quantile(values: Sequence[float], q: float) -> float | None:
-    """Return the value that at least the share `q` does not exceed (nearest rank), or None."""
-    if not values:
-        return None
-    return sorted(values)[max(0, math.ceil(q * len(values)) - 1)]

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from headrace.starts.start import PHASES, Runtime, Start
+from headrace.traffic.quantile import quantile_of_ascending
 
 PLANNED = 0.9
 """The quantile of the lead time that plans and scaling go by: late in one start of ten."""
@@ -43,7 +43,9 @@ class Spread:
     def of(cls, seconds: Sequence[float]) -> Spread:
         """Return the quantiles of at least one value; ValueError if there is none."""
         ordered = sorted(seconds)
-        p50, p90, p99 = (quantile(ordered, q) for q in (0.5, 0.9, 0.99))
+        if not ordered:
+            raise ValueError("no start has been recorded, so there is no percentile of them")
+        p50, p90, p99 = (quantile_of_ascending(ordered, q) for q in (0.5, 0.9, 0.99))
         return cls(len(ordered), p50, p90, p99, ordered[-1])
 
 
@@ -63,16 +65,6 @@ class Summary:
     lead: Spread | None
     total: Spread | None
     phases: dict[str, Spread]
-
-
-def quantile(ordered: Sequence[float], q: float) -> float:
-    """Return a quantile of ascending values, linear between two of them (numpy's default)."""
-    if not ordered:
-        raise ValueError("no start has been recorded, so there is no percentile of them")
-    at = q * (len(ordered) - 1)
-    low = math.floor(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
 
 
 def subject_of(start: Start) -> Subject:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from headrace.starts.start import Start
-from headrace.starts.summary import Spread, Summary, quantile
+from headrace.starts.summary import Spread, Summary
+from headrace.traffic.quantile import quantile_of_ascending
 
 _FEW = 3
 """Starts of each kind from which two kinds are compared."""
@@ -87,7 +88,7 @@ def _compare(
     }
     if min(map(len, seconds.values())) < _FEW:
         return
-    slow, usual = quantile(seconds[True], 0.5), quantile(seconds[False], 0.5)
+    slow, usual = (quantile_of_ascending(seconds[kind], 0.5) for kind in (True, False))
     if usual and slow / usual >= _NOTABLE:
         counts = f"{len(seconds[True])} and {len(seconds[False])} starts"
         yield f"{what} {slow:.1f} s instead of {usual:.1f} s ({counts})"

@@ -58,14 +58,14 @@ def summarise(traffic: Traffic) -> Summary:
     )
 
 
-def quantile(counts: Counts, share: float) -> int:
+def length_at(counts: Counts, share: float) -> int:
     """Return the smallest length that at least `share` (0 to 1) of the requests does not exceed."""
     return int(np.quantile(counts, share, method="inverted_cdf"))
 
 
 def lengths(counts: Counts) -> Lengths:
     """Return the quantiles that plans speak of."""
-    p50, p90, p99 = (quantile(counts, share) for share in (0.5, 0.9, 0.99))
+    p50, p90, p99 = (length_at(counts, share) for share in (0.5, 0.9, 0.99))
     return Lengths(float(counts.mean()), p50, p90, p99, int(counts.max()))
 
 

@@ -20,13 +20,13 @@ from headrace.diagnosis.figures import (
     median,
     mostly,
     pace_kept,
-    quantile,
     served,
     whole,
 )
 from headrace.diagnosis.finding import Finding, found
 from headrace.diagnosis.observation import Look, Observation, Replica, Request
 from headrace.diagnosis.words import count, number, percent, span
+from headrace.traffic.quantile import quantile
 
 _HALF_SPEED = 2
 """Times the best pace: a batch costs some speed always; half of it is what it has shown it can."""

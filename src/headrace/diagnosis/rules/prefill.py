@@ -19,13 +19,13 @@ from headrace.diagnosis.figures import (
     median,
     mostly,
     prefill,
-    quantile,
     served,
     whole,
 )
 from headrace.diagnosis.finding import Finding, found
 from headrace.diagnosis.observation import Observation, Request
 from headrace.diagnosis.words import count, span
+from headrace.traffic.quantile import quantile
 
 _LONGER = 4
 """Times the tokens of the short prompts that make a prompt a long one among them."""

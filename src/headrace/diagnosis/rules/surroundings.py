@@ -17,13 +17,13 @@ from headrace.diagnosis.figures import (
     median,
     mostly,
     pace_kept,
-    quantile,
     served,
     whole,
 )
 from headrace.diagnosis.finding import Finding, found
 from headrace.diagnosis.observation import Machine, Observation, Replica, Request
 from headrace.diagnosis.words import count, percent, span
+from headrace.traffic.quantile import quantile
 
 _TAKEN = 0.25
 """Share of all cores that others must take: less is what any machine's own housekeeping takes."""
