@@ -152,7 +152,7 @@ def _monitor_ports(scene: Scene) -> Iterator[Hit]:
         # where labels do not match either, a port name that no Service has is a second mistake
         asked = services or around
         names = {port["name"].text for one in asked for port in one.spec["ports"].each()} - {""}
-        whose = "Service" if services else "Service here"
+        whose = "Service" if services else "Services here"
         yield from _endpoints(monitor, "endpoints", bool(asked), names, whose)
         workloads = [work for one in services for work in scene.selected(one)]
         yield from _paths(monitor, "endpoints", workloads)
