@@ -329,6 +329,23 @@ def test_validate_names_the_line_of_what_cannot_be_chosen(headrace: Headrace, fi
 
 
 @pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("tensor_parallel: 3", "tensor_parallel: 3 does not divide the 32 attention heads"),
+        ("max_model_len: 200000", "max_model_len: 200,000 tokens, but m was made for 131,072"),
+        ("max_model_len: 131072, gpu_memory_utilization: 0.2", "max_model_len: m does not"),
+    ],
+)
+def test_validate_names_the_line_of_what_no_engine_starts(
+    headrace: Headrace, file: Path, field: str, words: str
+) -> None:
+    file.write_text((FLEET % "h").replace("hardware: h}", f"hardware: h, {field}}}"))
+    done = headrace("validate", file)
+    assert done.status == 1
+    assert f"headrace: {file}:6: deployments.other.{words}" in done.err
+
+
+@pytest.mark.parametrize(
     ("traffic", "words"),
     [
         ("{}", "traffic: expects nothing"),

@@ -14,8 +14,10 @@ from headrace.evidence.deployment import fingerprint
 from headrace.evidence.result import Evidence, Support, Variant, made
 from headrace.evidence.store import evidence_folder, keep
 from headrace.fleet.load import load_fleet
+from headrace.planning.settled import settled
 from headrace.preflight.check import preflight
 from headrace.preflight.finding import Finding
+from headrace.preflight.fleet_evidence import check_evidence
 from headrace.preflight.rules.evidence import EVIDENCE_RULES
 from headrace.starts.ledger import kept_path, record
 from headrace.starts.start import Start
@@ -81,7 +83,7 @@ def test_what_nobody_chose_and_what_the_plan_chose_rests_on_something(tmp_path: 
     text = FLEET.replace(
         "    max_model_len: 4096\n    max_num_seqs: 16\n", "    max_num_seqs: auto\n"
     )
-    assert found(tmp_path, text) == []
+    assert ids(found(tmp_path, text)) == ["HR202"]  # nobody chose a length: the model's, 131,072
 
 
 def test_what_changed_since_is_named_once_for_all_its_settings(tmp_path: Path) -> None:
@@ -214,8 +216,9 @@ def test_what_lies_beside_a_file_is_read_once_for_all_its_deployments(
         opened.append(self.name)
         return real(self, *args, **more)
 
+    whole = settled(load_fleet(write(tmp_path, text)))
     monkeypatch.setattr(Path, "open", counting)
-    assert found(tmp_path, text) == []
+    assert list(check_evidence(whole)) == []
     for name in (f"{kept.id}.json", "fleet.starts.jsonl", "fleet.lock"):
         assert opened.count(name) == 1, name
 

@@ -81,6 +81,12 @@ def test_folders_are_read_and_other_yaml_is_passed_over(tmp_path: Path) -> None:
     assert report.objects == 8
 
 
+def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "serving.yaml").write_text(clean("chat"), encoding="utf-8")
+    report = preflight([tmp_path, tmp_path / "serving.yaml", tmp_path / ".." / tmp_path.name])
+    assert (report.objects, ids(report.findings)) == (8, [])
+
+
 def test_files_that_are_not_there_or_not_text(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"kind: \xe9")
     found = preflight([tmp_path / "absent.yaml", tmp_path / "latin.yaml"]).open

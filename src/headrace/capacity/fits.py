@@ -39,6 +39,12 @@ class Fit:
         return min(low) > 0 and kv_cache(self.setup, low).fits()
 
     @property
+    def impossible(self) -> bool:
+        """Whether it does not even if every assumption is off to the good side."""
+        high = [budget.kv_high for budget in self.budgets]
+        return min(high) <= 0 or not kv_cache(self.setup, high).fits()
+
+    @property
     def tightest(self) -> Budget:
         """The budget of the stage with the least left."""
         return min(self.budgets, key=lambda budget: budget.requested - budget.used)

@@ -46,15 +46,19 @@ def settle(subject: Subject) -> tuple[Subject, tuple[Flag, ...]]:
 
 
 def _check(subject: Subject) -> None:
-    """Raise PlanError for what the file fixes and no engine would start, whatever memory says."""
-    open_ = subject.deployment.open
+    for flag, why in unstartable(subject):
+        raise PlanError(f"deployments.{subject.name}.{flag}: {why}")
+
+
+def unstartable(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Yield (flag, why) for what the file fixes and no engine starts, whatever memory says."""
     for flag, found in (
         ("tensor_parallel", _bad_layout(subject)),
         ("max_model_len", _bad_length(subject)),
         ("max_num_batched_tokens", _bad_step(subject)),
     ):
-        if found and flag not in open_:
-            raise PlanError(f"deployments.{subject.name}.{flag}: {found}")
+        if found and flag not in subject.deployment.open:
+            yield flag, found
 
 
 def _bad_layout(subject: Subject) -> str | None:

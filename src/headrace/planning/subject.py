@@ -185,20 +185,26 @@ class Subject:
 
 def subject(file: FleetFile, name: str, *, hub: bool = False) -> Subject:
     """Return one deployment of a file; PlanError, WeightsError where too little is known."""
+    return replace(
+        replica(file, name, hub=hub),
+        loads=loads_of(file, name) or _unused(name),
+        calibrations=Calibrations.beside(file.path),
+        cold_start=cold_start(file, name),
+    )
+
+
+def replica(file: FleetFile, name: str, *, hub: bool = False) -> Subject:
+    """Return it without its requests and what was measured: enough to say whether it fits.
+
+    PlanError, WeightsError where too little is known of the model or the hardware.
+    """
     known = file.fleet.deployments
     if name not in known:
         raise PlanError(f"{file.path} has no deployment '{name}'{nearest(name, known)}")
     deployment = known[name]
-    return Subject(
-        file,
-        name,
-        deployment,
-        _facts(file, deployment, hub=hub),
-        place_of(deployment.hardware, file.fleet.hardware[deployment.hardware]),
-        loads_of(file, name) or _unused(name),
-        Calibrations.beside(file.path),
-        cold_start(file, name),
-    )
+    place = place_of(deployment.hardware, file.fleet.hardware[deployment.hardware])
+    facts = _facts(file, deployment, hub=hub)
+    return Subject(file, name, deployment, facts, place, (), Calibrations(file.path))
 
 
 def _unused(name: str) -> tuple[Load, ...]:

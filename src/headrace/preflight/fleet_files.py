@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from headrace.engines.named import engine_named
@@ -14,6 +15,7 @@ from headrace.planning.errors import PlanError
 from headrace.planning.settled import settled
 from headrace.preflight.finding import Finding, Rule
 from headrace.preflight.fleet_evidence import check_evidence
+from headrace.preflight.fleet_room import check_room
 from headrace.preflight.rules.reading import FLEET_PROBLEM, FLEET_WARNING
 
 
@@ -31,7 +33,8 @@ def check_fleet(path: Path) -> Iterator[Finding]:
         return
     try:
         whole = settled(file)
-        rest = [(rule, file.problem(at, said)) for rule, at, said in check_evidence(whole)]
+        found = chain(check_room(whole.file), check_evidence(whole))
+        rest = [(rule, file.problem(at, said)) for rule, at, said in found]
     except FleetError as error:
         yield from (_finding(FLEET_PROBLEM, problem) for problem in error.problems)
     except (PlanError, WeightsError) as error:

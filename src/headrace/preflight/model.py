@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from headrace.capacity.fits import Fit, fit
-from headrace.capacity.kv import kv_cache
 from headrace.capacity.memory import ENGINE
 from headrace.capacity.setup import Layout, Setup
 from headrace.engines.vllm_defaults import defaults
@@ -28,15 +27,23 @@ _PRODUCT_LABELS = (
     "nvidia.com/gpu.product", "cloud.google.com/gke-accelerator",
     "karpenter.k8s.aws/instance-gpu-name", "gpu.nvidia.com/model", "gpu.nvidia.com/class",
 )  # fmt: skip
+OTHER_MEMORY = (
+    "cpu-offload-gb", "kv-cache-memory-bytes", "num-gpu-blocks-override", "hf-overrides",
+    "rope-scaling", "data-parallel-size", "config",
+)  # fmt: skip
+"""Flags of vLLM beside which its memory is not judged."""
 _LENGTH_FLAGS = ("max-model-len", "context-length", "max-total-tokens", "max-seq-len")
 _HUMAN = re.compile(r"(\d+(?:\.\d+)?)([kKmM]?)")
 _UNITS = {"": 1, "k": 1000, "K": 1024, "m": 1_000_000, "M": 1 << 20}
 START = 60.0
-"""Seconds of a start beside loading: process, profiling, graphs. Published starts of an 8B"
-" model are
-277 s (vllm#44881), so this is on the low side on purpose."""
+"""Seconds of a start beside loading: process, profiling, graphs. One published start of an 8B model
+is 277 s (vllm#44881), so this is on the low side on purpose."""
 LOAD = 1e9
 """Bytes a second from a volume to a GPU, an optimistic figure."""
+_LONG = 32_768
+"""Tokens from which a model's maximum is more than people ask for by default."""
+_ROOMY = 16
+"""Requests of full length at once from which the length takes nothing from anybody."""
 
 
 def architecture(engine: Engine) -> Architecture | None:
@@ -106,11 +113,23 @@ class Room:
     named: bool
     """Whether the manifest names the GPU; else it is the largest that is known."""
 
-    @property
-    def impossible(self) -> bool:
-        """Whether it cannot start even if every assumption is off to the good side."""
-        high = [budget.kv_high for budget in self.fit.budgets]
-        return min(high) <= 0 or not kv_cache(self.fit.setup, high).fits()
+
+def long_context(asked: int | None, model: Architecture, held: Fit | None) -> str:
+    """Say that one request may take the whole KV cache; empty where nobody would notice.
+
+    `held` is what memory says, None where too little is known.
+    """
+    if model.context < _LONG or (asked is not None and asked < model.context):
+        return ""
+    if held and held.ok and held.cache.concurrency() >= _ROOMY:
+        return ""
+    if asked is None:
+        said = f"no length is set, so a request may have the model's maximum, {model.context:,}"
+        said += " tokens"
+    else:
+        relation = "is" if asked == model.context else "is more than"
+        said = f"a request may have {asked:,} tokens, which {relation} the model's maximum"
+    return f"{said}: one such request may take the whole KV cache"
 
 
 def room(workload: Workload, engine: Engine) -> Room | None:
@@ -130,8 +149,7 @@ def room(workload: Workload, engine: Engine) -> Room | None:
 
 def _judged(workload: Workload, engine: Engine) -> bool:
     """Whether the arithmetic applies: vLLM on whole GPUs, with nothing that changes the memory."""
-    others = ("cpu-offload-gb", "kv-cache-memory-bytes", "num-gpu-blocks-override", "hf-overrides")
-    plain = not engine.arguments.has(*others, "rope-scaling", "data-parallel-size", "config")
+    plain = not engine.arguments.has(*OTHER_MEMORY)
     length = asked_length(engine) is not None or not says_length(engine)
     gpus = workload.gpus(engine.container)
     return engine.name == "vllm" and plain and length and gpus is not None and not engine.opaque

@@ -36,14 +36,17 @@ class Reading:
 
 
 def read(paths: Iterable[Path], standard_input: str = "") -> Reading:
-    """Read files and folders; `-` is standard input, which the caller has read."""
+    """Read files and folders, each file once; `-` is standard input, which the caller has read."""
     reading = Reading()
+    seen = set()
     for path in paths:
         if str(path) == "-":
             _take("<stdin>", standard_input, reading)
             continue
         for file in _files(path):
-            _take_file(file, reading)
+            if (real := file.resolve()) not in seen:
+                seen.add(real)
+                _take_file(file, reading)
     return reading
 
 

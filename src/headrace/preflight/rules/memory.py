@@ -6,7 +6,14 @@ from collections.abc import Iterator
 
 from headrace.preflight.engine import Engine
 from headrace.preflight.finding import Fact, Hit, Rule
-from headrace.preflight.model import architecture, asked_length, length_node, room, says_length
+from headrace.preflight.model import (
+    architecture,
+    asked_length,
+    length_node,
+    long_context,
+    room,
+    says_length,
+)
 from headrace.preflight.node import Node
 from headrace.preflight.scene import Scene
 from headrace.preflight.workload import Workload
@@ -16,15 +23,11 @@ _KEPT = (
     "glusterfs", "fc", "rbd", "unknown",
 )  # fmt: skip
 """Kinds of volumes that outlive a Pod; `unknown`: one that the manifest does not show."""
-_LONG = 32_768
-"""Tokens from which a model's maximum is more than people ask for by default."""
 _OTHER_PARALLELISM = (
     "data-parallel-size", "data-parallel-size-local", "dp-size", "dp", "ep-size",
     "config", "prefill-context-parallel-size",
 )  # fmt: skip
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a path in the container
-_ROOMY = 16
-"""Requests of full length at once from which the length takes nothing from anybody."""
 
 
 def _downloads(scene: Scene) -> Iterator[Hit]:
@@ -111,22 +114,11 @@ def _at_maximum(scene: Scene) -> Iterator[Hit]:
         if model is None or engine.opaque or engine.name not in ("vllm", "sglang"):
             continue
         asked = asked_length(engine)
-        if (asked is None and says_length(engine)) or model.context < _LONG:
-            continue
-        if asked is not None and asked < model.context:
+        if asked is None and says_length(engine):
             continue
         held = room(workload, engine)
-        if held and held.named and held.fit.ok and held.fit.cache.concurrency() >= _ROOMY:
-            continue
-        message = f"{_length(asked, model.context)}: one such request may take the whole KV cache"
-        yield Hit(workload.resource, length_node(engine), message)
-
-
-def _length(asked: int | None, context: int) -> str:
-    if asked is None:
-        return f"no length is set, so a request may have the model's maximum, {context:,} tokens"
-    relation = "is" if asked == context else "is more than"
-    return f"a request may have {asked:,} tokens, which {relation} the model's maximum"
+        if message := long_context(asked, model, held.fit if held and held.named else None):
+            yield Hit(workload.resource, length_node(engine), message)
 
 
 AT_MAXIMUM = Rule(
@@ -150,7 +142,7 @@ AT_MAXIMUM = Rule(
 def _too_large(scene: Scene) -> Iterator[Hit]:
     for workload, engine in scene.served:
         held = room(workload, engine)
-        if held is None or not held.impossible or _short_of_gpus(workload, engine):
+        if held is None or not held.fit.impossible or _short_of_gpus(workload, engine):
             continue
         on = "" if held.named else " (the largest GPU that is known; the manifest names none)"
         yield Hit(workload.resource, length_node(engine), f"{engine.model} {held.fit.why}{on}")

@@ -47,4 +47,16 @@ FLEET_WARNING = Rule(
     fix="follow the sentence, or say in a comment why not",
     fact=Fact("The checks of `headrace validate`.", "Headrace"),
 )
-READING_RULES = (NOT_YAML, TEMPLATE, SILENCE, FLEET_PROBLEM, FLEET_WARNING)
+UNSTARTABLE = Rule(
+    id="HR006",
+    severity="error",
+    title="fleet file with a replica that cannot start",
+    what="The engine exits at start, or its Pod waits for ever for a node with so many GPUs.",
+    fix="follow the sentence; `headrace choose FILE DEPLOYMENT` lists layouts that start",
+    fact=Fact(
+        "Attention heads must be divisible by the tensor parallelism, max-model-len at most what"
+        " the model was made for, and a stage of a pipeline stays inside a node.",
+        "vllm/config/model.py 0.32.0; Headrace's plan",
+    ),
+)
+READING_RULES = (NOT_YAML, TEMPLATE, SILENCE, FLEET_PROBLEM, FLEET_WARNING, UNSTARTABLE)
