@@ -37,7 +37,7 @@ def test_the_file_in_the_pods_is_served_and_its_triggers_are_known(
     tmp_path: Path, name: str
 ) -> None:
     rendered = example(name)
-    (config,) = (made for made in objects(rendered) if made["kind"] == "ConfigMap")
+    config = next(made for made in objects(rendered) if "fleet.yaml" in made.get("data", ()))
     mounted = tmp_path / "fleet.yaml"
     mounted.write_text(config["data"]["fleet.yaml"])
     found = edition.read(mounted)

@@ -13,7 +13,7 @@ DEPLOYMENT = "headrace.dev/deployment"
 PART_OF = "app.kubernetes.io/part-of"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 COMPONENT = "app.kubernetes.io/component"
-"""Label: engine, weights, gateway or scaler."""
+"""Label: engine, weights, gateway, scaler, config or dashboard."""
 GATEWAY, SCALER = "gateway", "scaler"
 API_PORT, ADMIN_PORT, SCALER_PORT, SCALER_HEALTH_PORT = 8080, 8081, 9090, 9091
 CONFIG_DIR = "/etc/headrace"
@@ -48,6 +48,11 @@ def scaler(fleet: str) -> str:
 def config(fleet: str) -> str:
     """Return the name of the ConfigMap with the fleet file and its lock."""
     return f"{fleet}-config"
+
+
+def dashboard(fleet: str) -> str:
+    """Return the name of the ConfigMap with the fleet's dashboard."""
+    return f"{fleet}-dashboard"
 
 
 def keys(fleet: str) -> str:

@@ -15,6 +15,7 @@ from headrace.kubernetes import names, yaml
 from headrace.kubernetes.notes import Noted
 from headrace.kubernetes.objects import (
     config,
+    dashboard,
     engine,
     exposure,
     fleet_rules,
@@ -96,6 +97,9 @@ def _files(scene: Scene, found: Sequence[Workload]) -> Iterator[Rendered]:
     yield _file("30-gateway.yaml", "the gateways", _gateway(scene))
     yield _file("40-scaler.yaml", "tells KEDA what there is to do", _scaler(scene))
     yield _file("50-network.yaml", "who may talk to whom", network.objects(scene, found))
+    if scene.watched:
+        shown = [dashboard.config_map(scene, found)]
+        yield _file("60-dashboard.yaml", "what Grafana shows", shown)
 
 
 def _file(path: str, title: str, objects: Sequence[Noted]) -> Rendered:
