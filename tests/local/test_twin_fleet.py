@@ -59,7 +59,7 @@ class Up:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         try:
-            return self.process.wait(30)
+            return self.process.wait(60)
         finally:
             self.process.kill()
             self._reader.join(30)
@@ -99,7 +99,7 @@ def test_a_fleet_on_twins_gets_ready_answers_and_ends(tmp_path: Path, fleets: li
         "engines: engine twins: nothing real answers here"
     ]
     body = {"model": "twin", "prompt": "1, 2, 3,", "max_tokens": 6, "stream": True}
-    answer = httpx.post(f"{address}/completions", json=body, timeout=20, trust_env=False)
+    answer = httpx.post(f"{address}/completions", json=body, timeout=60, trust_env=False)
     assert answer.status_code == 200
     assert "".join(re.findall(r'"text":"([^"]*)"', answer.text)) == " 4, 5,"
     assert answer.text.endswith("data: [DONE]\n\n")
@@ -188,7 +188,18 @@ def test_a_bench_counts_what_replicas_did_that_came_after_its_beginning(
     more = {"min: 2": "min: 1", "target: 48": "target: 4", "max_num_seqs: 64": "max_num_seqs: 8"}
     fleets.append(Up(quick(tmp_path, **more), tmp_path))
     fleets[0].until("^ready: ")
-    ran = [sys.executable, "-m", "headrace", "bench", "-c", "24", "-d", "4s", "--shape", "20:20"]
+    ran = [
+        sys.executable,
+        "-m",
+        "headrace",
+        "bench",
+        "-c",
+        "24",
+        "--duration",
+        "4s",
+        "--shape",
+        "20:20",
+    ]
     env = {**os.environ, "HEADRACE_STATE": str(tmp_path / "s"), "HEADRACE_CACHE": str(tmp_path)}
     said = subprocess.run(
         [*ran, "-o", "run"], cwd=tmp_path, env=env, check=False, capture_output=True, text=True

@@ -18,8 +18,6 @@ from typer.core import TyperGroup
 from headrace.cli import bench_options as given
 from headrace.cli.running import FleetArgument
 
-_STDOUT = Path("-")
-
 
 class _RunUnlessSaid(TyperGroup):
     """`bench FLEET` and `bench --url …` mean `bench run …`."""
@@ -78,7 +76,7 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
     metrics: given.MetricsOption = None,
     name: given.NameOption = None,
     out: given.OutOption = None,
-    as_json: given.JsonOption = None,
+    as_json: given.JsonOption = False,
     export: given.ExportOption = None,
 ) -> None:
     """Send a load and say what it met: times, tokens, failures, and whether to believe them.
@@ -114,15 +112,13 @@ def run(  # noqa: PLR0917 - typer reads the options from the signature
         if export:
             write_prompts(subject, plan, export, Console())
             return
-        raise typer.Exit(
-            perform(subject, plan, Named(name, out, as_json), Console(stderr=as_json == _STDOUT))
-        )
+        raise typer.Exit(perform(subject, plan, Named(name, out, as_json), Console(stderr=as_json)))
 
 
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A run's folder, as `headrace bench` named it.")],
-    as_json: given.JsonOption = None,
+    as_json: given.JsonOption = False,
 ) -> None:
     """Show a finished run again, and make its summary and page anew."""
     from headrace.bench.judged import judged  # noqa: PLC0415 - the other verbs start faster
@@ -130,7 +126,7 @@ def report(
 
     with _told():
         found = read_told(folder)
-    if not show(judged(found), folder, Console(stderr=as_json == _STDOUT), as_json):
+    if not show(judged(found), folder, Console(stderr=as_json), as_json=as_json):
         raise typer.Exit(1)
 
 

@@ -30,7 +30,7 @@ ConcurrencyOption = Annotated[
 ]
 CountOption = Annotated[int | None, typer.Option("--count", "-n", min=1, help="Requests.")]
 DurationOption = Annotated[
-    str | None, typer.Option("--duration", "-d", help="How long requests come, as 60s.")
+    str | None, typer.Option("--duration", help="How long requests come, as 60s.")
 ]
 ShapeOption = Annotated[
     list[str] | None,
@@ -90,7 +90,7 @@ ExportOption = Annotated[
     Path | None,
     typer.Option(help="Write the prompts to FILE.jsonl for another client, and send nothing."),
 ]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="The summary, to a file or - .")]
+JsonOption = Annotated[bool, typer.Option("--json", help="The summary, for programs.")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,11 +35,11 @@ _KEY_HINT = "; a key is taken from $HEADRACE_KEY"
 
 @dataclass(frozen=True)
 class Named:
-    """What the run is called, where it goes, and where its summary goes as well."""
+    """What the run is called, where it goes, and whether its summary is printed for programs."""
 
     name: str | None
     out: Path | None
-    as_json: Path | None
+    as_json: bool
 
 
 def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int:
@@ -70,7 +70,7 @@ def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int
         )
     whole = _kept(writer, run)
     found = judged(run)
-    whole = show(found, folder, console, named.as_json) and whole
+    whole = show(found, folder, console, as_json=named.as_json) and whole
     if run.about.interrupted:
         return bench_live.INTERRUPTED
     return 0 if whole and found.of_use else 1

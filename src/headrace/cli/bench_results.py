@@ -19,12 +19,11 @@ from headrace.bench.summary import Summary
 from headrace.bench.versus import Comparison
 from headrace.models.lock import replace_file
 
-STDOUT = Path("-")
 
-
-def show(found: Judged, folder: Path, console: Console, as_json: Path | None) -> bool:
+def show(found: Judged, folder: Path, console: Console, *, as_json: bool) -> bool:
     """Show a run's figures and what to think of them, write summary and report, say where.
 
+    With `as_json` the summary is on standard output; `console` is then to be elsewhere.
     Returns False if a file of it could not be written; that was said.
     """
     console.print(page(found), highlight=False)
@@ -37,19 +36,9 @@ def show(found: Judged, folder: Path, console: Console, as_json: Path | None) ->
     else:
         console.print(f"kept in {folder / REPORT}", highlight=False, soft_wrap=True)
         kept = True
-    return _as_json(found.summary, as_json) and kept
-
-
-def _as_json(summary: Summary, to: Path | None) -> bool:
-    if to == STDOUT:
-        typer.echo(_pretty(summary))
-    elif to is not None:
-        try:
-            to.write_bytes(_pretty(summary))
-        except OSError as error:
-            typer.echo(f"headrace: {to}: {error.strerror}: no summary was written", err=True)
-            return False
-    return True
+    if as_json:
+        typer.echo(_pretty(found.summary), nl=False)
+    return kept
 
 
 def read_told(folder: Path) -> Run:

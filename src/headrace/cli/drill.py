@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import typer
@@ -16,14 +15,10 @@ from headrace.cli.running import FleetArgument, find_fleet
 from headrace.drill.kinds import Kind
 from headrace.fleet.units import parse_duration
 
-if TYPE_CHECKING:
-    from headrace.drill.report import Report
-
 KEY = "HEADRACE_KEY"
 """Environment variable with an API key, for a fleet that asks for one."""
 _STREAMS, _MIXED_STREAMS = 40, 10_000
 _SURE = "This harms {what} of a running fleet, and requests of others may notice. Go on?"
-_STDOUT = Path("-")
 _INTERRUPTED = 130
 
 
@@ -49,7 +44,7 @@ def drill(  # noqa: PLR0917 - typer reads the options from the signature
     every: Annotated[str, typer.Option(help="Time between two kills of mixed.")] = "5s",
     model: Annotated[str | None, typer.Option(help="An alias; default: the first.")] = None,
     seed: Annotated[int, typer.Option(help="Other seeds ask other things.")] = 1,
-    as_json: Annotated[Path | None, typer.Option("--json", help="A file, or - .")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report, for programs.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before.")] = False,
 ) -> None:
     """Harm a running fleet on purpose; good only if no request was lost, cut or doubled.
@@ -76,24 +71,17 @@ def drill(  # noqa: PLR0917 - typer reads the options from the signature
     if not yes:
         what = "the gateway" if kind == "gateway" else "replicas"
         typer.confirm(_SURE.format(what=what), abort=True, err=True)
-    console = Console(stderr=as_json == _STDOUT)
+    console = Console(stderr=as_json)
     try:
         report = asyncio.run(drill(state, order, _teller(console)))
     except KeyboardInterrupt:
         typer.echo("drill: interrupted; what it had done to the fleet is undone", err=True)
         raise typer.Exit(_INTERRUPTED) from None
     console.print(page(report), soft_wrap=True)
-    _write(report, as_json)
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(report), indent=2))
     raise typer.Exit(0 if report.good else 1)
 
 
 def _teller(console: Console) -> Callable[[str], None]:
     return lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _write(report: Report, where: Path | None) -> None:
-    data = msgspec.json.format(msgspec.json.encode(report), indent=2)
-    if where == _STDOUT:
-        typer.echo(data)
-    elif where is not None:
-        where.write_bytes(data + b"\n")

@@ -14,9 +14,7 @@ from headrace.routing.route import Limits
 app = typer.Typer(help="Make, list and remove the API keys of a fleet.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="Whose key it is.")]
-FileOption = Annotated[
-    Path, typer.Option("--file", "-f", help="The file that `gateway.keys` of the fleet names.")
-]
+FileOption = Annotated[Path, typer.Option(help="The file that `gateway.keys` of the fleet names.")]
 StreamsOption = Annotated[
     int | None, typer.Option(min=1, help="Requests in one gateway at once; default: no bound.")
 ]

@@ -48,8 +48,8 @@ GpusOption = Annotated[
 
 def render(  # noqa: PLR0917 - options of a command
     file: FileArgument,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A folder; default: all on one page.")
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A folder; default: all on one page.")
     ] = None,
     namespace: NamespaceOption = None,
     image: ImageOption = None,
@@ -84,7 +84,7 @@ def render(  # noqa: PLR0917 - options of a command
         )
     except OptionError as error:
         raise typer.BadParameter(str(error)) from error
-    _deliver(make(checked, options), output)
+    _deliver(make(checked, options), out)
 
 
 def cluster_options(

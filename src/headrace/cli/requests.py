@@ -54,7 +54,7 @@ def requests(  # noqa: PLR0917 - typer passes them by name
         bool, typer.Option("--shadow", help="The copies for shadow deployments, and only those.")
     ] = False,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")
+        bool, typer.Option("--follow", "-F", help="Go on with new ones until Ctrl-C.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of all there is.")] = False,
 ) -> None:
