@@ -13,6 +13,7 @@ import pytest
 
 from headrace.cli.main import main
 from headrace.planning import plan_html
+from headrace.starts import ledger
 
 FLEET = """\
 fleet: f
@@ -86,6 +87,20 @@ def test_plan_prints_each_deployment(headrace: Headrace, file: Path) -> None:
     assert "other: m, bf16" in done.out
     assert "uncalibrated, ±30 %" in done.out
     assert "route other declares no rate" in done.out
+
+
+@pytest.mark.parametrize(
+    "words", [("plan",), ("validate",), ("explain", "chat")], ids=lambda words: words[0]
+)
+def test_the_recorded_starts_of_a_fleet_are_read_once(
+    headrace: Headrace, file: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    file.write_text(FLEET.replace("%s}", "h, max_num_seqs: auto, max_model_len: 4096}"))
+    asked, read = [], ledger.read
+    monkeypatch.setattr(ledger, "read", lambda *paths: asked.append(paths) or read(*paths))
+    verb, *rest = words
+    assert headrace(verb, file, *rest).status == 0
+    assert len(asked) == 1
 
 
 def test_plan_of_one_deployment(headrace: Headrace, file: Path) -> None:

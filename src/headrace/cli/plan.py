@@ -15,6 +15,7 @@ from headrace.cli.plan_check import show_checks
 from headrace.local.errors import LocalError
 from headrace.models.errors import WeightsError
 from headrace.planning.errors import PlanError
+from headrace.starts.ledger import of_fleet
 
 if TYPE_CHECKING:
     from headrace.planning.plan import Plan
@@ -84,9 +85,10 @@ def _plans(file: Path, deployment: str | None, failed: list[str], *, hub: bool) 
     from headrace.planning.subject import subject  # noqa: PLC0415 - as above
 
     checked = load_checked(file)
+    starts = of_fleet(checked.fleet.fleet, checked.path)
     names = checked.fleet.deployments if deployment is None else [deployment]
     for name in names:
         try:
-            yield make(subject(checked, name, hub=hub))
+            yield make(subject(checked, name, hub=hub, starts=starts))
         except (PlanError, WeightsError) as error:
             failed.append(str(error))

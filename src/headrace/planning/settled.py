@@ -14,6 +14,7 @@ from headrace.fleet.load import FleetFile, raise_problems
 from headrace.fleet.types import Deployment
 from headrace.models.errors import WeightsError
 from headrace.planning.errors import PlanError
+from headrace.starts.ledger import Ledger, of_fleet
 
 if TYPE_CHECKING:
     from headrace.planning.flags import Flag
@@ -41,18 +42,19 @@ def settled(file: FleetFile) -> Settled:
     known = file.fleet.deployments
     if not any(one.open for one in known.values()):
         return Settled(file)
-    found = {name: _settle(file, name) for name, one in known.items() if one.open}
+    starts = of_fleet(file.fleet.fleet, file.path)
+    found = {name: _settle(file, name, starts) for name, one in known.items() if one.open}
     deployments = known | {name: deployment for name, (deployment, _) in found.items()}
     fleet = file.fleet.model_copy(update={"deployments": deployments})
     return Settled(replace(file, fleet=fleet), {name: flags for name, (_, flags) in found.items()})
 
 
-def _settle(file: FleetFile, name: str) -> tuple[Deployment, tuple[Flag, ...]]:
+def _settle(file: FleetFile, name: str, starts: Ledger) -> tuple[Deployment, tuple[Flag, ...]]:
     from headrace.planning.auto import settle  # noqa: PLC0415 - numpy only where something is open
     from headrace.planning.subject import subject  # noqa: PLC0415 - as above
 
     try:
-        made, flags = settle(subject(file, name))
+        made, flags = settle(subject(file, name, starts=starts))
     except (PlanError, WeightsError) as error:
         open_ = sorted(file.fleet.deployments[name].open)
         raise_problems([file.problem(("deployments", name, open_[0]), f"auto: {error}")])

@@ -34,6 +34,7 @@ from headrace.planning.cold_start import UNSEEN, ColdStart, cold_start
 from headrace.planning.errors import PlanError
 from headrace.planning.loads import Load, loads_of, together
 from headrace.planning.places import Place, place_of
+from headrace.starts.ledger import Ledger
 from headrace.traffic.traffic import Traffic
 
 
@@ -183,13 +184,18 @@ class Subject:
         return replace(self, deployment=self.deployment.filled(values))
 
 
-def subject(file: FleetFile, name: str, *, hub: bool = False) -> Subject:
-    """Return one deployment of a file; PlanError, WeightsError where too little is known."""
+def subject(
+    file: FleetFile, name: str, *, hub: bool = False, starts: Ledger | None = None
+) -> Subject:
+    """Return one deployment of a file; PlanError, WeightsError where too little is known.
+
+    `starts` None: those in the ledger of the file's fleet.
+    """
     return replace(
         replica(file, name, hub=hub),
         loads=loads_of(file, name) or _unused(name),
         calibrations=Calibrations.beside(file.path),
-        cold_start=cold_start(file, name),
+        cold_start=cold_start(file, name, starts),
     )
 
 
