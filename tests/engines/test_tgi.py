@@ -45,6 +45,21 @@ def test_flags_that_came_with_3_3_are_not_given_before() -> None:
         assert not {"--prometheus-port", "--graceful-termination-timeout"} & flags.keys()
 
 
+def test_before_3_0_a_step_takes_the_longest_prompt_and_no_more_than_that() -> None:
+    """launcher/src/main.rs of 2.4: else max_batch_size x max_input_tokens, which the cache lacks;
+    router: `max_batch_prefill_tokens` must be >= `max_input_tokens`, <= `max_batch_total_tokens`."""
+
+    def step(version: str, **fields: int) -> str | None:
+        return given(container("tgi", version, **fields)).get("--max-batch-prefill-tokens")
+
+    assert step("2.4.0", max_model_len=8192, max_num_seqs=64) == "8241"  # 8191 + 50
+    assert step("2.4.0", max_model_len=8192, max_num_batched_tokens=2048) == "8241"
+    assert step("2.4.0", max_model_len=8192, max_num_batched_tokens=16384) == "16384"
+    assert step("2.4.0") == "4145"  # 4095 + 50
+    assert step("3.3.7", max_model_len=8192, max_num_batched_tokens=2048) == "2048"
+    assert step("3.3.7", max_model_len=8192) is None
+
+
 def test_more_requests_at_once_than_a_replica_is_given_are_let_in() -> None:
     """Section 1.2: over --max-concurrent-requests it says 429; the known prompt needs room, too."""
     assert given(container("tgi", "3.3.7", max_num_seqs=500))["--max-concurrent-requests"] == "1000"

@@ -26,6 +26,11 @@ _PORT, _METRICS_PORT = 3000, 9000
 _DRAIN = 90
 """Seconds of draining, fixed before 3.3."""
 _CONCURRENT = 128
+CHUNKS_SINCE = "3.0"
+"""Before, TGI refuses a prompt that is longer than a step, and a step of more than its cache."""
+_LENGTH, _EDGE = 4096, 49
+"""Tokens of prompt and answer by default before 3.0, and what TGI adds to the longest prompt, which
+is one shorter, for the alignment of blocks (launcher/src/main.rs, 2.4)."""
 _FORMATS = frozenset(
     {"awq", "bitsandbytes", "bitsandbytes-fp4", "bitsandbytes-nf4", "compressed-tensors", "eetq"}
     | {"exl2", "fp8", "gptq", "marlin"}
@@ -143,9 +148,7 @@ class Tgi:
             name = "max-input-tokens" if self._since(READ_SINCE) else "max-input-length"
             flags["max-total-tokens"] = (deployment.max_model_len, "max_model_len")
             flags[name] = (deployment.max_model_len - 1, "max_model_len, less one token of answer")
-        if deployment.max_num_batched_tokens is not None:
-            tokens = deployment.max_num_batched_tokens
-            flags["max-batch-prefill-tokens"] = (tokens, "max_num_batched_tokens")
+        flags |= self._prefill(deployment)
         if deployment.gpu_memory_utilization is not None:
             fraction = deployment.gpu_memory_utilization
             flags["cuda-memory-fraction"] = (fraction, "gpu_memory_utilization")
@@ -157,6 +160,15 @@ class Tgi:
             flags["lora-adapters"] = (named, "adapters: they are loaded at start only")
         own = deployment.engine.flags
         return flags | {canonical(name): (own[name], "engine.flags") for name in own}
+
+    def _prefill(self, deployment: Deployment) -> pod.Reasoned[Scalar]:
+        """Return the tokens of a step; before 3.0 never left to TGI, which may refuse its own."""
+        tokens, name = deployment.max_num_batched_tokens, "max-batch-prefill-tokens"
+        longest = (deployment.max_model_len or _LENGTH) + _EDGE
+        if self._since(CHUNKS_SINCE) or (tokens is not None and tokens >= longest):
+            return {} if tokens is None else {name: (tokens, "max_num_batched_tokens")}
+        why = "a prompt is read in one step, and it would be the longest for each of max-batch-size"
+        return {name: (longest, why)}
 
     def _drain(self, deployment: Deployment) -> Drain:
         own = self._since(METRICS_PORT_SINCE)
