@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from headrace.evidence import store
 from headrace.experiments.catalogue import EXPERIMENTS
 from headrace.experiments.change import Change
 from headrace.experiments.copies import started
+from headrace.experiments.copy_folder import copy_folder
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.experiment import Effort
 from headrace.experiments.finding import Finding
@@ -145,7 +147,9 @@ async def test_a_copy_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert not left(tmp_path)
 
 
-def test_a_copy_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
+def test_a_copy_ends_when_whoever_started_it_is_killed_and_its_folder_at_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_twins(tmp_path)
     program = tmp_path / "one.py"
     program.write_text(KILLED)
@@ -163,6 +167,10 @@ def test_a_copy_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
         process.wait()
         _, alive = psutil.wait_procs(left(tmp_path), timeout=40)
     assert not alive
+    (abandoned,) = tmp_path.glob("headrace-*")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with copy_folder() as own:
+        assert list(tmp_path.glob("headrace-*")) == [own], abandoned
 
 
 KILLED = """

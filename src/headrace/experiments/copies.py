@@ -24,6 +24,7 @@ from headrace.bench.symptoms import GATEWAY
 from headrace.bench.target import Target
 from headrace.engines.vllm_memory_log import memory_said
 from headrace.experiments.change import Change, copied
+from headrace.experiments.copy_folder import copy_folder
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.room import check_room
 from headrace.fleet.load import FleetFile, load_fleet
@@ -78,8 +79,7 @@ async def started(
     `doing` hears how far the start is. Raises ExperimentError, FleetError for a change that the
     file's rules refuse, and what `headrace up` raises.
     """
-    with tempfile.TemporaryDirectory(prefix="headrace-", ignore_cleanup_errors=True) as name:
-        root = Path(name)
+    with copy_folder() as root:
         path = write(root, file, deployment, change)
         copy = load_fleet(path)
         state = state_dir(copy.fleet.fleet, path, root)
