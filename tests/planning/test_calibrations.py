@@ -112,6 +112,7 @@ def test_the_same_is_preferred_and_a_run_says_less_of_others_than_of_itself(tmp_
     [
         ({"model": "mixtral", "parameters": 1}, "H100, but of mixtral: ±25%"),
         ({"engine": "0.19.0"}, "H100, but of vLLM 0.19.0: ±25%"),
+        ({"engine": "sglang 0.5.23"}, "H100, but of sglang 0.5.23: ±25%"),
         ({"tensor": 4}, "H100, but of TP4: ±25%"),
         ({"tensor": 4, "engine": "0.19.0"}, "H100, but of TP4 and vLLM 0.19.0: ±25%"),
     ],

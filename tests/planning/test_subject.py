@@ -10,6 +10,9 @@ from plan_kit import CHAT, SMALL, about, fleet, text_of
 from headrace.hardware.accelerator import Accelerator
 from headrace.models.errors import WeightsError
 from headrace.planning.errors import PlanError
+from headrace.planning.page import page
+from headrace.planning.plan import plan
+from headrace.planning.report import notes, report
 from headrace.planning.subject import Subject, subject
 
 LONG = "max_model_len: 8192, kv_cache: 40GiB"
@@ -43,6 +46,22 @@ def test_the_defaults_are_those_of_engine_and_product(
     )
     assert made.setup.max_num_batched_tokens == tokens
     assert made.setup.gpu_memory_utilization == utilization
+
+
+@pytest.mark.parametrize("engine", ["tgi", "sglang", "trtllm", "triton"])
+def test_other_engines_are_planned_as_vllm_and_never_called_that(
+    tmp_path: Path, engine: str
+) -> None:
+    """Their versions say nothing of vLLM's defaults: SGLang 0.5 is not vLLM 0.5."""
+    made = plan(about(tmp_path, deployment=f"engine: {{name: {engine}}}"))
+    setup = made.subject.setup
+    assert (setup.gpu_memory_utilization, setup.async_scheduling) == (0.92, True)
+    said = " ".join(str(page(made).renderables[0]).split())
+    assert f", {engine} " in said
+    assert "vLLM" not in said
+    assert report(made).engine.startswith(f"{engine} ")
+    assert f"planned as vLLM 0.32.0: {engine} is not modelled" in notes(made)
+    assert made.subject.engine.startswith(f"{engine} ")  # and not a calibration of vLLM's
 
 
 def test_what_the_file_says_is_taken(tmp_path: Path) -> None:

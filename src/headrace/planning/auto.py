@@ -153,7 +153,7 @@ def _utilization(subject: Subject) -> Iterator[Flag]:
     if "gpu_memory_utilization" in subject.deployment.open:
         share = subject.defaults.gpu_memory_utilization
         why = (
-            f"vLLM {subject.engine}'s own default: it leaves"
+            f"vLLM {subject.planned_as}'s own default: it leaves"
             f" {gigabytes((1 - share) * subject.place.accelerator.memory)} of each device to what"
             " the engine does not count"
         )
@@ -177,7 +177,7 @@ def _on_cpu(subject: Subject, found: Recommendation) -> Iterator[Choice]:
     yield replace(found.max_model_len, reason=found.max_model_len.reason.partition(". ")[0])
     why = "beyond so many requests at once a CPU's tokens/s hardly rise, each only waits longer"
     yield Choice("max_num_seqs", CPU_SEQS, why)
-    why = f"vLLM {subject.engine}'s own default on a CPU"
+    why = f"vLLM {subject.planned_as}'s own default on a CPU"
     yield Choice("max_num_batched_tokens", subject.defaults.max_num_batched_tokens, why)
 
 
@@ -190,7 +190,7 @@ def _with_fixed(subject: Subject, found: Recommendation) -> Setup:
 
 def _bounded(subject: Subject, setup: Setup, choice: Choice) -> Flag:
     """Return a choice, changed where the flags that the file fixes leave it no room."""
-    cache = Fit(setup, budgets(setup, subject.engine)).cache
+    cache = Fit(setup, budgets(setup, subject.planned_as)).cache
     value, why = choice.value, choice.reason
     if choice.flag == "max_model_len":
         value = min(value, cache.longest(value) or value)
@@ -226,7 +226,7 @@ def _cpu_cache(subject: Subject) -> Flag:
     blocks = int(each * setup.max_num_seqs) + 2
     need = blocks * layout.block_bytes[0] * ranks
     replicas = subject.deployment.scaling.max
-    used = sum(budget.used for budget in budgets(setup, subject.engine))
+    used = sum(budget.used for budget in budgets(setup, subject.planned_as))
     room = int(CPU_SHARE * subject.place.accelerator.memory / replicas) - used
     if room < layout.blocks_for(setup.max_model_len) * layout.block_bytes[0] * ranks:
         raise PlanError(

@@ -13,7 +13,7 @@ from headrace.capacity.kv_pool import Pool
 from headrace.capacity.served import Served
 from headrace.fleet.load import FleetFile
 from headrace.planning.auto import settle
-from headrace.planning.calibrations import Calibration
+from headrace.planning.calibrations import Calibration, titled
 from headrace.planning.errors import PlanError
 from headrace.planning.runs import load_run
 from headrace.planning.subject import Subject, subject
@@ -23,7 +23,7 @@ def learn(file: FleetFile, deployment: str, path: Path, today: date) -> tuple[Pa
     """Fit to a run of one replica of a deployment, and keep it; return where, and what."""
     about, run = _subject(file, deployment), load_run(path)
     _check_lengths(about, run)
-    what = f"{about.place.accelerator.name}, vLLM {about.engine}, {about.deployment.model}"
+    what = f"{about.place.accelerator.name}, {titled(about.engine)}, {about.deployment.model}"
     efficiency = calibrate(run, about.setup, Pool.of(about.fit.cache), what)
     learned = Calibration(
         accelerator=about.place.accelerator.name,

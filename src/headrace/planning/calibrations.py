@@ -25,6 +25,11 @@ ELSEWHERE = 0.25
 by its figures only (decision 11)."""
 
 
+def titled(engine: str) -> str:
+    """Write an engine as calibrations keep it for people; a version alone is vLLM's."""
+    return engine if " " in engine else f"vLLM {engine}"
+
+
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """What a run taught; `tensor` are the accelerators that shared its layers."""
 
@@ -43,7 +48,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Wanted(NamedTuple):
-    """What is planned: a model by its parameters, vLLM's version, ranks (None: any)."""
+    """What is planned: a model by its parameters, the engine, ranks (None: any)."""
 
     parameters: int
     engine: str
@@ -54,7 +59,7 @@ class _Wanted(NamedTuple):
         differences = {
             one.model: one.parameters != self.parameters,
             f"TP{one.tensor}": self.tensor not in (None, one.tensor),
-            f"vLLM {one.engine}": one.engine != self.engine,
+            titled(one.engine): one.engine != self.engine,
         }
         return [name for name, differs in differences.items() if differs]
 
@@ -138,7 +143,7 @@ def _check(path: Path, one: Calibration) -> None:
     wrong += [name for name, value in times.items() if value < 0]
     if wrong:
         raise PlanError(
-            f"{path}: {wrong[0]} of {one.accelerator}, vLLM {one.engine}, {one.model} cannot be"
+            f"{path}: {wrong[0]} of {one.accelerator}, {titled(one.engine)}, {one.model} cannot be"
             f" {(shares | times)[wrong[0]]}; take the file from version control, or calibrate again"
         )
 

@@ -16,6 +16,7 @@ from headrace.capacity.cost import Cost
 from headrace.capacity.memory import Budget, Part
 from headrace.capacity.steady import State
 from headrace.capacity.words import gigabytes, span
+from headrace.planning.calibrations import titled
 from headrace.planning.explain import flags, no_replicas
 from headrace.planning.measured import COLUMNS, Measured, measured
 from headrace.planning.plan import ALMOST, Plan
@@ -49,7 +50,7 @@ def _headline(plan: Plan) -> str:
     where = f"{setup.layout.accelerators} x {setup.accelerator.name}"
     return (
         f"{plan.name}: {subject.deployment.model}, {setup.weights.scheme},"
-        f" {gigabytes(setup.weights.total)} on {where}, {setup.layout}, vLLM {subject.engine}"
+        f" {gigabytes(setup.weights.total)} on {where}, {setup.layout}, {titled(subject.engine)}"
     )
 
 

@@ -110,7 +110,7 @@ def report(plan: Plan) -> Report:
         accelerator=subject.place.accelerator.name,
         tensor_parallel=subject.setup.layout.tensor,
         pipeline_parallel=subject.setup.layout.pipeline,
-        engine=f"vllm {subject.engine}",
+        engine=f"{subject.deployment.engine.name} {subject.deployment.engine.version}",
         fits=fit.ok,
         sure=fit.sure,
         why=fit.why,
@@ -139,7 +139,9 @@ def notes(plan: Plan) -> tuple[str, ...]:
         for one in subject.loads
         if one.rate is None
     ]
+    engine = subject.deployment.engine.name
     return (
+        *([f"planned as vLLM {subject.planned_as}: {engine} is not modelled"] * (engine != "vllm")),
         subject.cold_start.label,
         *assumed,
         *unknown,

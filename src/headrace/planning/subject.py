@@ -13,6 +13,7 @@ from headrace.capacity.efficiency import UNCALIBRATED, UNCALIBRATED_CPU, Efficie
 from headrace.capacity.fits import Fit, fit
 from headrace.capacity.kv_pool import Pool
 from headrace.capacity.lengths import Lengths
+from headrace.capacity.memory import ENGINE
 from headrace.capacity.recommend import Recommendation, recommend
 from headrace.capacity.setup import Layout, Setup
 from headrace.capacity.slo import Slo
@@ -82,15 +83,22 @@ class Subject:
 
     @property
     def engine(self) -> str:
-        """Its engine's version."""
-        return self.deployment.engine.version
+        """Its engine as calibrations know it: vLLM by its version, others by their name too."""
+        engine = self.deployment.engine
+        return engine.version if engine.name == "vllm" else f"{engine.name} {engine.version}"
+
+    @property
+    def planned_as(self) -> str:
+        """The version of vLLM whose defaults and memory are planned with."""
+        engine = self.deployment.engine
+        return engine.version if engine.name == "vllm" else ENGINE
 
     @cached_property
     def defaults(self) -> Defaults:
         """What its engine does where the file says nothing."""
         accelerator = self.place.accelerator
         return defaults(
-            self.engine,
+            self.planned_as,
             kind=accelerator.kind,
             memory=accelerator.memory,
             product=accelerator.name,
@@ -144,7 +152,7 @@ class Subject:
     @cached_property
     def fit(self) -> Fit:
         """What memory says of that replica."""
-        return fit(self.setup, self.engine)
+        return fit(self.setup, self.planned_as)
 
     @property
     def efficiency(self) -> Efficiency:
@@ -176,7 +184,7 @@ class Subject:
     def recommended(self) -> Recommendation:
         """Flags for what its routes ask; a step may take four times as long as a token may."""
         return recommend(
-            self.setup, self.traffic, longest_step=4 * self.slo.tpot, engine=self.engine
+            self.setup, self.traffic, longest_step=4 * self.slo.tpot, engine=self.planned_as
         )
 
     def filled(self, values: dict[str, int | float]) -> Subject:
