@@ -6,7 +6,8 @@ import pytest
 from experiment_kit import case
 
 from headrace.experiments.coldstart import Cache, Point, Rules, conclude, lead, wanted_limit
-from headrace.experiments.coldstart_load import order
+from headrace.experiments.coldstart_load import order, rules_of
+from headrace.fleet.types import Deployment
 
 
 def start(
@@ -72,6 +73,24 @@ def test_a_disk_that_costs_nothing_is_said() -> None:
 def test_weights_that_stay_in_memory_are_a_doubt() -> None:
     found = conclude([*WARM, start(Cache.EMPTIED, 5, left=0.8)], case())
     assert "80 % of the weights stayed in memory: something else has them open" in found.doubts
+
+
+@pytest.mark.parametrize(
+    ("scaling", "look"),
+    [({"min": 0}, 15), ({"up": {"window": "1m"}}, 60), ({"sync_period": "5s"}, 5)],
+)
+def test_scaling_notices_after_a_sync_and_its_own_window(
+    scaling: dict[str, object], look: float
+) -> None:
+    # KEDA's poll decides about zero only, and there a request wakes without waiting for it
+    typed = Deployment.model_validate({"model": "m", "hardware": "h", "scaling": scaling})
+    assert rules_of(typed).look == look
+
+
+def test_the_help_is_the_look_and_a_slow_start() -> None:
+    words = " ".join(conclude([*FOUND, *WARM, *COLD], case()).words)
+    assert "scaling helps 46.2 s after more is needed: up to 5 s until it looks" in words
+    assert "and a start of 41.2 s (p90 of all)" in words
 
 
 def test_a_floor_needs_no_words_about_waking() -> None:

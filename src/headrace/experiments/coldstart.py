@@ -164,8 +164,9 @@ def _scaling(points: Sequence[Point], case: Case) -> Iterator[str]:
         return
     yield (
         f"scaling helps {seconds(late + rules.look)} after more is needed: up to"
-        f" {seconds(rules.look)} until it looks, and the start; what grows faster has to be"
-        " queued, served elsewhere, or met by replicas that are there already"
+        f" {seconds(rules.look)} until it looks, and a start of {seconds(late)} (p90 of all);"
+        " what grows faster has to be queued, served elsewhere, or met by replicas that are there"
+        " already"
     )
     if rules.floor == 0:
         promise = f"; promised are {seconds(case.ttft)}" if case.ttft is not None else ""

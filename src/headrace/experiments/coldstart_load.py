@@ -16,6 +16,7 @@ import msgspec
 from headrace.experiments.coldstart import Cache, Point, Rules
 from headrace.experiments.copies import Copy
 from headrace.experiments.lab import Lab
+from headrace.fleet.types import Deployment
 from headrace.hardware.page_cache import files_below, let_go, resident
 from headrace.local.prepare import prepare_engines
 from headrace.starts import ledger
@@ -101,7 +102,14 @@ def _folders(lab: Lab) -> list[Path]:
 def _rules(lab: Lab) -> Rules | None:
     if lab.file is None:
         return None
-    typed = lab.file.fleet.deployments[lab.case.deployment]
-    scaling = typed.scaling
-    look = scaling.polling_interval if scaling.min == 0 else scaling.sync_period
-    return Rules(limit=typed.lifecycle.startup, look=look, floor=scaling.min)
+    return rules_of(lab.file.fleet.deployments[lab.case.deployment])
+
+
+def rules_of(deployment: Deployment) -> Rules:
+    """Return what a deployment's file says of starts.
+
+    From zero it wakes at once; beyond that a sync has to see the need, for the whole window.
+    """
+    scaling = deployment.scaling
+    look = max(scaling.sync_period, scaling.up.window or 0.0)
+    return Rules(limit=deployment.lifecycle.startup, look=look, floor=scaling.min)
