@@ -109,7 +109,8 @@ def test_a_step_takes_most_prompts_at_once() -> None:
     long = traffic([5000] * 10, [50] * 10)
     made = recommend(setup(LLAMA_8B), long)
     assert made.max_num_batched_tokens.value == 8192
-    assert "read in 1 step beside" in made.max_num_batched_tokens.reason
+    crowd = f"the {made.setup.max_num_seqs} requests that memory allows"  # a file may run fewer
+    assert f"read in 1 step beside {crowd}" in made.max_num_batched_tokens.reason
 
 
 def test_whose_compute_a_step_takes_is_said() -> None:

@@ -184,10 +184,10 @@ def _why_step(wanted: _Wanted, setup: Setup, cache: KvCache) -> Choice:
     whose = "measured" if setup.accelerator.kind == "cpu" else "data sheet's"
     reason = (
         f"the p{100 * PROMPTS:g} of prompts, {prompt:,} tokens, is read in {chunks} "
-        f"step{'s' if chunks > 1 else ''} beside {setup.max_num_seqs} running requests. A full "
-        f"step takes at least {1000 * _seconds(setup, step):.0f} ms at the {whose} compute, "
-        f"and every stream waits for it: more tokens a step mean an earlier first token and "
-        f"longer gaps between tokens"
+        f"step{'s' if chunks > 1 else ''} beside the {setup.max_num_seqs} requests that memory "
+        f"allows. A full step takes at least {1000 * _seconds(setup, step):.0f} ms at the {whose} "
+        f"compute, and every stream waits for it: more tokens a step mean an earlier first token "
+        f"and longer gaps between tokens"
     )
     if wanted.longest_step < math.inf:
         reason += f" (at most {1000 * wanted.longest_step:,.0f} ms were asked for)"
