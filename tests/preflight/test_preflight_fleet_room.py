@@ -22,6 +22,7 @@ deployments:
     hardware: h
     engine: {{name: vllm, flags: {{{flags}}}}}
     max_model_len: {length}
+    gpu_memory_utilization: {share}
     tensor_parallel: {tensor}
     pipeline_parallel: {pipeline}
 routes:
@@ -33,6 +34,7 @@ GOOD = {
     "nodes": 1,
     "flags": "",
     "length": 8192,
+    "share": 0.92,
     "tensor": 2,
     "pipeline": 1,
 }
@@ -61,6 +63,8 @@ def _found(folder: Path, text: str) -> list[Finding]:
             "tensor_parallel",
             "TP4 x PP3 needs 2 nodes of 8, there are 1",
         ),
+        # v1/worker/utils.py request_memory: free memory at start is less, by the driver's own
+        ({"share": 1.0}, "HR006", "gpu_memory_utilization", "all memory is free"),
         ({"length": 200_000}, "HR006", "max_model_len", "was made for 131,072"),
         # 141.1 GB of weights, and a card of 85 GB
         ({"tensor": 1}, "HR203", "max_model_len", "141.1 GB of weights"),

@@ -43,6 +43,7 @@ CASES = [
     Case("HR102", "chat", "--max-num-seqs=64", "--swap-space=16", "--swap-space"),
     Case("HR102", "chat", "--max-num-seqs=64", "--max-num-sequences=64", "--max-num-sequences"),
     Case("HR102", "chat", "--max-num-seqs=64", "--task=generate", "--task"),
+    Case("HR102", "chat", "--max-num-seqs=64", "--quantization=gguf", "--quantization"),
     Case(
         "HR103",
         "chat",

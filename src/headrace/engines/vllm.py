@@ -26,6 +26,7 @@ from headrace.engines.vllm_flags import (
     flag_arguments,
     flag_problems,
     has_flag,
+    quantization_gone,
 )
 from headrace.engines.vllm_metrics import metric_sources
 from headrace.fleet.document import Path_
@@ -45,10 +46,6 @@ PLAIN = "HEADRACE_PLAIN_START"
 """In `engine.env`: have vLLM start as it does by itself."""
 _QUICK = Path(__file__).with_name("vllm_quick.py")
 
-_QUANTIZATION_GONE = {
-    "gguf": ("0.24", "the plugin vllm-gguf-plugin; Headrace turns GGUF weights into ordinary ones"),
-    "bitsandbytes": ("0.28", "the plugin vllm-bnb-plugin"),
-}
 _OWNED_ENV = {
     "VLLM_CPU_KVCACHE_SPACE": "kv_cache",
     "VLLM_CPU_OMP_THREADS_BIND": "cores of the hardware",
@@ -93,10 +90,8 @@ class Vllm:
             yield from self._cpu_problems(deployment, hardware)
 
     def _quantization_problems(self, deployment: Deployment) -> Iterator[tuple[Path_, str]]:
-        gone, instead = _QUANTIZATION_GONE.get(deployment.quantization or "", ("", ""))
-        if gone and Version(self.version) >= Version(gone):
-            message = f"vLLM {self.version} has no {deployment.quantization}: gone since {gone}"
-            yield ("quantization",), f"{message}; instead: {instead}"
+        if message := quantization_gone(deployment.quantization or "", self.version):
+            yield ("quantization",), message
 
     def _cpu_problems(
         self, deployment: Deployment, hardware: Hardware

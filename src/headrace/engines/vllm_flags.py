@@ -109,6 +109,12 @@ REFUSED: Mapping[str, str] = {
     "hf-token": "no secrets in a fleet file or on a command line; weights are already local",
 }
 
+_QUANTIZATION_GONE = {
+    "gguf": ("0.24", "the plugin vllm-gguf-plugin; Headrace turns GGUF weights into ordinary ones"),
+    "bitsandbytes": ("0.28", "the plugin vllm-bnb-plugin"),
+}
+"""Formats of weights that vLLM had: the first version without each, and what to do instead."""
+
 
 @cache
 def listed() -> Mapping[str, Kind]:
@@ -140,6 +146,14 @@ RULES = FlagRules("vLLM", HISTORY, OWNED, REFUSED, canonical)
 def has_flag(name: str, version: str) -> bool:
     """Say whether this version knows the flag, as far as Headrace can tell."""
     return RULES.has(name, version)
+
+
+def quantization_gone(scheme: str, version: str) -> str | None:
+    """Return why this version does not know a format of weights, None if it does."""
+    gone, instead = _QUANTIZATION_GONE.get(scheme, ("", ""))
+    if not gone or Version(version) < Version(gone):
+        return None
+    return f"vLLM {version} has no {scheme}: gone since {gone}; instead: {instead}"
 
 
 def flag_problems(flags: Mapping[str, Scalar], version: str) -> Iterator[tuple[str, str]]:

@@ -56,6 +56,7 @@ def unstartable(subject: Subject) -> Iterator[tuple[str, str]]:
         ("tensor_parallel", _bad_layout(subject)),
         ("max_model_len", _bad_length(subject)),
         ("max_num_batched_tokens", _bad_step(subject)),
+        ("gpu_memory_utilization", _bad_share(subject)),
     ):
         if found and flag not in subject.deployment.open:
             yield flag, found
@@ -81,6 +82,13 @@ def _bad_step(subject: Subject) -> str | None:
     if tokens is None or "max_num_seqs" in subject.deployment.open or tokens >= seqs:
         return None
     return f"{tokens:,} tokens a step are fewer than max_num_seqs, {seqs:,}; vLLM refuses that"
+
+
+def _bad_share(subject: Subject) -> str | None:
+    asked, engine = subject.deployment.gpu_memory_utilization, subject.deployment.engine.name
+    if asked != 1 or engine != "vllm":
+        return None
+    return "of no GPU all memory is free at start, and vLLM refuses to want it; take 0.95 or less"
 
 
 def _layout(subject: Subject) -> Iterator[Flag]:

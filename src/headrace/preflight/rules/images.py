@@ -10,7 +10,7 @@ from packaging.version import Version
 from headrace.engines import sglang, tgi, vllm_flags
 from headrace.engines.container import EngineName
 from headrace.engines.flag_rules import FlagRules
-from headrace.engines.vllm_flags import LISTED, canonical, listed
+from headrace.engines.vllm_flags import LISTED, canonical, listed, quantization_gone
 from headrace.fleet.problems import nearest
 from headrace.preflight.engine import Engine
 from headrace.preflight.finding import Fact, Hit, Rule
@@ -61,6 +61,9 @@ def _flags(scene: Scene) -> Iterator[Hit]:
             name = rules.spelling(flag.name).partition(".")[0]
             if message := _absent(rules, name, engine.version):
                 message += "; the container exits with a usage error"
+            elif name == "quantization" and engine.name == "vllm":
+                message = quantization_gone(flag.value or "", engine.version)
+            if message:
                 yield Hit(workload.resource, flag.node, message)
 
 
