@@ -64,6 +64,17 @@ def test_other_engines_are_planned_as_vllm_and_never_called_that(
     assert made.subject.engine.startswith(f"{engine} ")  # and not a calibration of vLLM's
 
 
+def test_flags_that_the_plan_does_not_count_are_named(tmp_path: Path) -> None:
+    flags = "{cpu_offload_gb: 8, enforce-eager: true, kv-cache-dtype: fp8}"
+    said = notes(plan(about(tmp_path, deployment=f"engine: {{flags: {flags}}}")))
+    assert [one for one in said if one.startswith("engine.flags")] == [
+        "engine.flags.cpu-offload-gb changes memory, which this plan does not count",
+        "engine.flags.enforce-eager changes memory and speed, which this plan does not count",
+    ]
+    said = notes(plan(about(tmp_path, deployment="engine: {flags: {enforce-eager: false}}")))
+    assert not any(one.startswith("engine.flags") for one in said)
+
+
 def test_what_the_file_says_is_taken(tmp_path: Path) -> None:
     made = about(
         tmp_path,

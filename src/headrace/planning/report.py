@@ -18,6 +18,7 @@ from headrace.planning.explain import flags
 from headrace.planning.flags import Flag
 from headrace.planning.measured import Measured, measured
 from headrace.planning.plan import Plan
+from headrace.planning.unplanned import unplanned
 from headrace.traffic.lengths import Summary, summarise
 
 
@@ -142,6 +143,7 @@ def notes(plan: Plan) -> tuple[str, ...]:
     engine = subject.deployment.engine.name
     return (
         *([f"planned as vLLM {subject.planned_as}: {engine} is not modelled"] * (engine != "vllm")),
+        *unplanned(subject.flags),
         subject.cold_start.label,
         *assumed,
         *unknown,

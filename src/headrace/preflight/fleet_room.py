@@ -14,8 +14,9 @@ from headrace.models.errors import WeightsError
 from headrace.planning.auto import unstartable
 from headrace.planning.errors import PlanError
 from headrace.planning.subject import Subject, replica
+from headrace.planning.unplanned import OTHER_MEMORY
 from headrace.preflight.finding import Rule
-from headrace.preflight.model import OTHER_MEMORY, long_context
+from headrace.preflight.model import long_context
 from headrace.preflight.rules.memory import AT_MAXIMUM, TOO_LARGE
 from headrace.preflight.rules.reading import UNSTARTABLE
 

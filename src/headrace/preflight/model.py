@@ -19,6 +19,7 @@ from headrace.models.architecture import Architecture
 from headrace.models.catalogue import known_model
 from headrace.models.errors import WeightsError
 from headrace.models.weight_bytes import Weights, weights_by_formula
+from headrace.planning.unplanned import OTHER_MEMORY
 from headrace.preflight.engine import Engine
 from headrace.preflight.node import Node
 from headrace.preflight.workload import Workload
@@ -27,11 +28,6 @@ _PRODUCT_LABELS = (
     "nvidia.com/gpu.product", "cloud.google.com/gke-accelerator",
     "karpenter.k8s.aws/instance-gpu-name", "gpu.nvidia.com/model", "gpu.nvidia.com/class",
 )  # fmt: skip
-OTHER_MEMORY = (
-    "cpu-offload-gb", "kv-cache-memory-bytes", "num-gpu-blocks-override", "hf-overrides",
-    "rope-scaling", "data-parallel-size", "config",
-)  # fmt: skip
-"""Flags of vLLM beside which its memory is not judged."""
 _LENGTH_FLAGS = ("max-model-len", "context-length", "max-total-tokens", "max-seq-len")
 _HUMAN = re.compile(r"(\d+(?:\.\d+)?)([kKmM]?)")
 _UNITS = {"": 1, "k": 1000, "K": 1024, "m": 1_000_000, "M": 1 << 20}
