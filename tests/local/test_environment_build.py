@@ -8,6 +8,7 @@ import pytest
 from headrace.engines.environment import Environment
 from headrace.local import environment
 from headrace.local.environment import EnvironmentFailedError, ensure_environment
+from headrace.local.errors import SetUpInterruptedError
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_one_that_was_interrupted_is_made_again(
     (folder / ".complete").unlink()
     (folder / "half").touch()
     monkeypatch.setattr(environment, "_run", _interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SetUpInterruptedError, match=r"the environment tiny-cpu-1-.* was being made"):
         ensure_environment(wanted, tmp_path, lambda _: None)
     assert not (folder / ".complete").exists()
     assert not (folder / "half").exists()

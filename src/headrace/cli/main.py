@@ -1,8 +1,9 @@
 """The command line: which verbs there are, and how their errors look.
 
 Each verb is a module of its own beside this one. Errors that a person can mend are printed as
-sentences and end with status 1; wrong usage ends with 2; anything else is a defect of ours and
-keeps its traceback. `headrace/__main__.py` calls `main`, and catches Ctrl-C.
+sentences and end with status 1, or 130 if they tell what Ctrl-C interrupted; wrong usage ends with
+2; anything else is a defect of ours and keeps its traceback. `headrace/__main__.py` calls `main`,
+and catches Ctrl-C.
 """
 
 from __future__ import annotations
@@ -53,9 +54,11 @@ from headrace.evidence.store import EvidenceError
 from headrace.fleet.problems import FleetError
 from headrace.gateway.store import StoreError
 from headrace.kubernetes.errors import ClusterError
-from headrace.local.errors import LocalError
+from headrace.local.errors import LocalError, SetUpInterruptedError
 from headrace.models.errors import WeightsError
 from headrace.planning.errors import PlanError
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     help="LLM serving from one reviewed file.",
@@ -108,5 +111,7 @@ def main() -> None:
     except (
         FleetError, WeightsError, LocalError, ClusterError, StoreError, PlanError, EvidenceError,
     ) as error:  # fmt: skip
-        sys.stderr.write(f"headrace: {error}\n")
-        sys.exit(1)
+        interrupted = isinstance(error, SetUpInterruptedError)
+        line = "\n" if interrupted and sys.stderr.isatty() else ""  # its ^C has begun one
+        sys.stderr.write(f"{line}headrace: {error}\n")
+        sys.exit(_INTERRUPTED if interrupted else 1)

@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from headrace.engines.environment import Environment
-from headrace.local.errors import LocalError
+from headrace.local import strays
+from headrace.local.errors import LocalError, SetUpInterruptedError
 
 Say = Callable[[str], None]
 _MARKER = ".complete"
@@ -43,16 +45,20 @@ def ensure_environment(wanted: Environment, root: Path, say: Say) -> Path:
     """Return the interpreter of the environment, made below `root`/engines if it is not there.
 
     One process makes it, others wait. `say` gets a line of progress now and then. Raises
-    EnvironmentFailedError.
+    EnvironmentFailedError, SetUpInterruptedError.
     """
     folder = root / "engines" / f"{wanted.name}-{_digest(wanted)}"
     python = folder / "bin" / "python"
     if (folder / _MARKER).exists():
         return python
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _turn(folder, say):
-        if not (folder / _MARKER).exists():
-            _build(folder, python, wanted, say)
+    try:
+        with _turn(folder, say):
+            if not (folder / _MARKER).exists():
+                _build(folder, python, wanted, say)
+    except KeyboardInterrupt:
+        doing = f"the environment {folder.name} was being made"
+        raise SetUpInterruptedError(doing, "pip keeps what it has fetched") from None
     return python
 
 
@@ -122,7 +128,12 @@ def _run(argv: list[str], what: str, say: Say) -> None:
         text=True,
         errors="replace",
     ) as process:
-        _relay(process.stdout or (), last, say)
+        try:
+            _relay(process.stdout or (), last, say)
+        except KeyboardInterrupt:  # which only a terminal sends to it, too
+            one = psutil.Process(process.pid)
+            strays.end([*one.children(recursive=True), one])
+            raise
     if process.returncode != 0:
         words = "\n".join(last)
         words += _CPU_INDEX if _NO_CPU_WHEEL.search(words) else ""

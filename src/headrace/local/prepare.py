@@ -22,6 +22,7 @@ from headrace.fleet.types import Deployment, Hardware, KnownPrompt
 from headrace.hardware.machine import Machine
 from headrace.local.blueprint import Blueprint
 from headrace.local.environment import Say, ensure_environment
+from headrace.local.errors import SetUpInterruptedError
 from headrace.local.preflight import Finding, Need, device_findings, memory_findings
 from headrace.local.wanted import Wanted, emulated, wanted_weights
 from headrace.models.adapter import adapter_rank
@@ -53,13 +54,17 @@ def prepare_weights(
     """Return the folders of weights by lock key, pulled if need be, checked against the lock.
 
     Models go by their name, adapters by `adapter_key`. What only engine twins stand in for has no
-    folder. Raises WeightsError.
+    folder. Raises WeightsError, SetUpInterruptedError.
     """
     store, locked = Store(weights_root()), read_lock(lock_path(file.path))
     folders: dict[str, Path] = {}
     for one in wanted_weights(file.fleet, deployment):
         began = time.monotonic()
-        result = _pulled(file, one, store, locked.get(one.key), progress)
+        try:
+            result = _pulled(file, one, store, locked.get(one.key), progress)
+        except KeyboardInterrupt:
+            doing = f"the weights of {one.key} were being fetched"
+            raise SetUpInterruptedError(doing, "files that came are kept") from None
         took(one.key, time.monotonic() - began, result.fetched)
         folders[one.key] = result.path
     return folders
@@ -85,7 +90,8 @@ def _pulled(
 def prepare_engines(file: FleetFile, say: Say) -> dict[str, Path]:
     """Return the interpreter that has each deployment's engine, installed if need be.
 
-    Raises EnvironmentFailedError; what `engine_findings` found must have been mended before.
+    Raises EnvironmentFailedError, SetUpInterruptedError; what `engine_findings` found must have
+    been mended before.
     """
     pythons: dict[str, Path] = {}
     if any(emulated(file.fleet, deployment) for deployment in file.fleet.deployments.values()):
