@@ -65,7 +65,9 @@ def test_one_that_was_interrupted_is_made_again(
     (folder / ".complete").unlink()
     (folder / "half").touch()
     monkeypatch.setattr(environment, "_run", _interrupted)
-    with pytest.raises(SetUpInterruptedError, match=r"the environment tiny-cpu-1-.* was being made"):
+    with pytest.raises(
+        SetUpInterruptedError, match=r"the environment tiny-cpu-1-.* was being made"
+    ):
         ensure_environment(wanted, tmp_path, lambda _: None)
     assert not (folder / ".complete").exists()
     assert not (folder / "half").exists()
