@@ -22,7 +22,7 @@ from headrace.view.status import FleetStatus
 
 SCRIPT = Path(__file__).with_name("engine_script.py")
 QUICK = Pace(
-    watch=0.05, strikes=2, health=1.0, prompt=0.5, recovery=1.0, settle=0.1, short_grace=1.0
+    watch=0.05, strikes=2, health=10.0, prompt=0.5, recovery=60.0, settle=0.1, short_grace=1.0
 )
 
 FLEET = """
@@ -196,7 +196,8 @@ Up = Callable[..., Awaitable[Running]]
 """Brings a fleet up in a mode of the script engine; see conftest.py."""
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for it; only what is broken takes so many seconds."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - other processes set no events here
             await asyncio.sleep(0.02)

@@ -27,7 +27,7 @@ class Asking:
 
     async def run(self, address: str, model: str, *, stream: bool) -> None:
         body = {"model": model, "prompt": "hello", "max_tokens": 4, "stream": stream}
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             while True:
                 try:
                     answer = await http.post(f"{address}/completions", json=body)
@@ -78,7 +78,7 @@ async def roll(running: Running, file: Path, **given: float) -> tuple[str, list[
 
 async def followed(running: Running) -> tuple[str, list[str]]:
     lines: list[str] = []
-    ended = await asyncio.wait_for(rollout_client.follow_rollout(running.state, lines.append), 40)
+    ended = await asyncio.wait_for(rollout_client.follow_rollout(running.state, lines.append), 120)
     return ended, lines
 
 

@@ -58,7 +58,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 async def said(process: Process) -> str:
-    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
     return output.decode()
 
 
@@ -74,11 +74,12 @@ async def test_ctrl_c_drains_and_leaves_nothing(
     assert len(children) == 3  # a gateway, a keeper, an engine
     (state.path / "tmp" / "chat-1").mkdir(parents=True, exist_ok=True)  # long paths have none
     (state.path / "tmp" / "chat-1" / "socket").touch()
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
-        body = {"model": "chat", "prompt": "slow"}
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        body = {"model": "chat", "prompt": "long"}
         asking = asyncio.create_task(http.post(f"{address}/completions", json=body))
         await until_running(state)
         os.killpg(process.pid, signal.SIGINT)
+        (tmp_path / "go").touch()
         assert (await asking).status_code == 200
     output = await said(process)
     assert process.returncode == 0, output
@@ -91,7 +92,7 @@ async def test_ctrl_c_drains_and_leaves_nothing(
 
 
 async def until_running(state: StateDir) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (await client.status(state)).deployments[0].running:  # noqa: ASYNC110 - polls
             await asyncio.sleep(0.05)
 

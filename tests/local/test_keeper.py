@@ -42,7 +42,7 @@ asyncio.run(main())
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - other processes set no events here
             await asyncio.sleep(0.02)
 
@@ -75,7 +75,7 @@ def program(folder: Path, *extra: str, grace: float = 0.5) -> kept.Program:
 
 @pytest.mark.usefixtures("cleanup")
 async def test_term_ends_the_engine_and_then_helpers_that_ignore_it(tmp_path: Path) -> None:
-    engine = await kept.start(program(tmp_path))
+    engine = await kept.start(program(tmp_path, grace=60))
     pids = await family(tmp_path)
     assert pids[0] == engine.pid
     engine.terminate()
@@ -149,7 +149,7 @@ async def test_kill_nine_of_the_keeper_kills_the_engine(tmp_path: Path) -> None:
 
 async def test_sigint_of_a_terminal_does_not_reach_the_engine(tmp_path: Path) -> None:
     argv = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
-    engine = await kept.start(kept.Program(argv, {}, tmp_path / "log", 0.5))
+    engine = await kept.start(kept.Program(argv, {}, tmp_path / "log", 60))
     keeper = keeper_of(engine)
     assert os.getpgid(engine.pid) not in {os.getpgid(0), os.getpgid(keeper)}
     os.kill(keeper, signal.SIGINT)

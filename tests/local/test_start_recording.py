@@ -37,7 +37,7 @@ async def test_a_start_that_succeeds_and_the_next_in_its_place(up: Up) -> None:
     assert (start.engine, start.hardware, start.emulated) == ("vllm", "cpu", False)
     assert (start.restart, start.beside, start.busy) == (False, 0, 0)
     assert list(start.phases) == ["import", "load", "serve", "known prompt"]
-    assert 0 < start.total == start.lead < 20
+    assert 0 < start.total == start.lead < 60
     os.kill(running.pids()[0], 9)
     first, second = await until_recorded(running.folder, 2)
     assert first == start
@@ -72,11 +72,10 @@ async def test_the_gateway_tells_what_starts_took(up: Up) -> None:
     running = await up()
     (start,) = await until_recorded(running.folder, 1)
     await until(lambda: bool(running.status().deployments[0].replicas))
-    async with httpx.AsyncClient() as asking:
-        for _ in range(100):
+    counted, page = 'headrace_starts_total{deployment="chat",outcome="ready"} 1.0', ""
+    async with httpx.AsyncClient(trust_env=False) as asking, asyncio.timeout(60):
+        while counted not in page:
             page = (await asking.get(f"{running.status().admin}/metrics")).text
-            if 'headrace_starts_total{deployment="chat",outcome="ready"} 1.0' in page:
-                break
     assert 'headrace_start_seconds{deployment="chat",phase="known prompt",quantile="0.9"}' in page
     assert 'headrace_start_seconds_count{deployment="chat",phase="total"} 1.0' in page
     told = float(page.split('phase="total",quantile="0.5"} ')[1].split()[0])

@@ -49,10 +49,13 @@ class Up:
         self._coming.put(None)
 
     def until(self, pattern: str) -> re.Match[str]:
-        while (line := self._coming.get(timeout=60)) is not None:
-            self.lines.append(line)
-            if found := re.search(pattern, line):
-                return found
+        try:
+            while (line := self._coming.get(timeout=60)) is not None:
+                self.lines.append(line)
+                if found := re.search(pattern, line):
+                    return found
+        except queue.Empty:
+            pytest.fail(f"no line with {pattern!r}:\n" + "\n".join(self.lines))
         pytest.fail("it ended:\n" + "\n".join(self.lines))
 
     def stop(self) -> int:
@@ -188,18 +191,8 @@ def test_a_bench_counts_what_replicas_did_that_came_after_its_beginning(
     more = {"min: 2": "min: 1", "target: 48": "target: 4", "max_num_seqs: 64": "max_num_seqs: 8"}
     fleets.append(Up(quick(tmp_path, **more), tmp_path))
     fleets[0].until("^ready: ")
-    ran = [
-        sys.executable,
-        "-m",
-        "headrace",
-        "bench",
-        "-c",
-        "24",
-        "--duration",
-        "4s",
-        "--shape",
-        "20:20",
-    ]
+    # One replica alone takes a quarter of a minute for so many: time enough for others to come.
+    ran = [sys.executable, "-m", "headrace", "bench", "-c", "24", "-n", "1200", "--shape", "20:20"]
     env = {**os.environ, "HEADRACE_STATE": str(tmp_path / "s"), "HEADRACE_CACHE": str(tmp_path)}
     said = subprocess.run(
         [*ran, "-o", "run"], cwd=tmp_path, env=env, check=False, capture_output=True, text=True

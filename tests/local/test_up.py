@@ -4,11 +4,12 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import replace
 
 import httpx
 import psutil
 import pytest
-from fleet_kit import Running, Up, until
+from fleet_kit import QUICK, Running, Up, until
 
 from headrace.gateway.control import Fault
 from headrace.local import client
@@ -24,7 +25,7 @@ def alive(pid: int) -> bool:
 
 
 async def ask(running: Running, prompt: str = "1, 2, 3, 4, 5, 6,") -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         body = {"model": "chat", "prompt": prompt, "max_tokens": 4}
         return await http.post(f"{running.address}/completions", json=body)
 
@@ -65,19 +66,27 @@ async def test_a_request_wakes_an_idle_fleet_and_it_sleeps_again(up: Up) -> None
 async def test_load_brings_a_second_replica_that_takes_work(up: Up) -> None:
     running = await up(room=2, cooldown="60s")
     await until(lambda: bool(running.display.served))
-    answers = await asyncio.gather(*(ask(running, "slow") for _ in range(12)))
-    assert {answer.status_code for answer in answers} == {200}
-    assert {answer.headers["x-headrace-replica"] for answer in answers} == {"chat-1", "chat-2"}
+    replicas: set[str] = set()
+
+    async def keep_asking() -> None:
+        while len(replicas) < 2:
+            answer = await ask(running, "slow")
+            assert answer.status_code == 200
+            replicas.add(answer.headers["x-headrace-replica"])
+
+    await asyncio.wait_for(asyncio.gather(*(keep_asking() for _ in range(12))), 60)
+    assert replicas == {"chat-1", "chat-2"}
     await until(lambda: running.states() == ["ready"])
 
 
 async def test_scaling_down_lets_running_requests_finish(up: Up) -> None:
     running = await up()
     await until(lambda: running.states() == ["ready"])
-    asking = asyncio.create_task(ask(running, "slow"))
+    asking = asyncio.create_task(ask(running, "long"))
     await until(lambda: running.status().deployments[0].running == 1)
     await client.scale(running.state, "chat", 0)
     await until(lambda: running.states() == ["draining"])
+    (running.folder / "go").touch()
     assert (await asking).status_code == 200
     await until(lambda: running.states() == [])
 
@@ -147,7 +156,7 @@ async def test_a_crash_loop_ends_with_the_engines_own_words(
 ) -> None:
     monkeypatch.setattr("headrace.local.restarts.FIRST", 0.01)
     running = await up(mode="crash")
-    assert await asyncio.wait_for(running.task, 20) == 1
+    assert await asyncio.wait_for(running.task, 60) == 1
     assert len(running.display.texts("crashed")) == 3
     (words,) = running.display.texts("gave-up")
     assert words.startswith("exit status 3: ValueError: no such weights")
@@ -160,7 +169,7 @@ async def test_an_engine_that_answers_wrongly_never_gets_work(
 ) -> None:
     monkeypatch.setattr("headrace.local.restarts.FIRST", 0.01)
     running = await up(mode="wrong")
-    assert await asyncio.wait_for(running.task, 20) == 1
+    assert await asyncio.wait_for(running.task, 60) == 1
     assert running.display.texts("ready") == []
     assert "!!!!" in running.display.texts("wrong")[0]
     assert "wrong answer" in running.display.texts("gave-up")[0]
@@ -179,7 +188,7 @@ async def test_a_sick_replica_gets_no_work_until_it_is_well(up: Up) -> None:
 
 
 async def test_a_replica_that_stays_sick_counts_as_crashed(up: Up) -> None:
-    running = await up()
+    running = await up(pace=replace(QUICK, recovery=1.0))
     await until(lambda: running.states() == ["ready"])
     running.mode("sick")
     await until(lambda: bool(running.display.texts("crashed")))
@@ -216,17 +225,19 @@ async def test_a_port_taken_by_another_is_bad_luck_three_times_and_then_a_crash(
 
 async def test_a_gateway_that_never_stays_up_ends_the_fleet_with_its_words(up: Up) -> None:
     script = "import sys; print('no such option', file=sys.stderr); sys.exit(4)"
+    before = psutil.Process().children()
     running = await up(gateway_command=(sys.executable, "-S", "-c", script))
     with pytest.raises(GatewayError, match=r"ended 5 times .*status 4.*(?s:.*)no such option"):
         await running.task
-    assert psutil.Process().children() == []
+    assert psutil.Process().children() == before
 
 
 async def test_stopping_before_anything_has_started(up: Up) -> None:
+    before = psutil.Process().children()  # tests of others leave a helper of multiprocessing's
     running = await up()
     running.supervisor.hurry()
     assert await running.task == 0
-    assert psutil.Process().children() == []
+    assert psutil.Process().children() == before
 
 
 async def test_many_reports_of_a_fault_are_one_look(up: Up) -> None:
@@ -245,12 +256,12 @@ async def test_hurrying_twice_does_not_wait_for_requests(up: Up) -> None:
     running = await up(mode="deaf", drain="300s", grace="400s")
     await until(lambda: running.states() == ["ready"])
     pids = running.pids()
-    asking = asyncio.create_task(ask(running, "slow"))
+    asking = asyncio.create_task(ask(running, "long"))
     await until(lambda: running.status().deployments[0].running == 1)
     running.supervisor.hurry()
     running.supervisor.hurry()
     running.supervisor.hurry()
-    assert await asyncio.wait_for(running.task, 20) == 0
+    assert await asyncio.wait_for(running.task, 60) == 0
     assert not any(alive(pid) for pid in pids)
     await asyncio.wait([asking])
 
