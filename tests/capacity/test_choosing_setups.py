@@ -125,6 +125,34 @@ def test_an_slo_that_nothing_keeps_gets_an_answer_that_helps() -> None:
     assert any(nearest.name in name for name in names(again))
 
 
+def test_a_miss_that_is_only_larger_than_what_keeps_it_is_not_told() -> None:
+    """Eight nodes of L40S make pipelines of up to 64 stages, each slower than the last."""
+    choice = choose(ask("Llama-3.1-8B"), offers({"L40S": 1.95}, nodes=8))
+    least: dict[str, int] = {}
+    for one in (*(ranked.option for ranked in choice.kept), *choice.beaten):
+        scheme, count = one.setup.weights.scheme, one.setup.layout.accelerators
+        least[scheme] = min(count, least.get(scheme, count))
+    assert least["bf16"] == 1
+    assert not [one.name for one in choice.missed if one.fit.setup.weights.scheme in least]
+
+
+def test_a_promise_that_one_more_request_breaks_is_not_called_a_lack_of_memory() -> None:
+    """A bound of what a request alone has, on a card whose memory holds hundreds."""
+    model = need_known_model("Llama-3.1-8B")
+    (offer,) = offers({"H100": 3.95})
+    held = fit(Setup(model, weights_by_formula(model), find_accelerator("H100"), max_num_seqs=1024))
+
+    def weighed(tpot: float) -> Miss:
+        found = weigh(ask("Llama-3.1-8B", slo=Slo(2.0, tpot)), offer, held)
+        assert isinstance(found, Miss)
+        return found
+
+    lone = weighed(0.001).state
+    assert lone is not None
+    why = weighed(lone.tpot_p95).why
+    assert why == "a request alone keeps the SLO, but one beside it breaks it"
+
+
 def test_the_worse_of_two_misses_counts() -> None:
     nearest = choose(ask(slo=Slo(ttft=0.05, tpot=0.001)), offers({"H100": 3.95})).missed[0]
     assert nearest.state is not None

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from plan_kit import planned, text_of
+from plan_kit import CHAT, planned, text_of
 from rich.console import Console
 
+from headrace.planning.explain import no_replicas
 from headrace.planning.page import page
 from headrace.planning.plan import Plan, plan
 from headrace.planning.report import notes, report
@@ -126,6 +127,18 @@ def test_a_promise_that_nothing_keeps_says_what_breaks_it(
     assert "even a request alone has" in words
     assert breaks in words.partition("alone has")[2]
     assert holds not in words.partition("alone has")[2]
+
+
+def test_a_promise_that_one_more_request_breaks_is_not_called_a_lack_of_room(
+    tmp_path: Path,
+) -> None:
+    """A bound of what a request alone has, on a GPU whose memory holds hundreds."""
+    how = "max_num_seqs: 1024, max_model_len: 8192"
+    lone = planned(tmp_path, deployment=how).lone
+    assert lone is not None
+    slo = f"{CHAT}, slo: {{ttft: 2s, tpot: {1000 * lone.tpot_p95:.9f}ms}}"
+    why = no_replicas(planned(tmp_path, deployment=how, route=slo))
+    assert "a request alone keeps it, but one beside it breaks it (uncalibrated" in why
 
 
 @pytest.mark.parametrize("deployment", ["max_num_seqs: 64", "max_model_len: 4096"])

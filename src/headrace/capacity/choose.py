@@ -75,7 +75,8 @@ def choose(ask: Ask, offers: Sequence[Offer]) -> Choice:
     options = sorted((one for one in weighed if isinstance(one, Option)), key=_rank)
     kept = _unbeaten(options)
     places = {id(one) for one in kept}
-    missed = sorted((one for one in weighed if isinstance(one, Miss)), key=_nearness)
+    misses = (one for one in weighed if isinstance(one, Miss) and not _dwarfed(one, options))
+    missed = sorted(misses, key=_nearness)
     return Choice(
         tuple(Ranked(i, one, gives_up(ask, one, kept)) for i, one in enumerate(kept, 1)),
         tuple(one for one in options if id(one) not in places),
@@ -93,6 +94,17 @@ def _rank(option: Option) -> tuple[float, bool, int, float, float, str]:
         option.state.tpot_p95,
         option.state.ttft_p95,
         option.name,
+    )
+
+
+def _dwarfed(miss: Miss, options: Iterable[Option]) -> bool:
+    """Whether no more of the same accelerators, in the same scheme, keep the SLO."""
+    mine = miss.fit.setup
+    return any(
+        one.setup.layout.accelerators <= mine.layout.accelerators
+        for one in options
+        if one.setup.accelerator == mine.accelerator
+        and one.setup.weights.scheme == mine.weights.scheme
     )
 
 

@@ -190,8 +190,9 @@ def _missed(ask: Ask, offer: Offer, fit: Fit, steady: Steady) -> Miss:
         if value > bound
     ]
     if not over:
-        why = f"a request alone keeps the SLO, but two do not fit: {fit.why}"
-        return Miss(offer, fit, state, 1.0, why)
+        room = steady.max_rate() > 0
+        beside = "one beside it breaks it" if room else f"two do not fit: {fit.why}"
+        return Miss(offer, fit, state, 1.0, f"a request alone keeps the SLO, but {beside}")
     words = " and ".join(sentence for _, sentence in over)
     return Miss(offer, fit, state, max(over)[0], f"even a request alone has {words}")
 

@@ -198,6 +198,8 @@ def _alone(plan: Plan) -> str:
     over = [f"{name} p95 {span(value)}" for name, value, bound in pairs if value > bound]
     if over:
         return f"even a request alone has {' and '.join(over)} ({plan.efficiency.label})"
+    if plan.steady.max_rate():
+        return f"a request alone keeps it, but one beside it breaks it ({plan.efficiency.label})"
     return f"a request alone keeps it, but there is no room for more: {plan.fit.why}"
 
 
