@@ -1,4 +1,4 @@
-"""What is contradictory, and what is only unwise, in the gateway's part of a fleet file."""
+"""What is contradictory, and what is only unwise, in a fleet file."""
 
 from __future__ import annotations
 
@@ -56,3 +56,28 @@ def test_two_addresses_need_two_ports(tmp_path: Path) -> None:
         load_fleet(fleet_file(tmp_path, "host: 0.0.0.0, port: 9000, admin_port: 9000"))
     load_fleet(fleet_file(tmp_path, "port: 0, admin_port: 0"))
     load_fleet(fleet_file(tmp_path, "host: 10.1.2.3, port: 9000, admin_port: 9000"))
+
+
+@pytest.mark.parametrize(
+    ("deployment", "target"),
+    [
+        ("scaling: {max: 3}", "48"),  # the default trigger, of the default 64 at once
+        ("max_num_seqs: 16, scaling: {max: 2, triggers: [{signal: waiting, target: 2}]}", "12"),
+        ("scaling: {min: 0, max: 2, triggers: [{signal: waiting, target: 2, route: r}]}", "48"),
+        ("scaling: {min: 0, max: 1}", None),
+        ("scaling: {min: 2, max: 2}", None),
+        ("scaling: {max: 3, triggers: [{signal: demand, target: 9}]}", None),
+    ],
+)
+def test_a_queue_that_alone_decides_lets_go_of_what_it_brought(
+    tmp_path: Path, deployment: str, target: str | None
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text((FLEET % "").replace("hardware: h}", f"hardware: h, {deployment}}}"))
+    found = list(warnings(load_fleet(path).fleet))
+    if target is None:
+        assert found == []
+    else:
+        ((where, message),) = found
+        assert where == ("deployments", "d", "scaling", "triggers")
+        assert f"add {{signal: demand, target: {target}}}," in message

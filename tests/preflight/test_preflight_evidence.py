@@ -36,7 +36,7 @@ deployments:
     max_model_len: 4096
     max_num_seqs: 16
     lifecycle: {startup: 5m, drain: 60s, grace: 75s}
-    scaling: {min: 0, max: 2}
+    scaling: {triggers: [{signal: demand, target: 12}], min: 0, max: 2}
 routes:
   r: {match: {model: [m]}, deployment: d}
 """

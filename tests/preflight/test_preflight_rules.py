@@ -43,7 +43,7 @@ spec:
     metadata: {{serverAddress: http://p, threshold: "1", ignoreNullValues: "false", query: '{query}'}}
 ---
 """
-QUEUE = 'sum(vllm:num_requests_waiting{pod=~"a-.*"})'
+QUEUE = 'sum(vllm:num_requests_waiting{pod=~"a-.*"}) + sum(vllm:num_requests_running{pod=~"a-.*"})'
 
 
 def deployment(
@@ -90,6 +90,18 @@ def test_completions_as_the_only_signal() -> None:
     assert sorted(ids(asleep)) == ["HR411", "HR412", "HR414", "HR415", "HR417"]
     # rate() over 5 min is above 0 for 300 s after the last end; then KEDA's 300 s begin
     assert any("600 s of long answers look idle" in str(one) for one in asleep)
+
+
+def test_an_empty_queue_takes_away_what_a_queue_brought() -> None:
+    queue = 'sum(vllm:num_requests_waiting{pod=~"a-.*"})'
+    found = look(deployment() + scaled(query=queue)).open
+    assert ids(found) == ["HR406"]
+    assert "taken away again after 300 s" in str(found[0])
+    one = scaled(query=queue).replace("maxReplicaCount: 4", "maxReplicaCount: 1")
+    assert ids(look(deployment() + one).open) == []  # nothing comes, nothing goes
+    kept = "  - type: external\n    metadata: {scalerAddress: g}\n---"
+    beside = scaled(query=queue).replace("---", kept)
+    assert ids(look(deployment() + beside).open) == []
 
 
 def test_no_cooldown_at_all_is_none_and_not_the_default() -> None:
@@ -148,7 +160,7 @@ def test_a_dashboard_over_two_versions_may_use_the_names_of_either() -> None:
 
 
 def test_a_formula_is_left_alone() -> None:
-    text = scaled(query='avg(vllm:num_requests_waiting{pod=~"a-.*"})')
+    text = scaled(query='avg(vllm:kv_cache_usage_perc{pod=~"a-.*"})')
     found = look(deployment() + text).open
     assert ids(found) == ["HR403"]
     assert "at the threshold is 1, also from 4" in str(found[0])  # the file's own maximum
@@ -159,11 +171,11 @@ def test_a_formula_is_left_alone() -> None:
 
 
 def test_a_query_that_adds_up_a_neighbour() -> None:
-    everybody = "sum(vllm:num_requests_waiting)"
+    everybody = "sum(vllm:num_requests_running)"
     assert ids(look(deployment() + scaled(query=everybody)).open) == []
     both = deployment() + deployment("b") + scaled(query=everybody)
     assert ids(look(both).open) == ["HR405"]
-    named = both.replace("num_requests_waiting)", 'num_requests_waiting{model_name="m"})')
+    named = both.replace("num_requests_running)", 'num_requests_running{model_name="m"})')
     assert ids(look(named).open) == []
 
 
@@ -286,7 +298,7 @@ def test_the_course_manifests() -> None:
     assert sorted(ids(look(wrong["serving-8b"]).open)) == sorted(
         [
             *("HR103", "HR306", "HR426"),  # the Deployment
-            *("HR403", "HR421", "HR423"),  # the scaler on the queue
+            *("HR403", "HR406", "HR421", "HR423"),  # the scaler on the queue
             *("HR403", "HR421", "HR423", "HR424", "HR602"),  # the scaler on latency
             *("HR411", "HR412", "HR415", "HR416", "HR417", "HR421", "HR425"),  # the one that sleeps
         ]
@@ -296,6 +308,7 @@ def test_the_course_manifests() -> None:
     assert sorted(ids(look(wrong["exercise"]).open)) == [
         "HR306",
         "HR403",
+        "HR406",
         "HR421",
         "HR423",
         "HR426",

@@ -235,7 +235,7 @@ CASES = [
         "vllm:num",
         ("HR415", "HR421"),
     ),
-    Case("HR412", "asleep", ASLEEP, WAITING, "vllm:num", ("HR411", "HR415")),
+    Case("HR412", "asleep", ASLEEP, WAITING, "vllm:num", ("HR406", "HR411", "HR415")),
     Case(
         "HR413",
         "asleep",
@@ -432,7 +432,7 @@ def test_no_message_repeats_a_secret() -> None:
 
 def test_every_rule_has_a_case() -> None:
     files = {f"HR00{number}" for number in range(1, 7)} | {one.id for one in EVIDENCE_RULES}
-    elsewhere = files | {"HR402", "HR424", "HR505", "HR602", "HR604"}
+    elsewhere = files | {"HR402", "HR406", "HR424", "HR505", "HR602", "HR604"}
     assert {rule.id for rule in RULES} == {case.rule for case in CASES} | elsewhere
 
 

@@ -76,7 +76,8 @@ def _waiting(load: Growing, reaction: Reaction) -> Threshold | None:
         "waiting",
         _rounded(target),
         f"from {queue:.1f} waiting requests it takes {reaction.delay:g} s until the queue is"
-        f" {most:.0f} long, {load.wait:.3g} s of waiting; the HPA acts above 1.1 x the target",
+        f" {most:.0f} long, {load.wait:.3g} s of waiting; the HPA acts above 1.1 x the target, and"
+        " a trigger on demand beside it keeps what it brought",
     )
 
 

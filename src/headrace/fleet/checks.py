@@ -52,6 +52,24 @@ def warnings(fleet: Fleet) -> Iterator[Finding]:
     if not _is_loopback(gateway.admin_host):
         message = f"everybody who can reach {gateway.admin_host} can read the metrics"
         yield ("gateway", "admin_host"), message
+    for name, deployment in fleet.deployments.items():
+        if said := _lets_go(deployment):
+            yield ("deployments", name, "scaling", "triggers"), said
+
+
+def _lets_go(deployment: Deployment) -> str | None:
+    """Say so where an empty queue takes away again what a queue brought."""
+    scaling = deployment.scaling
+    signals = {trigger.signal for trigger in scaling.triggers}
+    if scaling.max <= max(scaling.min, 1) or signals != {"waiting"}:
+        return None
+    room = deployment.max_num_seqs
+    target = f"{max(1, room * 3 // 4)}" if isinstance(room, int) else "N"
+    return (
+        "counts only what waits: a further replica empties the queue and goes again after"
+        f" down.window, though its requests still come; add {{signal: demand, target: {target}}},"
+        " waiting and running ones (about three quarters of max_num_seqs)"
+    )
 
 
 def _gateway(gateway: Gateway) -> Iterator[Finding]:

@@ -175,7 +175,8 @@ class Scaling(Strict):
     )
     triggers: tuple[Trigger, ...] = Field(
         default=(Trigger(signal="waiting", target=5),),
-        description="The one that asks for most replicas counts.",
+        description="The one that asks for most replicas counts. waiting brings replicas, and"
+        " demand beside it keeps them when the queue is empty.",
     )
     polling_interval: Duration = Field(
         default=30.0, description="KEDA's: how often it looks whether to wake or rest."

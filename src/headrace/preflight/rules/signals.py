@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from headrace.preflight.engine import TITLES
 from headrace.preflight.finding import Fact, Hit, Rule
-from headrace.preflight.metric_names import ENDED, engine_of
+from headrace.preflight.metric_names import ENDED, WAITING, engine_of
 from headrace.preflight.promql import averages, family, is_rate, matcher
 from headrace.preflight.scalers import Scaler, Signal
 from headrace.preflight.scene import Scene, near
@@ -224,4 +224,40 @@ OTHERS = Rule(
     ),
     check=_others,
 )
-SIGNAL_RULES = (UTILIZATION, COMPLETIONS, AVERAGES, FOREIGN, OTHERS)
+
+
+def _queues(scene: Scene) -> Iterator[Hit]:
+    for scaler in scene.scalers:
+        if scaler.high <= max(scaler.low, 1) or not scaler.signals or scaler.formula:
+            continue
+        if all(_only_waiting(one) for one in scaler.signals):
+            message = (
+                "counts only what waits: a further replica empties the queue, is taken away again"
+                f" after {scaler.window:.0f} s though its requests still come, and the queue is"
+                " back"
+            )
+            yield Hit(scaler.resource, scaler.signals[0].query_node, message)
+
+
+def _only_waiting(signal: Signal) -> bool:
+    names = {family(name) for name in signal.metrics}
+    return signal.kind == "prometheus" and bool(names) and names <= WAITING
+
+
+QUEUES = Rule(
+    id="HR406",
+    severity="warning",
+    title="queue depth as the only signal",
+    what="Under a load that needs two replicas there are one and two in turns: each time requests"
+    " wait for a cold start, and each time a stop cuts or moves answers.",
+    fix="keep it, and add a trigger on waiting plus running requests (sum of both, threshold about"
+    " three quarters of --max-num-seqs): it keeps what the queue brought",
+    fact=Fact(
+        "desired = ceil(total / target): an empty queue asks for none, however many requests run."
+        " 60 clients at replicas of 32, with 3 waiting as the target: 1 to 2 and, with 60 running,"
+        " back to 1 when the window was over.",
+        "Kubernetes 1.36.2 replica_calculator.go; measured with engine twins under those rules",
+    ),
+    check=_queues,
+)
+SIGNAL_RULES = (UTILIZATION, COMPLETIONS, AVERAGES, FOREIGN, OTHERS, QUEUES)
