@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness import Engine, Rig
+from harness import Engine, Rig, Wire, soon
 from msgspec import structs
 
 from headrace.gateway import control
-from headrace.routing.route import Route, Rule, Variant
+from headrace.routing.route import Range, Route, Rule, Variant
+
+NEAR = Rule(models=("m",), prompt=Range(most=110))
+"""A bound at which a prompt of `CLOSE` has to be counted: 400 bytes are about 100 tokens."""
+CLOSE = "x" * 360
+
+
+def chat(text: str = "hello", **more: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": text}], **more}
 
 
 def to(deployment: str, name: str = "r", *models: str, **more: Any) -> Route:
@@ -61,3 +69,7 @@ async def answer(one: Engine, **fields: Any) -> str:
     usage = {"prompt_tokens": 10, "completion_tokens": 5}
     asked.answer_json({"choices": [], "usage": usage, **fields})
     return asked.body
+
+
+async def hung_up(wire: Wire) -> None:
+    assert await soon(wire.reader.read()) == b""

@@ -9,14 +9,10 @@ from typing import Any
 
 import pytest
 from harness import PLAIN, Rig, engine, rig, until
-from many import answer, configure, serve, to
+from many import answer, chat, configure, serve, to
 
 from headrace.gateway import control
 from headrace.routing.route import Limits, Overflow, Range, Route, Rule, Shadow, Variant
-
-
-def chat(text: str = "hello", **more: Any) -> dict[str, Any]:
-    return {"model": "m", "messages": [{"role": "user", "content": text}], **more}
 
 
 async def test_the_first_route_that_describes_a_request_takes_it() -> None:
