@@ -19,6 +19,7 @@ from pathlib import Path
 
 from headrace.ledger.file import FORGET, PATIENCE, LedgerFile, Sums, is_busy
 from headrace.ledger.identity import identity
+from headrace.ledger.peers import News, Peers, Spending, Tally
 from headrace.routing.allowance import Account, Subject
 from headrace.routing.route import Limits
 
@@ -42,9 +43,13 @@ class Books:
         self.missed = 0
         self.broken = ""
         self._path = path
-        self._file = LedgerFile(Path(path), gateway_id or identity(), patience) if path else None
+        self.gateway = gateway_id or identity()
+        self._file = LedgerFile(Path(path), self.gateway, patience) if path else None
         self._accounts: dict[str, Account] = {}
         self._running: Counter[str] = Counter()
+        self._tally: Tally | None = None
+        """Of what is charged here, once other gateways ask for it."""
+        self._peers = Peers()
         self._owed: dict[str, tuple[Limits, float, float]] = {}
         self._read: tuple[str, ...] = ()
         self._current: set[tuple[str, bool]] = set()
@@ -56,12 +61,12 @@ class Books:
         self._sweep_at = -math.inf
 
     def account(self, row: str) -> Account:
-        """Return what is known of a subject, its requests in this gateway included."""
+        """Return what is known of a subject, with its requests here and in gateways that tell."""
         account = self._accounts.get(row, Account())
-        mine = self._running.get(row, 0)
-        if not mine:
+        more = self._running.get(row, 0) + self._peers.running(row)
+        if not more:
             return account
-        return Account(account.requests, account.tokens, account.running + mine)
+        return Account(account.requests, account.tokens, account.running + more)
 
     def charge(
         self, subjects: Iterable[Subject], requests: int, tokens: int, running: int, *, now: float
@@ -71,14 +76,48 @@ class Books:
             row, limits = subject.row, subject.limits
             if limits is None:
                 continue
-            account = self._accounts.get(row, Account())
-            self._accounts[row] = account.charged(limits, requests, tokens, now)
-            if self._file is not None and (requests or tokens):
-                _, before, earlier = self._owed.get(row, (limits, 0, 0))
-                self._owed[row] = (limits, before + requests, earlier + tokens)
+            self._take(row, limits, requests, tokens, now)
+            if self._tally is not None:
+                self._tally.add(row, limits, requests, tokens)
             if limits.concurrency is not None:
                 self._running[row] += running
                 self._moved.add(row)
+
+    def _take(self, row: str, limits: Limits, requests: float, tokens: float, now: float) -> None:
+        """Take requests and tokens out of an account, here and, when it is written, in the file."""
+        account = self._accounts.get(row, Account())
+        self._accounts[row] = account.charged(limits, requests, tokens, now)
+        if self._file is not None and (requests or tokens):
+            _, before, earlier = self._owed.get(row, (limits, 0, 0))
+            self._owed[row] = (limits, before + requests, earlier + tokens)
+
+    # -- gateways that share no file ----------------------------------------------------------
+
+    def spending(self, now: float) -> Spending:
+        """Return what this gateway tells others."""
+        self._tally = self._tally or Tally()
+        return Spending(self.gateway, self._tally.told(self.account, self._running, now))
+
+    def hear(self, told: Spending, now: float) -> None:
+        """Charge what another gateway let in."""
+        if told.gateway == self.gateway:
+            return
+        news = list(self._peers.hear(told, now))
+        for one in news:
+            if not one.level:
+                self._take(one.row, one.limits, one.requests, one.tokens, now)
+        levels = [one for one in news if one.level]
+        if levels:
+            self._reach(levels, now)
+
+    def _reach(self, levels: Sequence[News], now: float) -> None:
+        """Have at least so much in use: what the file knows counts."""
+        begun = self._begin({one.row: one.limits for one in levels}, now)
+        for row, limits, requests, tokens, _ in levels:
+            ours, theirs = self._accounts.get(row, Account()).in_use(limits, now)
+            self._take(row, limits, max(0.0, requests - ours), max(0.0, tokens - theirs), now)
+        if begun:
+            self.commit(now)
 
     # -- transactions -------------------------------------------------------------------------
 
@@ -209,6 +248,7 @@ class Books:
         if not self._sweep_at - 2 * SWEEP_EVERY <= now < self._sweep_at:
             self._sweep_at = now + SWEEP_EVERY
             self._sweep(now)
+        self._peers.tick(now)
         file = self._file
         if file is None:
             return True

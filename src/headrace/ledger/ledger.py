@@ -10,6 +10,7 @@ have the file for too long this is silent (`missed` counts it); a broken file or
 said once on standard error.
 
 Requests of which nothing is limited cost no access to the file; their sums go there each second.
+Gateways that share no file, as those of a cluster, tell each other (`peers.py`).
 While no other gateway has the file open, what is let in is written a tenth of a second later,
 together: who opens it then may let in too much for as long, once.
 `limiting.py` says whose use a request is, and makes errors and headers of what comes back.
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from headrace.ledger.books import HELD_BACK, Books, has_places
 from headrace.ledger.file import PATIENCE, Sums
+from headrace.ledger.peers import Spending
 from headrace.routing.allowance import Ask, Excess, Left, Subject, excess, least_left
 
 Later = Callable[[float, Callable[[], None]], object]
@@ -149,6 +151,15 @@ class Ledger:
     def _flush(self) -> None:
         self._scheduled = False
         self._books.flush(self._clock())
+
+    def spending(self) -> Spending:
+        """Return what this gateway tells those with which it shares no file."""
+        return self._books.spending(self._clock())
+
+    def hear(self, told: Spending) -> None:
+        """Take what another gateway told; its own message changes nothing."""
+        if not self._closed:
+            self._books.hear(told, self._clock())
 
     def tick(self) -> None:
         """Each second: write sums and a sign of life, release what dead gateways hold."""

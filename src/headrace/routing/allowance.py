@@ -59,6 +59,14 @@ class Account(NamedTuple):
         """Whether the clock was set back since; charged with nothing, it goes on from `now`."""
         return self.requests.ahead(now) or self.tokens.ahead(now)
 
+    def in_use(self, limits: Limits, now: float) -> tuple[float, float]:
+        """Return the requests and tokens of the limits per minute that are used; 0: no limit."""
+        most, much = limits.requests_per_minute, limits.tokens_per_minute
+        return (
+            self.requests.in_use(most, now) if most is not None else 0.0,
+            self.tokens.in_use(much, now) if much is not None else 0.0,
+        )
+
     def charged(self, limits: Limits, requests: float, tokens: float, now: float) -> Account:
         """Return the account with requests and tokens taken out, where they are limited."""
         ours, theirs = self.requests, self.tokens
