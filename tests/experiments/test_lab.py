@@ -7,12 +7,20 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from experiment_kit import write_twins
 
 from headrace.bench.asks import Ask
-from headrace.experiments.begin import Voice, lab_for_address
+from headrace.bench.load import Load
+from headrace.bench.target import Page, Target
+from headrace.experiments.begin import Voice, lab_for_address, lab_for_running
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.lab import Lab
+from headrace.local import client
+from headrace.local.state import StateDir
+from headrace.view.states import State
+from headrace.view.status import DeploymentStatus, FleetStatus, ReplicaStatus
 
 ASKS = [Ask(number=n, prompt="x", max_tokens=2) for n in range(2)]
 
@@ -81,3 +89,98 @@ async def test_an_endpoint_that_answers_nothing_is_an_error(tmp_path: Path) -> N
             ExperimentError, match=r"answers none of 2 requests for 'theirs': refused 400"
         ):
             await own.warm(own.standing, ASKS)
+
+
+METRICS = b'# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{engine="0"} 0.0\n'
+
+
+@contextlib.asynccontextmanager
+async def page(name: str) -> AsyncIterator[Page]:
+    """The metrics page of an engine of this name."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + METRICS)
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        yield Page(url=f"http://127.0.0.1:{port}/metrics", source=f"engine:{name}")
+
+
+async def test_replicas_that_came_between_two_runs_are_looked_at_in_the_second(
+    tmp_path: Path,
+) -> None:
+    async with picky([], "none") as address, page("chat-1") as first, page("chat-2") as second:
+        own = lab(address, tmp_path, [])
+        assert own.standing is not None
+        own.standing = msgspec.structs.replace(own.standing, scrape=(first,))
+        now = [first]
+
+        async def listing() -> list[Page]:
+            return now
+
+        own.listing = listing
+        for number, pages in enumerate(([first], [first, second], [second])):
+            now = pages
+            run, _ = await own.run(own.standing, ASKS, Load(concurrency=2), f"run-{number}")
+            looks = [one for one in run.samples if one.source.startswith("engine:")]
+            assert {one.source for one in looks} == {one.source for one in pages}
+            assert not any(one.error or one.new for one in looks)  # it was there at the beginning
+
+
+async def test_where_a_copy_is_measured_only_its_own_pages_are_looked_at(tmp_path: Path) -> None:
+    async with picky([], "none") as address, page("standing") as theirs, page("copy") as own_page:
+        own = lab(address, tmp_path, [])
+
+        async def listing() -> list[Page]:
+            return [theirs]
+
+        own.listing = listing
+        copy = Target(address=address, model="theirs", scrape=(own_page,))
+        run = await own.send(copy, ASKS, Load(concurrency=2))
+        assert {one.source for one in run.samples} - {"client"} == {"engine:copy"}
+
+
+def replicas(deployment: str, count: int) -> DeploymentStatus:
+    up = tuple(
+        ReplicaStatus(
+            id=f"{deployment}-{n}", state=State.READY, age=1.0, phase="", in_phase=0.0, phases=(),
+            pid=1, port=9000 + n, in_flight=0, room=8, restarts=0, log="",
+        )
+        for n in range(1, count + 1)
+    )  # fmt: skip
+    return DeploymentStatus(
+        name=deployment, models=(deployment,), min=1, max=4, desired=count, paused=False, why="",
+        held=0, queued=0, running=0, crashes=0, given_up=False, retry_in=None, last_words="",
+        replicas=up,
+    )  # fmt: skip
+
+
+def fleet_with(count: int) -> FleetStatus:
+    return FleetStatus(
+        fleet="tried", file="tried.yaml", pid=1, since=0.0, uptime=1.0, stopping=False,
+        address="http://127.0.0.1:8080/v1", gateway_pid=1, admin="http://127.0.0.1:8081",
+        deployments=(replicas("other", 1), replicas("chat", count)),
+    )  # fmt: skip
+
+
+async def test_a_running_fleet_is_asked_for_the_replicas_of_one_deployment_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, state = write_twins(tmp_path), StateDir(tmp_path)
+    voice = Voice(lambda _: None, lambda _: None)
+    own = lab_for_running(file, (state, fleet_with(1)), "chat", tmp_path, voice)
+    assert own.standing is not None
+    assert [one.source for one in own.standing.scrape] == ["gateway", "engine:chat-1"]
+
+    async def asked(of: StateDir) -> FleetStatus:
+        assert of is state
+        return fleet_with(2)
+
+    monkeypatch.setattr(client, "status", asked)
+    assert own.listing is not None
+    pages = await own.listing() or ()
+    assert [one.source for one in pages] == ["gateway", "engine:chat-1", "engine:chat-2"]

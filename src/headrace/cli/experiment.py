@@ -166,10 +166,11 @@ def _lab(  # noqa: PLR0917 - what the command line said, one by one
         file = _settled(Path(fleet), deployment)
         folder = out or default_folder(file.path.parent, name)
         return begin.lab_for_file(file, deployment, folder, voice)
-    status = asyncio.run(client.status(find_fleet(None)))
+    state = find_fleet(None)
+    status = asyncio.run(client.status(state))
     file = _settled(served_file(status).path, deployment)
     folder = out or default_folder(file.path.parent, name)
-    return begin.lab_for_running(file, status, deployment, folder, voice)
+    return begin.lab_for_running(file, (state, status), deployment, folder, voice)
 
 
 def _settled(path: Path, deployment: str | None) -> FleetFile:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from headrace.bench.target import Target
 from headrace.evidence.deployment import fingerprint
 from headrace.experiments.case import Case
@@ -18,7 +16,9 @@ from headrace.fleet.check_routes import own_deployments
 from headrace.fleet.load import FleetFile
 from headrace.fleet.problems import nearest
 from headrace.fleet.routes import Slo
-from headrace.local.metrics_pages import metrics_pages
+from headrace.fleet.types import Fleet
+from headrace.local.metrics_pages import following, metrics_pages
+from headrace.local.state import StateDir
 from headrace.models.store import pulled
 from headrace.planning.errors import PlanError
 from headrace.routing.from_fleet import served_names
@@ -45,11 +45,20 @@ def lab_for_file(file: FleetFile, deployment: str | None, folder: Path, voice: V
 
 
 def lab_for_running(
-    file: FleetFile, status: FleetStatus, deployment: str | None, folder: Path, voice: Voice
+    file: FleetFile,
+    up: tuple[StateDir, FleetStatus],
+    deployment: str | None,
+    folder: Path,
+    voice: Voice,
 ) -> Lab:
-    """Return a lab that sends its load to a fleet that is up, and may start copies beside it."""
+    """Return a lab that sends its load to a fleet that is up, and may start copies beside it.
+
+    Its replicas may come and go meanwhile: the fleet is asked which metrics pages there are.
+    """
+    state, status = up
     lab = lab_for_file(file, deployment, folder, voice)
     lab.standing = standing(file, status, lab.case.deployment)
+    lab.listing = following(state, _only(file, lab.case.deployment), ())
     return lab
 
 
@@ -98,14 +107,18 @@ def case_of(file: FleetFile, name: str) -> Case:
 
 def standing(file: FleetFile, status: FleetStatus, name: str) -> Target:
     """Return the address of a running fleet, with the metrics pages of one deployment."""
-    own = tuple(one for one in status.deployments if one.name == name)
-    pages = metrics_pages(replace(status, deployments=own), file.fleet, (State.READY,))
     return Target(
         address=status.address,
         model=served_names(file.fleet, name)[0],
         key=os.environ.get(KEY),
-        scrape=tuple(pages),
+        scrape=tuple(metrics_pages(status, _only(file, name), (State.READY,))),
     )
+
+
+def _only(file: FleetFile, name: str) -> Fleet:
+    """Return the fleet as if it had this deployment alone: others' metrics are not of it."""
+    own = {name: file.fleet.deployments[name]}
+    return file.fleet.model_copy(update={"deployments": own})
 
 
 def _strictest(slos: list[Slo], field: str) -> float | None:

@@ -18,6 +18,7 @@ from headrace.bench.folder import FolderError, Writer, write
 from headrace.bench.load import Load, Progress
 from headrace.bench.measure import measure
 from headrace.bench.run import About, Run
+from headrace.bench.scrape import Listing
 from headrace.bench.summary import Summary, summarise
 from headrace.bench.target import Target
 from headrace.bench.tokens import Tokenizer
@@ -56,6 +57,8 @@ class Lab:
     weights: Path | None = None
     """The folder of the model's weights, where they are pulled."""
     standing: Target | None = None
+    listing: Listing | None = None
+    """Says which metrics pages `standing` has by now; None: those that it began with."""
     runs: list[str] = field(default_factory=list)
     settings: dict[str, Fingerprint] = field(default_factory=dict)
     exact: bool = True
@@ -143,14 +146,14 @@ class Lab:
         about = About(name=name, address=where.address, model=where.model, began="")
         writer = Writer(self.folder / name, about)
         try:
-            run = await measure(where, asks, self._fitting(load), self._progress, keep=writer)
+            run = await self._measure(where, asks, load, writer)
         finally:
             writer.close()
         return run, self.kept(run, name)
 
     async def send(self, where: Target, asks: Sequence[Ask], load: Load) -> Run:
         """Send the asks and return what came of them, kept nowhere."""
-        return await measure(where, asks, self._fitting(load), self._progress)
+        return await self._measure(where, asks, load)
 
     def kept(self, run: Run, name: str) -> Measured:
         """Keep a run in a folder named `name`, and return its figures; FolderError."""
@@ -164,6 +167,16 @@ class Lab:
         self.runs.append(name)
         summary = summarise(run)
         return measured(summary, doubted(run, summary))
+
+    async def _measure(
+        self, where: Target, asks: Sequence[Ask], load: Load, keep: Writer | None = None
+    ) -> Run:
+        """Send the asks, beside looks at the replicas that there are then."""
+        listing = self.listing if where is self.standing else None
+        if listing is not None and (pages := await listing()) is not None:
+            where = msgspec.structs.replace(where, scrape=tuple(pages))
+        load = self._fitting(load)
+        return await measure(where, asks, load, self._progress, keep=keep, listing=listing)
 
     def _build(self, where: Target, order: WorkloadOrder) -> list[Ask]:
         if where.address not in self._tokenizers:
