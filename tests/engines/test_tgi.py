@@ -120,6 +120,18 @@ def test_what_it_cannot_do() -> None:
     assert "engine.flags.port" in port
 
 
+def test_flags_that_no_launcher_has_are_named() -> None:
+    """All of them are fields of `Args` in launcher/src/main.rs; vLLM's are not among them."""
+    names = {"max-best-off": 1, "enforce_eager": True, "max_best_of": 1, "rope-factor": 2.0}
+    found = problems("tgi", "3.3.7", engine={"name": "tgi", "flags": names})
+    assert found == {
+        "engine.flags.max-best-off": (
+            "TGI 3.3.7 has no --max-best-off; did you mean 'max-best-of'?"
+        ),
+        "engine.flags.enforce_eager": "TGI 3.3.7 has no --enforce-eager",
+    }
+
+
 def test_maintenance_is_said() -> None:
     """Section 0.5: in maintenance mode since 2025-12-11; the last tag is 3.3.7."""
     assert "2025-12" in Tgi("3.3.7").note

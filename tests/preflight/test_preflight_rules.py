@@ -235,6 +235,25 @@ def test_tgi_flags_by_version() -> None:
         assert ("HR102" not in found) is there
 
 
+def test_flags_of_another_engine_after_a_change_of_image() -> None:
+    """What nothing is spelt like is named without the hundreds of flags that there are."""
+    image = "ghcr.io/huggingface/text-generation-inference:3.3.7"
+    start = "args: [--model-id, /data/m, --tensor-parallel-size=1]"
+    (found,) = (
+        one
+        for one in look(deployment(image=image, start=start, port=80)).open
+        if one.rule.id == "HR102"
+    )
+    assert found.message == (
+        "TGI 3.3.7 has no --tensor-parallel-size; the container exits with a usage error"
+    )
+    start = "args: [--model=/m, --max-model-len=4096, --shutdown-timeout=60, --max-best-of=1]"
+    (found,) = look(deployment(start=start)).open
+    assert found.message == (
+        "vLLM 0.32.0 has no --max-best-of; the container exits with a usage error"
+    )
+
+
 def test_tensor_parallelism_needs_gpus_unless_nodes_share_it() -> None:
     start = "args: [--model=/m, --max-model-len=4096, --shutdown-timeout=60, -tp, '4']"
     shm = "volumeMounts: [{name: s, mountPath: /dev/shm}]\n        resources: {limits: {nvidia.com/gpu: 2}}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
+from headrace.fleet.problems import nearest
 from headrace.fleet.types import Scalar
 
 
@@ -38,7 +39,8 @@ class FlagRules:
     """One engine's flags: how they are spelt, when they came and went, and who sets them.
 
     `owned` are those that Headrace sets, with the deployment's field; `refused` those that would
-    break what Headrace relies on, with the reason. A flag that no rule names is let through.
+    break what Headrace relies on, with the reason. A flag that no rule names is let through, unless
+    `every` has all flags of all versions.
     """
 
     title: str
@@ -46,6 +48,7 @@ class FlagRules:
     owned: Mapping[str, str]
     refused: Mapping[str, str]
     spelling: Callable[[str], str]
+    every: frozenset[str] = frozenset()
 
     def has(self, name: str, version: str) -> bool:
         """Say whether this version knows the flag, as far as Headrace can tell."""
@@ -54,6 +57,8 @@ class FlagRules:
 
     def absence(self, name: str, version: str) -> str | None:
         """Return why this version does not take the flag, None if it does or nothing is known."""
+        if self.every and name not in self.every:
+            return f"{self.title} {version} has no --{name}{nearest(name, self.every)}"
         if self.has(name, version):
             return None
         span = self.history[name]

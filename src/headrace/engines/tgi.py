@@ -36,6 +36,22 @@ _FORMATS = frozenset(
     | {"exl2", "fp8", "gptq", "marlin"}
 )
 
+_EVERY = frozenset({
+    "api-key", "cors-allow-origin", "cuda-graphs", "cuda-memory-fraction",
+    "disable-custom-kernels", "disable-grammar-support", "dtype", "enable-prefill-logprobs",
+    "env", "graceful-termination-timeout", "help", "hostname", "huggingface-hub-cache",
+    "json-output", "kv-cache-dtype", "lora-adapters", "master-addr", "master-port",
+    "max-batch-prefill-tokens", "max-batch-size", "max-batch-total-tokens", "max-best-of",
+    "max-client-batch-size", "max-concurrent-requests", "max-input-length", "max-input-tokens",
+    "max-stop-sequences", "max-top-n-tokens", "max-total-tokens", "max-waiting-tokens",
+    "messages-api-enabled", "model-id", "ngrok", "ngrok-authtoken", "ngrok-edge", "num-shard",
+    "otlp-endpoint", "otlp-service-name", "payload-limit", "port", "prometheus-port", "quantize",
+    "revision", "rope-factor", "rope-scaling", "shard-uds-path", "sharded", "speculate",
+    "tokenizer-config-path", "trust-remote-code", "usage-stats", "validation-workers", "version",
+    "waiting-served-ratio", "watermark-delta", "watermark-gamma", "weights-cache-override",
+})  # fmt: skip
+"""Every flag of the launcher, from 2.0 on (`Args` in launcher/src/main.rs)."""
+
 
 def canonical(name: str) -> str:
     """Write a flag as TGI does: `max_batch_size` and `max-batch-size` are the same."""
@@ -73,6 +89,7 @@ RULES = FlagRules(
         "api-key": "no secrets in a fleet file or on a command line",
     },
     spelling=canonical,
+    every=_EVERY,
 )
 
 

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_READABLE = 40
+"""Names that somebody reads through; an engine has hundreds of flags."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -38,9 +41,9 @@ class FleetError(Exception):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint for a misspelt word: `; did you mean 'engine'?`, else `; known: …`."""
+    """Return a hint for a misspelt word: `; did you mean 'engine'?`, else `; known: …` of a few."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1)
     if close:
         return f"; did you mean '{close[0]}'?"
-    return f"; known: {', '.join(names)}" if names else ""
+    return f"; known: {', '.join(names)}" if 0 < len(names) <= _READABLE else ""
