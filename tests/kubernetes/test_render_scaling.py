@@ -172,7 +172,7 @@ def test_one_pod_each_period_unless_the_file_says(tmp_path: Path) -> None:
 def test_without_the_scaler_the_gateways_metrics_wake(tmp_path: Path) -> None:
     more = "scaling: {min: 0, max: 2, triggers: [{signal: demand, target: 16, activation: 2}, {signal: waiting, target: 0.5, route: r}]}"
     made = files(tmp_path, Options(scaler="prometheus"), deployment=more)
-    demand, route, _ = one(made, "ScaledObject", "f-d")["spec"]["triggers"]
+    demand, route, awake, _ = one(made, "ScaledObject", "f-d")["spec"]["triggers"]
     ours = '{namespace="f",deployment="d"}'
     assert demand["metadata"]["query"] == (
         f"sum(headrace_held{ours}) + sum(headrace_queued{ours}) + sum(headrace_running{ours})"
@@ -184,9 +184,35 @@ def test_without_the_scaler_the_gateways_metrics_wake(tmp_path: Path) -> None:
         f" or 0 * sum(headrace_held{ours})))"
     )
     assert route["metadata"]["threshold"] == "500"  # KEDA's fallback cuts 0.5 to 0
+    # two that run are not above 2, and none of them waits: KEDA would go to 0 under them
+    assert awake["metadata"]["query"] == f"sum(headrace_running{ours})"
+    assert (awake["metadata"]["activationThreshold"], awake["metadata"]["threshold"]) == (
+        "0",
+        "1000000",
+    )
     assert not {"f-scaler"} & {
         one_["metadata"]["name"] for one_ in objects(made) if "metadata" in one_
     }
+
+
+@pytest.mark.parametrize(
+    ("scaling", "added"),
+    [
+        ("{min: 0, max: 1}", True),  # the default: what waits
+        ("{min: 0, max: 1, triggers: [{signal: demand, target: 9, route: r}]}", True),
+        ("{min: 0, max: 1, triggers: [{signal: demand, target: 9}]}", False),
+        ("{min: 0, max: 1, triggers: [{signal: waiting, target: 9}, {signal: running, target: 9}]}", False),
+        ("{min: 1, max: 2}", False),
+    ],
+)  # fmt: skip
+def test_without_the_scaler_what_runs_keeps_awake(
+    tmp_path: Path, scaling: str, added: bool
+) -> None:
+    spec = _spec(tmp_path, Options(scaler="prometheus"), deployment=f"scaling: {scaling}")
+    assert ("awake" in [one_["name"] for one_ in spec["triggers"]]) is added
+    assert "awake" not in [
+        one_["name"] for one_ in _spec(tmp_path, deployment=f"scaling: {scaling}")["triggers"]
+    ]
 
 
 def test_what_is_lost_without_the_scaler_is_said(tmp_path: Path) -> None:

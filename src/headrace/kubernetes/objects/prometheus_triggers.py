@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from headrace.fleet.types import Trigger
+from headrace.fleet.types import Scaling, Trigger
 from headrace.kubernetes.notes import Noted
 from headrace.kubernetes.objects import queries
 from headrace.kubernetes.objects.workload import Workload
@@ -18,6 +18,8 @@ from headrace.routing.from_fleet import routes_of
 
 USUAL_QUEUE = 5.0
 """Requests waiting inside an engine for each replica, where the file has no target for waiting."""
+ONE = 1_000_000
+"""A target that no load reaches, so that a trigger asks for one replica and never for more."""
 MS = 1000
 
 
@@ -58,6 +60,21 @@ def demand_triggers(work: Workload) -> Iterator[tuple[Noted, str]]:
         query = queries.demand(work, trigger)
         made = _trigger(work, name, query, trigger.target, trigger.activation)
         yield made, f"{_signal(trigger)}, {trigger.target:g} for each replica"
+    if not _keeps_awake(work.deployment.scaling):
+        query = queries.demand(work, Trigger(signal="running", target=ONE))
+        why = (
+            "no trigger above is active for all requests that run: this one keeps their replica"
+            " from zero, and asks for no further one"
+        )
+        yield _trigger(work, "awake", query, ONE), why
+
+
+def _keeps_awake(scaling: Scaling) -> bool:
+    """Whether a deployment cannot rest, or one of its triggers sees any request that runs."""
+    return scaling.min > 0 or any(
+        one.signal != "waiting" and one.route is None and one.activation == 0
+        for one in scaling.triggers
+    )
 
 
 def _signal(trigger: Trigger) -> str:
