@@ -69,7 +69,8 @@ FALLBACK = Rule(
     severity="warning",
     title="fallback that lowers",
     what="Losing the metric under load takes replicas away.",
-    fix="behavior: currentReplicasIfHigher",
+    fix="behavior: currentReplicasIfHigher; KEDA before 2.17 has no behavior: there replicas is the"
+    " maximum",
     fact=Fact(
         "fallback replaces the metric: replicas 2 cut 3 to 2; currentReplicasIfHigher held.",
         "measured on Kubernetes 1.35 with KEDA 2.20.2",

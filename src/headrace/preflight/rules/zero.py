@@ -191,8 +191,8 @@ UNGUARDED = Rule(
     severity="error",
     title="scaled to zero when Prometheus is lost",
     what="All answers are cut while everything but Prometheus works.",
-    fix="add fallback: failureThreshold 3, replicas 1, behavior currentReplicasIfHigher; or"
-    " minReplicaCount: 1",
+    fix="add fallback: failureThreshold 3, replicas 1, behavior currentReplicasIfHigher (KEDA"
+    " before 2.17 has no behavior: there replicas is the maximum); or minReplicaCount: 1",
     fact=Fact(
         "14 waiting at 3 replicas, Prometheus frozen, no fallback, cooldown 10 s: 0 replicas"
         " after 22"
