@@ -136,6 +136,11 @@ def test_no_manifest_makes_it_stumble(text: str, data: st.DataObject) -> None:
     look("\n".join(lines))
 
 
+@pytest.mark.parametrize("size", ["-1", "0"])
+def test_a_group_of_no_pods_is_looked_at_like_one(size: str) -> None:
+    look(clean("many-nodes").replace("size: 2", f"size: {size}"))
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=200))
 def test_no_text_makes_it_stumble(text: str) -> None:

@@ -70,8 +70,8 @@ class Workload:
 
     @property
     def nodes(self) -> int:
-        """Pods of one replica."""
-        return self.resource.spec.at("leaderWorkerTemplate", "size").whole(1)
+        """Pods of one replica; one where a file says less, which the API server refuses."""
+        return max(self.resource.spec.at("leaderWorkerTemplate", "size").whole(1), 1)
 
     def gpus(self, container: Node) -> int | None:
         """Return the GPUs of a container; None where it names none."""
