@@ -144,3 +144,18 @@ def test_a_pipeline_helps_throughput_and_not_latency() -> None:
     # Two halves follow each other: a round takes as long as one half alone.
     halves = one.step(Batch(32, 32_000)) + hop + 32 * 8192 / 32e9
     assert two.step(Batch(64, 64_000)) == pytest.approx(halves, rel=1e-9)
+
+
+def test_a_prompt_is_read_no_sooner_for_stages() -> None:
+    one, two = (Roofline(setup(layout=Layout(pipeline=n)), PERFECT) for n in (1, 2))
+    hop = 1e-5 + 600 * 8192 / 32e9
+    prompt = Batch(0, 0, 600, chunk_pairs(600))
+    assert one.reading(prompt) == one.step(prompt)
+    assert two.reading(prompt) == pytest.approx(one.step(prompt) + hop, rel=1e-9)
+    # Two chunks of 1,500: the second is half a chunk's time behind the first.
+    long = Batch(0, 0, 3000, chunk_pairs(3000))
+    chunk = two.reading(Batch(0, 0, 1500, chunk_pairs(3000) / 2))
+    assert two.reading(long) == pytest.approx(1.5 * chunk)
+    assert one.reading(long) == pytest.approx(
+        2 * one.step(Batch(0, 0, 1500, chunk_pairs(3000) / 2))
+    )

@@ -7,7 +7,7 @@ from headrace.capacity.efficiency import Efficiency
 from headrace.capacity.kv_pool import Pool
 from headrace.capacity.lengths import Lengths
 from headrace.capacity.served import Served
-from headrace.capacity.setup import Setup
+from headrace.capacity.setup import Layout, Setup
 from headrace.capacity.steady import Steady
 from headrace.traffic.traffic import Counts, Traffic
 
@@ -75,6 +75,29 @@ def test_a_rate_beyond_the_highest_has_no_steady_state() -> None:
     assert steady.at(steady.highest_rate * 0.9) is not None
     with pytest.raises(ValueError, match="give more"):
         steady.at(0.0)
+
+
+@pytest.mark.parametrize("stages", [2, 4, 8])
+def test_stages_make_no_first_token_sooner_than_a_prompt_is_read(stages: int) -> None:
+    """Rounds get shorter with each stage, a prompt's way through all of them does not."""
+    lengths = Lengths.fixed(600, 200)
+    alone = Steady(setup(), USUAL, POOL, lengths).at(1e-3)
+    many = Steady(setup(layout=Layout(pipeline=stages)), USUAL, POOL, lengths)
+    assert alone is not None
+    for share in (0.001, 0.1, 0.4):
+        state = many.at(share * many.highest_rate)
+        assert state is not None
+        assert state.ttft > alone.ttft - 0.02  # one step of decoding that it need not wait for
+
+
+def test_the_closed_form_agrees_with_the_engine_model_over_stages() -> None:
+    flags = setup(max_num_seqs=64, layout=Layout(pipeline=4))
+    steady = Steady(flags, USUAL, POOL, Lengths.from_counts(*ALIKE))
+    rate = 0.4 * steady.max_rate()
+    served, state = simulated(ALIKE, rate, flags), steady.at(rate)
+    assert state is not None
+    assert state.ttft == pytest.approx(served.ttft[COUNT // 5 :].mean(), rel=0.25)
+    assert state.tpot == pytest.approx(served.tpot[COUNT // 5 :].mean(), rel=0.15)
 
 
 def test_little_s_law_holds() -> None:

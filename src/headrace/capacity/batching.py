@@ -122,12 +122,18 @@ class Engine:
             pairs += chunk_pairs(chunk, sequence.read)
             if tokens >= budget:
                 break
-        self.now += self._roofline.step(Batch(sequences, context, tokens, pairs))
+        seconds = self._roofline.step(Batch(sequences, context, tokens, pairs))
+        self.now += seconds
         self._advance(1)
         for sequence, chunk in chunks:
+            own = Batch(sequences, context, chunk, chunk_pairs(chunk, sequence.read))
             sequence.read += chunk
             if sequence.read == sequence.target:
-                self._speak(sequence)
+                self._speak(sequence, max(0.0, self._way(own) - seconds))
+
+    def _way(self, own: Batch) -> float:
+        """Return how long a prompt is on its way through stages, 0 where there is only one."""
+        return self._roofline.reading(own) if self._roofline.stages > 1 else 0.0
 
     def _to_read(self, *, admit: bool) -> Iterator[Sequence]:
         """Yield admitted prompts, then those that can be admitted, while somebody asks."""
@@ -140,11 +146,11 @@ class Engine:
                 self._times.started[sequence.index] = self.now
             yield sequence
 
-    def _speak(self, sequence: Sequence) -> None:
-        """End the reading of a prompt, with which its next token is there."""
+    def _speak(self, sequence: Sequence, late: float) -> None:
+        """End the reading of a prompt, with which its next token is there, or `late` seconds on."""
         self._reading.remove(sequence)
         if not sequence.produced:
-            self._times.first[sequence.index] = self.now
+            self._times.first[sequence.index] = self.now + late
         sequence.produced += 1
         if sequence.produced == sequence.output:
             self._end(sequence)
@@ -182,7 +188,7 @@ class Engine:
             self._end(sequence)
 
     def _end(self, sequence: Sequence) -> None:
-        self._times.last[sequence.index] = self.now
+        self._times.last[sequence.index] = max(self.now, self._times.first[sequence.index])
         self._free += self._pool.needed(sequence.read, sequence.final)
 
     def _make_room(self) -> bool:

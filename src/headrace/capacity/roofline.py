@@ -10,7 +10,7 @@ their times from `Roofline.step`.
 
 from __future__ import annotations
 
-from math import hypot
+from math import ceil, hypot
 from typing import NamedTuple
 
 from headrace.capacity.communication import Communication
@@ -43,7 +43,8 @@ class Roofline:
 
     With a pipeline of s stages the batch is cut into up to s parts that follow each other, and
     one step is one round: every sequence has been through all stages. It takes as long as one
-    part needs through the whole model; with fewer parts than stages the stages idle.
+    part needs through the whole model; with fewer parts than stages the stages idle. A prompt is no
+    sooner read for that: its tokens stay together, see `reading`.
     """
 
     def __init__(self, setup: Setup, efficiency: Efficiency) -> None:
@@ -62,11 +63,24 @@ class Roofline:
 
     def step(self, batch: Batch) -> float:
         """Return the seconds until each sequence of `batch` has its token."""
+        parts = self._parts(batch.sequences, batch.prompt)
+        part = Batch(*(amount / parts for amount in batch)) if parts > 1 else batch
+        return self._part(part) + self._per_sequence * batch.sequences
+
+    def reading(self, batch: Batch) -> float:
+        """Return the seconds in which the one prompt of `batch` goes through the whole model.
+
+        Its chunks follow each other through the stages; what decodes beside it is in all of them.
+        """
+        beside, stages = batch.sequences / self.stages, self.stages
+        chunks = max(1, ceil(batch.prompt / max(self._chunk - beside, 1.0)))
+        chunk = Batch(beside, batch.context / stages, batch.prompt / chunks, batch.pairs / chunks)
+        one = self._part(chunk) + self._per_sequence * batch.sequences
+        return one * (1 + (chunks - 1) / stages)
+
+    def _part(self, batch: Batch) -> float:
+        """Return the time of what goes through the stages together."""
         sequences, context, prompt, pairs = batch
-        parts = self._parts(sequences, prompt)
-        if parts > 1:
-            sequences, context = sequences / parts, context / parts
-            prompt, pairs = prompt / parts, pairs / parts
         tokens = sequences + prompt
         return (
             self._matrix_time(tokens, sequences + (prompt > 0))
@@ -74,7 +88,6 @@ class Roofline:
             + self._attention.prompt_operations(prompt, pairs) / self._attention_compute
             + self._communication.seconds(tokens)
             + self._overhead
-            + self._per_sequence * batch.sequences
         )
 
     def _matrix_time(self, tokens: float, sampled: float) -> float:

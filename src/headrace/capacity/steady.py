@@ -9,7 +9,8 @@ lengths then vary by V = a * D^2 * u / (1 - (D * rate)^2), u being the unevennes
 
 Means: TPOT is T. A request arrives in a step that is longer than the mean one, waits for its end
 and is read in the next, together with what else came meanwhile: TTFT = b / 2 + t + D * (1 + rate *
-b) with b = T + V / T.
+b) with b = T + V / T. In a pipeline a prompt's way through all stages may be longer than a step,
+and takes the place of t + D.
 
 The 95th percentiles are estimates. TPOT varies with the number of sequences, taken as normal (1.645
 deviations), and with the prompts that fall into a short answer; the distances of both to the mean
@@ -144,10 +145,13 @@ class Steady:
         square = added * added * lengths.unevenness
         variance = step.prompts * square / (1 - (added * rate) ** 2)
         seen = mean + variance / mean
-        ttft = seen / 2 + step.bare + added * (1 + rate * seen)
+        alone = self._alone(concurrency, lengths.prompt)
+        own = step.bare + added
+        if self._roofline.stages > 1:  # a round is shorter than the way of a prompt through stages
+            own = max(own, alone)
+        ttft = seen / 2 + own + added * rate * seen
         place = (mean * mean + 3 * variance) / 3 - seen * seen / 4
         wait = EXPONENTIAL_95 * math.sqrt(max(place, 0.0) + rate * seen * square)
-        alone = self._alone(concurrency, lengths.prompt)
         slower = self._bare(crowd) / (1 - rate * added) - mean
         short = step.prompts * square * lengths.inverse_steps
         return State(
@@ -184,9 +188,7 @@ class Steady:
     def _alone(self, concurrency: float, prompt: float) -> float:
         """Return the seconds of the steps that read this one prompt."""
         context = concurrency * self._lengths.context
-        chunks = max(1, math.ceil(prompt / max(self._budget - concurrency, 1.0)))
-        chunk = Batch(concurrency, context, prompt / chunks, chunk_pairs(prompt) / chunks)
-        return chunks * self._roofline.step(chunk)
+        return self._roofline.reading(Batch(concurrency, context, prompt, chunk_pairs(prompt)))
 
     def _step(self, concurrency: float) -> _Step:
         """Return the mean step; prompts come in whole chunks, those of a step at once."""
