@@ -101,6 +101,24 @@ def test_a_replica_over_nodes_is_a_group_of_pods(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("hardware", "layout", "words"),
+    [
+        (GPU, (8, 2), "a replica has 16 GPUs, which are on 2 nodes of 8: say nodes: 2"),
+        (f"{GPU}, nodes: 2", (4, 5), "a replica has 20 GPUs, which are on 3 nodes of 8"),
+        (f"{GPU}, nodes: 2", (16, 1), "each layer is shared by 16 GPUs, and a node has 8"),
+        ("kind: gpu, product: T4", (8, 1), "each layer is shared by 8 GPUs, and a node has 4"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["vllm", "trtllm"])
+def test_nodes_that_the_file_does_not_give_are_refused(
+    tmp_path: Path, hardware: str, layout: tuple[int, int], words: str, engine: str
+) -> None:
+    how = "tensor_parallel: {}\n    pipeline_parallel: {}".format(*layout)
+    with pytest.raises(FleetError, match=f"fleet.yaml:5: hardware.h: deployments.d: {words}"):
+        files(tmp_path, hardware=hardware, deployment=f"{how}\n    engine: {{name: {engine}}}")
+
+
+@pytest.mark.parametrize(
     ("layout", "pods", "gpus"),
     [
         ((4, 3), 3, 4),  # 12 GPUs: two Pods of 6 would split the second stage

