@@ -56,7 +56,7 @@ def perform(subject: Subject, plan: Plan, named: Named, console: Console) -> int
     load = _tried(subject, plan.load, console)
     subject = subject.with_pages()  # now that what slept is awake
     asks = _asks(subject, plan, console)
-    about = _about(subject, plan, load, name)
+    about = _about(subject.asked(asks), plan, load, name)
     folder = named.out or fresh_folder(subject.beside, name)
     writer = Writer(folder, about)
     try:

@@ -17,6 +17,7 @@ import msgspec
 import typer
 
 from headrace.bench.target import Page, Target, TargetError, place
+from headrace.cli.bench_route import route_of
 from headrace.cli.running import find_fleet, served_file
 from headrace.fleet.load import FleetFile
 from headrace.fleet.routes import Route
@@ -24,7 +25,11 @@ from headrace.local.errors import LocalError
 from headrace.models.store import pulled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.bench.asks import Ask
     from headrace.bench.scrape import Listing
+    from headrace.fleet.types import Fleet
     from headrace.view.status import DeploymentStatus, FleetStatus
 
 KEYS = ("HEADRACE_KEY", "OPENAI_API_KEY")
@@ -47,6 +52,14 @@ class Subject:
     route: Route | None = None
     weights: Path | None = None
     setting: dict[str, Any] = field(default_factory=dict)
+    fleet: Fleet | None = None
+
+    def asked(self, asks: Sequence[Ask]) -> Subject:
+        """Return it with the route that these requests take."""
+        if self.fleet is None:
+            return self
+        route = route_of(self.fleet, self.target.model, asks, chat=self.target.chat)
+        return replace(self, route=route)
 
     @property
     def slo(self) -> dict[str, float]:
@@ -122,16 +135,16 @@ def _known(
 
     whole = settled(file).file
     deployment = whole.fleet.deployments[served.name]
-    routes = whole.fleet.routes.values()
     return Subject(
         target,
         f"{status.fleet}-{target.model}",
         Path(status.file).parent,
         listing,
         deployment.max_model_len,
-        next((one for one in routes if target.model in one.match.model), None),
+        route_of(whole.fleet, target.model, chat=target.chat),
         pulled(whole.path, deployment.model),
         msgspec.to_builtins(fingerprint(whole, served.name)),
+        whole.fleet,
     )
 
 
