@@ -109,6 +109,7 @@ def test_samples_become_looks() -> None:
     (gateway,) = seen.waiting
     assert (gateway.queued, gateway.held) == (5, None)
     (replica,) = seen.replicas
+    assert replica.deployment == "a"
     first, second = replica.looks
     assert (first.running, first.waiting, first.generated, first.assigned) == (3.0, None, 70.0, 4)
     assert first.absent == ("waiting",)

@@ -1,6 +1,7 @@
 """Slow generation: whose fault it is, of the prompts, the batch, the cache, or of others."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from diagnosis_kit import BUSY, asked, causes, long_prompt, looks, many, replica, seen, warm_prompt
@@ -111,6 +112,15 @@ def test_a_replica_that_is_slower_than_its_peers(
     slow: float, load: int, expected: list[Cause]
 ) -> None:
     assert causes(peers(slow, load)) == expected  # type: ignore[arg-type]
+
+
+def test_a_variant_of_another_deployment_is_no_peer() -> None:
+    both: Any = peers(0.03, 3)
+    apart = [
+        replace(one, deployment="small" if one.name != "chat-2" else "large")
+        for one in both.replicas
+    ]
+    assert causes(replace(both, replicas=tuple(apart))) == []
 
 
 def test_pauses_of_answers_under_way_are_told_where_a_client_saw_them() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -27,6 +28,8 @@ from headrace.diagnosis.rules.admission import QUEUE_ENDS
 GATEWAY = "gateway"
 _ENGINE = "engine:"
 _CLIENT = "client"
+_BOUND = "headrace_replica_running"
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
 _BUSY, _GATEWAY_TIMEOUT = (429, 503), (408, 504, 524)
 _BROKEN = 500
 """From this HTTP status on, something behind the address failed."""
@@ -111,11 +114,22 @@ def _replicas(
 ) -> Iterable[Replica]:
     sources = {one.source.removeprefix(_ENGINE) for one in _of(samples, _ENGINE)}
     names = sources | {one.replica for one in answers if one.replica}
+    deployments = _deployments(gateway)
     for name in sorted(names):
         mine = [one for one in samples if one.source == f"{_ENGINE}{name}"]
-        yield Replica(
-            name=name, looks=tuple(look(one, assigned(gateway, one, name)) for one in mine)
-        )
+        looks = tuple(look(one, assigned(gateway, one, name)) for one in mine)
+        yield Replica(name=name, deployment=deployments.get(name), looks=looks)
+
+
+def _deployments(gateway: Sequence[Sample]) -> dict[str, str]:
+    """Return the deployment of each replica that the gateway's pages name."""
+    series = {name for one in gateway for name in one.values if name.startswith(_BOUND)}
+    labels = [dict(_LABEL.findall(name)) for name in series]
+    return {
+        one["replica"]: one["deployment"]
+        for one in labels
+        if {"replica", "deployment"} <= one.keys()
+    }
 
 
 def look(sample: Sample, assigned: int | None, expected: Collection[str] = _ALWAYS) -> Look:
@@ -158,7 +172,7 @@ def assigned(gateway: Sequence[Sample], engine: Sample, name: str) -> int | None
     after = bisect_left(gateway, engine.at, key=lambda one: one.at)
     around = gateway[max(after - 1, 0) : after + 1]
     nearest = min(around, key=lambda one: abs(one.at - engine.at))
-    return _whole(summed(nearest, "headrace_replica_running", f'replica="{name}"'))
+    return _whole(summed(nearest, _BOUND, f'replica="{name}"'))
 
 
 def _two_clocks(

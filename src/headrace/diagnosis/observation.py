@@ -91,10 +91,12 @@ class Replica:
     """One engine: its state and age at the end of the observation.
 
     It has `room` for so many requests at once. `cpu` is how many cores its processes used,
-    `starved` the share (0 to 1) of the time in which they could have run and got no core.
+    `starved` the share (0 to 1) of the time in which they could have run and got no core. Only
+    replicas of the same `deployment` are its peers: a run may see several, as variants of a route.
     """
 
     name: str
+    deployment: str | None = None
     state: str | None = None
     age: float | None = None
     room: int | None = None

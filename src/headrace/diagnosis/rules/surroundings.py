@@ -114,8 +114,7 @@ def _among_peers(seen: Observation) -> Finding | None:
         if len(mine := _of(seen, one)) >= ENOUGH and (pace := median(_broken_paces(mine)))
     }
     for name, pace in paces.items():
-        others = [other for peer, other in paces.items() if peer != name]
-        usual = median(others)
+        usual = median(paces.get(peer) for peer in _peers(seen, name))
         if usual and pace >= _SLOWER * usual and not _busier(seen, name):
             figures = (f"{name} takes {span(pace)} for a token, its peers {span(usual)}",
                        f"{name} has no more to do than they")  # fmt: skip
@@ -131,7 +130,7 @@ def _pieces_among_peers(seen: Observation) -> Finding | None:
     """
     paces = {one.name: paces for one in seen.replicas if len(paces := _pieces(seen, one)) >= ENOUGH}
     for name, mine in paces.items():
-        usual = median(median(theirs) for peer, theirs in paces.items() if peer != name)
+        usual = median(median(paces.get(peer, ())) for peer in _peers(seen, name))
         quick = quantile(mine, 1 - MOSTLY) or 0.0
         if usual and quick >= _SLOWER * usual and not _busier(seen, name):
             took = f"{name} takes {span(median(mine) or 0.0)} for a token, its peers {span(usual)}"
@@ -155,8 +154,14 @@ def _of(seen: Observation, replica: Replica | str) -> list[Request]:
 def _busier(seen: Observation, name: str) -> bool:
     """Whether a replica runs more than its peers; also where nobody knows."""
     loads = {one.name: _load(one) for one in seen.replicas}
-    mine, peers = loads.pop(name), known(loads.values())
+    mine, peers = loads[name], known(loads[peer] for peer in _peers(seen, name))
     return mine is None or not peers or mine > _MORE * max(1.0, *peers)
+
+
+def _peers(seen: Observation, name: str) -> list[str]:
+    """Return the other replicas of its deployment: those of another may have another model."""
+    of = {one.name: one.deployment for one in seen.replicas}
+    return [peer for peer, deployment in of.items() if deployment == of[name] and peer != name]
 
 
 def _load(replica: Replica) -> float | None:
