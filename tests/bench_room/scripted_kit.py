@@ -129,7 +129,7 @@ async def answers(
     target = Target(address=address, model="m", chat=chat)
     sender = Sender(target, load or Load(concurrency=1, patience=5.0), asks, found.append)
     await sender.prepare()
-    await asyncio.wait_for(sender.run(monotonic()), 20)
+    await asyncio.wait_for(sender.run(monotonic()), 60)
     return sorted(found, key=lambda answer: answer.number)
 
 

@@ -115,7 +115,7 @@ async def samples_of(answer: bytes, *, looks: int = 1) -> list[Sample]:
         page = Page(url=f"http://127.0.0.1:{port}/metrics", source="engine:a")
         scraper = Scraper([page], 0.05, tell)
         await scraper.begin(monotonic())
-        await asyncio.wait_for(enough.wait(), 5)
+        await asyncio.wait_for(enough.wait(), 60)
         await scraper.end()
     return found
 
@@ -162,7 +162,7 @@ async def test_pages_that_come_are_looked_at_and_those_that_went_no_more(
 
         scraper = Scraper([one], 0.05, found.extend, listing)
         await scraper.begin(monotonic())
-        await asyncio.wait_for(left.wait(), 5)
+        await asyncio.wait_for(left.wait(), 60)
         asked.clear()
         await scraper.end()
     sources = [sample.source for sample in found]

@@ -62,7 +62,7 @@ async def test_a_stop_returns_what_there_is() -> None:
         while len(calls) < 2:  # noqa: ASYNC110 - other processes set no event here
             await asyncio.sleep(0.01)
         stop.set()
-        run = await asyncio.wait_for(measuring, 10)
+        run = await asyncio.wait_for(measuring, 60)
     assert [(one.number, one.failure) for one in run.answers] == [
         (0, Failure.STOPPED),
         (1, Failure.STOPPED),

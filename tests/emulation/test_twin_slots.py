@@ -9,7 +9,7 @@ PATH = "/v1/completions"
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - nothing here sets an event for it
             await asyncio.sleep(0.001)
 
@@ -53,15 +53,15 @@ async def test_an_abort_after_the_first_token_does_not_begin_again() -> None:
 
 async def test_a_crowd_slows_every_token() -> None:
     async with open_twin(tpot=0.001) as twin:
-        await twin.faults(crowding=0.05)
+        await twin.faults(crowding=0.3)
+        three = COUNT | {"max_tokens": 3}
         started = asyncio.get_running_loop().time()
-        await twin.json(PATH, **COUNT)
+        await twin.json(PATH, **three)
         alone = asyncio.get_running_loop().time() - started
-        await asyncio.gather(*(twin.json(PATH, **COUNT) for _ in range(4)))
+        await asyncio.gather(*(twin.json(PATH, **three) for _ in range(4)))
         together = asyncio.get_running_loop().time() - started - alone
-        tokens = twin.face.engine.books.generation_tokens // 5
-        assert alone < 0.05 * tokens
-        assert together > 3 * 0.05 * (tokens - 1) * 0.9
+        assert alone < 2 * 0.3
+        assert together > 3 * 0.3 * 0.99  # a token beside three others
 
 
 async def test_a_full_cache_preempts_the_youngest_and_loses_nothing() -> None:

@@ -23,7 +23,7 @@ class Twin:
 
     def fresh(self) -> httpx.Client:
         """Return a client that has no connection yet."""
-        return httpx.Client(base_url=self.url, timeout=20)
+        return httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
     def serving(self) -> "Twin":
         """Wait for the line that says that the port is open."""

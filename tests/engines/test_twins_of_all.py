@@ -37,6 +37,8 @@ class Running:
         launch = self.engine.launch(deployment(engine={"name": name}), HARDWARE, place)
         self.process = subprocess.Popen(launch.argv, stdout=subprocess.PIPE, text=True)
         self.base = f"http://127.0.0.1:{port}"
+        fresh = httpx.Limits(max_keepalive_connections=0)
+        self.client = httpx.Client(base_url=self.base, limits=fresh, timeout=60, trust_env=False)
         assert self.process.stdout is not None
         self.phases: list[str] = []
         for line in self.process.stdout:
@@ -49,7 +51,7 @@ class Running:
     def alive(self) -> bool:
         """Whether a new connection is told that it is alive."""
         try:
-            return httpx.get(self.base + self.engine.health_path, timeout=5).status_code == 200
+            return self.client.get(self.engine.health_path).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -58,6 +60,7 @@ class Running:
             self.process.kill()
         assert self.process.stdout is not None
         self.process.stdout.close()
+        self.client.close()
         self.process.wait()
 
 
@@ -74,8 +77,8 @@ def test_a_twin_is_where_and_what_its_engines_file_says(running: Running) -> Non
     assert running.phases[0] in {"import", "load"}
     assert running.alive()
     path, body = probe_request(None, "chat")
-    assert judge(None, httpx.post(running.base + path, json=body).json()) is None
-    page = httpx.get(running.base + running.engine.metrics_path).text
+    assert judge(None, running.client.post(path, json=body).json()) is None
+    page = running.client.get(running.engine.metrics_path).text
     sources = running.engine.metric_sources()
     found = read_metrics(page, sources)
     assert [name for name in sources if found[name] is None] == []
@@ -86,10 +89,10 @@ def test_a_twin_is_where_and_what_its_engines_file_says(running: Running) -> Non
 def test_sigterm_does_what_the_file_says(running: Running) -> None:
     engine = running.engine
     drain = engine.container(deployment(engine={"name": engine.name}), HARDWARE, SPOT).drain
-    url = f"{running.base}/v1/completions"
-    body: dict[str, object] = {"model": "chat", "prompt": "Tell.", "max_tokens": 40}
-    undisturbed = httpx.post(url, json=body).json()["choices"][0]["text"]
-    with httpx.stream("POST", url, json=body | {"stream": True}, timeout=20) as answer:
+    path = "/v1/completions"
+    body: dict[str, object] = {"model": "chat", "prompt": "Tell.", "max_tokens": 60}
+    undisturbed = running.client.post(path, json=body).json()["choices"][0]["text"]
+    with running.client.stream("POST", path, json=body | {"stream": True}) as answer:
         lines = (line.removeprefix("data:").strip() for line in answer.iter_lines() if line)
         said = [next(lines)]
         running.process.send_signal(signal.SIGTERM)

@@ -122,7 +122,7 @@ def start(environ: dict[str, str]) -> subprocess.Popen[str]:
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Return how it ended and what it said; what hangs is killed, all of it."""
     try:
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
     finally:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -239,7 +239,7 @@ def test_a_server_that_is_killed_leaves_nothing_once_its_children_have_ended(
     process.wait()
     assert list(short.iterdir()) != []
     os.kill(told(engine)["worker"]["pid"], signal.SIGKILL)
-    process.communicate(timeout=20)  # until the last one has closed its log
+    process.communicate(timeout=60)  # until the last one has closed its log
     assert list(short.iterdir()) == []
 
 
@@ -254,11 +254,10 @@ def test_a_server_that_is_killed_leaves_a_tree_that_its_keeper_finds(
     assert _parent(parents["core"]) == process.pid
     os.kill(told(engine)["worker"]["pid"], signal.SIGKILL)
     ended(process)
-    for _ in range(200):  # the last one that could ask has gone, so the fork server goes
-        if not Path(f"/proc/{parents['core']}").exists():
-            break
+    end = time.monotonic() + 60
+    while Path(f"/proc/{parents['core']}").exists():  # until the last one that could ask has gone
+        assert time.monotonic() < end
         time.sleep(0.02)
-    assert not Path(f"/proc/{parents['core']}").exists()
 
 
 def _parent(pid: int) -> int:
@@ -266,7 +265,7 @@ def _parent(pid: int) -> int:
 
 
 def _wait_for(engine: dict[str, str], who: str) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if Path(engine["TOLD"]).exists() and who in told(engine):
             return True

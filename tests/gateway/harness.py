@@ -17,7 +17,7 @@ from headrace.gateway.gateway import Gateway, Timing
 from headrace.gateway.server import Client
 from headrace.routing.route import Route, Rule, Variant
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 async def soon(awaitable: Awaitable[Any]) -> Any:

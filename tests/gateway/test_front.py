@@ -37,8 +37,9 @@ async def test_health_and_readiness() -> None:
             wire.get(path)
             assert (await wire.answer()).status == status
         other = await it.connect()
-        other.send(b"GET /readyz HTTP/1.1\r\nHost: g\r\n")  # under way when the drain begins
-        await asyncio.sleep(0.01)
+        other.send(b"GET /readyz HTTP/1.1\r\nHost: g\r\n")
+        # It is under way when the drain begins.
+        await until(lambda: any(one._reader.in_request for one in it.gateway.clients))
         it.gateway.drain()
         other.send(b"\r\n")
         wire.get("/readyz")
@@ -238,7 +239,8 @@ async def test_a_request_that_does_not_arrive_in_time() -> None:
     async with rig(read_timeout=0.0, keepalive=100.0) as it:
         slow, idle = await it.connect(), await it.connect()
         slow.send(HEAD)
-        await asyncio.sleep(0.01)
+        await until(lambda: any(one._reader.in_request for one in it.gateway.clients))
+        await asyncio.sleep(0.01)  # what came of it buys it some milliseconds
         it.gateway.tick()
         assert (await slow.answer()).status == 408
         idle.get("/healthz")

@@ -289,9 +289,9 @@ async def test_the_head_has_to_arrive_in_time_however_it_trickles() -> None:
     async with rig(read_timeout=0.0) as it:
         wire = await it.connect()
         wire.send(b"POST /v1/")
-        await asyncio.sleep(0.01)
+        await until(lambda: any(one._reader.in_request for one in it.gateway.clients))
         wire.send(b"completions")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # what came of it buys it some milliseconds
         it.gateway.tick()
         assert (await wire.answer()).status == 408
 

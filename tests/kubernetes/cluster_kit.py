@@ -129,7 +129,7 @@ class Engine:
     port: int
 
     async def faults(self, **faults: Any) -> None:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as client:
             (
                 await client.post(f"http://127.0.0.1:{self.port}/emulate", json=faults)
             ).raise_for_status()
@@ -266,7 +266,7 @@ async def gateway(
     )
     async with child(*command, KUBECONFIG=str(it.config)) as made:
         found = await made.said(r"serving on [\d.]+:(\d+), admin on [\d.]+:(\d+)")
-        async with httpx.AsyncClient(timeout=PATIENCE) as client:
+        async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as client:
             serving = Gateway(made, int(found[1]), int(found[2]), client)
             if wait:
                 await serving.ready()

@@ -75,7 +75,7 @@ async def test_a_pod_that_answers_wrongly_gets_nothing_until_it_answers_rightly(
 async def test_a_terminating_pod_gets_nothing_new_while_its_streams_finish(
     tmp_path: Path, fleet: Path
 ) -> None:
-    async with cluster(tmp_path) as it, engine("--tpot", "0.1") as old, engine() as new:
+    async with cluster(tmp_path) as it, engine("--tpot", "0.2") as old, engine() as new:
         it.pod("d-old", old.port)
         async with gateway(it, fleet) as serving:
             stream = serving.ask(stream=True, max_tokens=30)
@@ -98,7 +98,7 @@ async def test_a_terminating_pod_gets_nothing_new_while_its_streams_finish(
 async def test_a_stream_that_breaks_with_its_pod_is_continued_on_another(
     tmp_path: Path, fleet: Path
 ) -> None:
-    async with cluster(tmp_path) as it, engine("--tpot", "0.1") as old, engine() as new:
+    async with cluster(tmp_path) as it, engine("--tpot", "0.2") as old, engine() as new:
         it.pod("d-old", old.port)
         async with gateway(it, fleet) as serving:
             stream = serving.ask(stream=True, max_tokens=30)
@@ -239,7 +239,7 @@ async def test_keys_come_from_a_mounted_secret(tmp_path: Path, fleet: Path) -> N
 
 
 async def test_sigterm_finishes_what_runs_and_ends(tmp_path: Path, fleet: Path) -> None:
-    async with cluster(tmp_path) as it, engine("--tpot", "0.05") as one:
+    async with cluster(tmp_path) as it, engine("--tpot", "0.15") as one:
         it.pod("d-1", one.port)
         async with gateway(it, fleet) as serving:
             stream = serving.ask(stream=True, max_tokens=30)

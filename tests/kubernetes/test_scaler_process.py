@@ -84,7 +84,7 @@ class Scaler:
     health: int
 
     async def page(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as client:
             return await client.get(f"http://127.0.0.1:{self.health}{path}")
 
     async def refusal(self, metric: str = "waiting") -> str:
