@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from plan_kit import CHAT, SMALL, about, fleet, text_of
+from plan_kit import CHAT, SHORT, SMALL, about, fleet, text_of
 
 from headrace.hardware.accelerator import Accelerator
 from headrace.models.errors import WeightsError
@@ -230,3 +230,16 @@ def test_ranks_on_a_cpu_share_it(tmp_path: Path, small_cpu: Accelerator) -> None
     assert rank.bandwidth == pytest.approx(small_cpu.bandwidth / 3)
     assert rank.compute["bf16"] == pytest.approx(small_cpu.compute["bf16"] / 3)
     assert rank.memory == small_cpu.memory // 3
+
+
+@pytest.mark.usefixtures("small_cpu")
+def test_a_plan_of_ranks_on_a_cpu_is_of_one_machine(tmp_path: Path) -> None:
+    """SmolLM2 has 9 heads, so three ranks start and two do not, whatever the cores."""
+    cpu = {"model": SMALL, "hardware": "kind: cpu, hourly_price: 2", "route": SHORT}
+    how = "kv_cache: 3GiB, max_model_len: 2048, tensor_parallel: "
+    made = plan(about(tmp_path, **cpu, deployment=f"{how}3"))
+    assert made.fit.ok
+    assert "on each of 3 ranks of" in made.fit.why
+    assert made.hourly == 2
+    with pytest.raises(PlanError, match="2 does not divide the 9 attention heads"):
+        plan(about(tmp_path, **cpu, deployment=f"{how}2"))

@@ -97,4 +97,6 @@ def _weights(budget: Budget) -> int:
 
 
 def _accelerators(setup: Setup) -> str:
-    return f"{setup.layout.accelerators} {setup.accelerator.name}"
+    count, name = setup.layout.accelerators, setup.accelerator.name
+    shared = setup.accelerator.kind == "cpu" and count > 1
+    return f"{count} ranks of {name}" if shared else f"{count} {name}"

@@ -66,7 +66,10 @@ def _bad_layout(subject: Subject) -> str | None:
     layout = subject.setup.layout
     if "pipeline_parallel" in subject.deployment.open:
         layout = Layout(layout.tensor)
-    return refusal(subject.architecture, subject.place.nodes, layout)
+    nodes = subject.place.nodes
+    if nodes.accelerator.kind == "cpu":  # its ranks share one machine, whatever their number
+        nodes = replace(nodes, per_node=max(layout.accelerators, nodes.per_node))
+    return refusal(subject.architecture, nodes, layout)
 
 
 def _bad_length(subject: Subject) -> str | None:

@@ -47,7 +47,9 @@ def page(plan: Plan) -> Group:
 
 def _headline(plan: Plan) -> str:
     subject, setup = plan.subject, plan.subject.setup
-    where = f"{setup.layout.accelerators} x {setup.accelerator.name}"
+    count, name = setup.layout.accelerators, setup.accelerator.name
+    shared = setup.accelerator.kind == "cpu" and count > 1
+    where = f"{count} ranks of {name}" if shared else f"{count} x {name}"
     return (
         f"{plan.name}: {subject.deployment.model}, {setup.weights.scheme},"
         f" {gigabytes(setup.weights.total)} on {where}, {setup.layout}, {titled(subject.engine)}"

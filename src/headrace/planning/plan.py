@@ -179,8 +179,9 @@ class Plan:
 
     @property
     def hourly(self) -> float:
-        """What one replica costs an hour."""
-        return self.subject.place.price * self.subject.setup.layout.accelerators
+        """What one replica costs an hour; ranks of a CPU share the machine whose price it is."""
+        place, layout = self.subject.place, self.subject.setup.layout
+        return place.price * (1 if place.accelerator.kind == "cpu" else layout.accelerators)
 
     @cached_property
     def cost(self) -> Cost | None:
