@@ -9,7 +9,7 @@ from headrace.engines.vllm_metrics import metric_sources, unasked_names
 from headrace.preflight.engine import recognise
 from headrace.preflight.image import parse_image
 from headrace.preflight.metric_names import VLLM_LIVES, listed, near
-from headrace.preflight.promql import averages, family, matcher, metric_names
+from headrace.preflight.promql import averages, family, many_series, matcher, metric_names
 from headrace.preflight.yaml_nodes import parse
 
 
@@ -61,6 +61,29 @@ def test_families_and_matchers() -> None:
     )
     assert matcher('a{x="1", pod=~"chat-.*"}', "pod") == ("=~", "chat-.*")
     assert matcher('a{mypod="1"}', "pod") is None
+
+
+@pytest.mark.parametrize(
+    ("query", "many"),
+    [
+        ("vllm:num_requests_waiting", True),
+        ('rate(vllm:generation_tokens_total{pod=~"a-.*"}[1m])', True),
+        ("vllm:num_requests_waiting + vllm:num_requests_running", True),
+        ("(max_over_time(vllm:num_requests_waiting[1m])) or vector(0)", True),
+        ("histogram_quantile(0.95, rate(vllm:x_bucket[2m]))", True),
+        ("sum by (pod) (vllm:num_requests_waiting)", True),
+        ("max(vllm:num_requests_waiting) by (instance)", True),
+        ("sum by (model_name) (vllm:num_requests_waiting)", False),  # one, if there is one model
+        ("histogram_quantile(0.95, sum by (le) (rate(vllm:x_bucket[2m])))", False),
+        ("sum(vllm:a) / count(count by (pod) (vllm:a))", False),
+        ("scalar(vllm:a) + 1", False),
+        ("topk(1, vllm:a)", False),
+        ('vllm:a{pod="chat-0"}', False),
+        ("sum(vllm:a) + vllm:b", False),  # nothing is certain
+    ],
+)
+def test_queries_with_a_series_for_each_pod(query: str, many: bool) -> None:
+    assert many_series(query) is many
 
 
 @pytest.mark.parametrize(

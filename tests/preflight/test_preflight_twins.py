@@ -226,6 +226,8 @@ CASES = [
     ),
     Case("HR405", "chat", QUEUE, QUEUE.replace('"chat-.*"', '"other-.*"'), '"other-.*"'),
     Case("HR405", "chat", QUEUE, QUEUE.replace('"llm"', '"prod"'), '"prod"'),
+    Case("HR407", "chat", QUEUE, QUEUE.replace("sum(", "(", 1), "query: (vllm:num"),
+    Case("HR407", "chat", QUEUE, QUEUE.replace("sum(", "sum by (pod) (", 1), "sum by (pod)"),
     Case("HR411", "asleep", ASLEEP, RUNNING, "vllm:num", ("HR415",)),
     Case(
         "HR411",
@@ -272,6 +274,7 @@ CASES = [
         "maxReplicaCount: 2\n  idleReplicaCount: 0",
         "idleReplicaCount",
     ),
+    Case("HR416", "chat", "minReplicaCount: 2", "minReplicaCount: 9", "minReplicaCount: 9"),
     Case(
         "HR417",
         "asleep",

@@ -22,6 +22,12 @@ _TAIL = re.compile(
     r"\s+or\s+(vector\s*\([^()]*\)|on\s*\(\s*\)\s*vector\s*\([^()]*\))\s*$", re.IGNORECASE
 )
 _NOT_ADDITIVE = {"avg", "max", "min", "quantile", "histogram_quantile", "stddev"}
+_ONE = re.compile(
+    r"\b(sum|avg|max|min|count|quantile|stddev|stdvar|group|topk|bottomk|limitk|scalar|absent\w*)\s*(by|without)?\s*\(",
+    re.IGNORECASE,
+)
+_EACH = re.compile(r"\w+\s*by\s*\(([^()]*)\)|.*\)\s*by\s*\(([^()]*)\)$", re.IGNORECASE | re.DOTALL)
+_EACH_POD = {"pod", "instance", "container", "engine", "endpoint", "node"}
 _COMPLETION = re.compile(r"\b(rate|irate|increase|delta)\s*\(")
 _DURATION = re.compile(r"\[[^\[\]]*\]")
 _PERIOD = re.compile(r"(\d+)(ms|[smhdwy])")
@@ -64,6 +70,22 @@ def averages(expression: str) -> str | None:
     if len(parts) > 1 and re.search(r"\bcount\s*(by|without|\()|_count\b", parts[1], re.IGNORECASE):
         return "a sum divided by a count"
     return None
+
+
+def many_series(expression: str) -> bool:
+    """Whether it certainly has a series for each Pod: nothing adds them up, or by Pod only."""
+    bare = _MATCHERS.sub(" ", _without_text(_TAIL.sub("", expression.strip()))).strip()
+    while bare.startswith("(") and _closes(bare) == len(bare) - 1:
+        bare = bare[1:-1].strip()
+    if any((one := matcher(expression, label)) and one[0] == "=" for label in ("pod", "instance")):
+        return False
+    if not _ONE.search(bare):
+        return True
+    if not _CALL.match(bare) or not _whole(bare):
+        return False
+    each = _EACH.match(bare)
+    labels = re.findall(r"\w+", (each[1] or each[2] or "") if each else "")
+    return bool(set(labels) & _EACH_POD)
 
 
 def is_rate(expression: str) -> bool:

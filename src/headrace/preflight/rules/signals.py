@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from headrace.preflight.engine import TITLES
 from headrace.preflight.finding import Fact, Hit, Rule
 from headrace.preflight.metric_names import ENDED, WAITING, engine_of
-from headrace.preflight.promql import averages, family, is_rate, matcher
+from headrace.preflight.promql import averages, family, is_rate, many_series, matcher
 from headrace.preflight.scalers import Scaler, Signal
 from headrace.preflight.scene import Scene, near
 from headrace.preflight.workload import Workload
@@ -260,4 +260,32 @@ QUEUES = Rule(
     ),
     check=_queues,
 )
-SIGNAL_RULES = (UTILIZATION, COMPLETIONS, AVERAGES, FOREIGN, OTHERS, QUEUES)
+
+
+def _several(scene: Scene) -> Iterator[Hit]:
+    for scaler in scene.scalers:
+        for signal in scaler.signals:
+            engines = [name for name in signal.metrics if engine_of(name)]
+            asked = scaler.keda and signal.kind == "prometheus" and scaler.high > 1
+            if asked and engines and many_series(signal.query):
+                message = (
+                    f"{engines[0]} has a series for each Pod and nothing makes them one: with a"
+                    " second Pod KEDA gets an error instead of a number"
+                )
+                yield Hit(scaler.resource, signal.query_node, message)
+
+
+SEVERAL = Rule(
+    id="HR407",
+    severity="error",
+    title="query with several series",
+    what="It works with one replica; from the second on nothing scales any more, up or down.",
+    fix="sum(…) around it, without by (pod)",
+    fact=Fact(
+        "A result of more than one element is an error, whatever ignoreNullValues says"
+        ' ("returned multiple elements").',
+        "KEDA 8b4f083 prometheus_scaler.go ExecutePromQuery",
+    ),
+    check=_several,
+)
+SIGNAL_RULES = (UTILIZATION, COMPLETIONS, AVERAGES, FOREIGN, OTHERS, QUEUES, SEVERAL)

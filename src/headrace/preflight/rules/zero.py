@@ -203,8 +203,12 @@ UNGUARDED = Rule(
 )
 
 
-def _idle(scene: Scene) -> Iterator[Hit]:
+def _bounds(scene: Scene) -> Iterator[Hit]:
     for scaler in scene.scalers:
+        if scaler.low > scaler.high:
+            least = scaler.spec["minReplicaCount"] or scaler.spec["minReplicas"]
+            message = f"at least {scaler.low} replicas and at most {scaler.high}"
+            yield Hit(scaler.resource, least, message, "make the maximum the larger one")
         idle = scaler.spec["idleReplicaCount"]
         if scaler.keda and idle and idle.whole(0) >= scaler.low:
             message = f"idleReplicaCount {idle.text} is not less than minReplicaCount {scaler.low}"
@@ -212,17 +216,18 @@ def _idle(scene: Scene) -> Iterator[Hit]:
             yield Hit(scaler.resource, idle, message, fix)
 
 
-IDLE = Rule(
+BOUNDS = Rule(
     id="HR416",
     severity="error",
-    title="idleReplicaCount not below minReplicaCount",
-    what="KEDA refuses the ScaledObject.",
+    title="counts of replicas that contradict",
+    what="KEDA refuses the ScaledObject, the API server the HorizontalPodAutoscaler.",
     fix="with minReplicaCount 0 leave idleReplicaCount out",
     fact=Fact(
-        "CheckReplicaCountBoundsAreValid: IdleReplicaCount must be less than MinReplicaCount.",
+        "CheckReplicaCountBoundsAreValid: IdleReplicaCount must be less than MinReplicaCount, and"
+        " MinReplicaCount not more than MaxReplicaCount.",
         "KEDA scaledobject_types.go",
     ),
-    check=_idle,
+    check=_bounds,
 )
 
 
@@ -246,4 +251,4 @@ AT_ONCE = Rule(
     ),
     check=_at_once,
 )
-ZERO_RULES = (NEVER, BUSY, ACTIVATION, COOLDOWNS, UNGUARDED, IDLE, AT_ONCE)
+ZERO_RULES = (NEVER, BUSY, ACTIVATION, COOLDOWNS, UNGUARDED, BOUNDS, AT_ONCE)
