@@ -78,7 +78,7 @@ def _exported() -> str:
     stats = Stats(deployment="d", window=1.0, replicas={"p": ReplicaStats()})
     metrics = Metrics(lambda: [*lane_gauges([demand], 0, 0), *health_gauges([(stats, False)])])
     metrics.of("r", "d")
-    seen = Seen({"d": Counter(ready=1)}, {"d": 0}, 0, 0)
+    seen = Seen({"d": Counter(ready=1)}, {"d": 0}, 0, 0, 0)
     metrics.registry.register(PodMetrics(lambda: seen))
     total = Total(demand)
     standing = Standing(True, 1, 0, {"d": total}, 0, 0, 0, 0, {})

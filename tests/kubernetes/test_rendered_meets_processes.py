@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from render_kit import example, files, objects, one
 
-from headrace.kubernetes import answers, edition, names, scaler, serve
+from headrace.kubernetes import answers, edition, names, serve
 from headrace.kubernetes.render import Rendered
 
 
@@ -19,7 +19,7 @@ def ports(service: dict[str, Any]) -> list[str]:
 def test_services_have_the_ports_that_are_looked_for(tmp_path: Path) -> None:
     rendered = files(tmp_path)
     assert serve.ENGINE_PORT in ports(one(rendered, "Service", names.engine("f", "d")))
-    assert scaler.ADMIN_PORT in ports(one(rendered, "Service", names.gateway_admin("f")))
+    assert names.ADMIN in ports(one(rendered, "Service", names.gateway_admin("f")))
 
 
 @pytest.mark.parametrize("component", ["gateway", "scaler"])

@@ -115,7 +115,6 @@ def test_a_gateway_with_a_file_takes_the_larger_of_what_it_knows_and_hears(tmp_p
     admitted(before, two, times=1, prompt=300)
     before.close()
     other = Ledger(clock=clock)
-    other.spending()
     admitted(other, one, times=30)
     admitted(other, two, times=1, prompt=400)
     again = Ledger(str(tmp_path / "usage.db"), clock=clock)
@@ -184,7 +183,6 @@ def test_after_a_silence_the_larger_use_counts_and_not_the_sum() -> None:
 
 def test_its_own_message_changes_nothing() -> None:
     a = Ledger(clock=Clock())
-    a.spending()
     one = subject(requests_per_minute=10, concurrency=10)
     assert admitted(a, one, times=4) == 4
     a.hear(told(a))
@@ -233,3 +231,13 @@ def test_together_they_exceed_a_limit_by_no_more_than_came_between_two_messages(
             since, heard_at = [0, 0, 0], clock.now
             exchange(*made)
         clock.now += pause
+
+
+def test_where_nobody_asks_sums_do_not_pile_up() -> None:
+    clock = Clock()
+    ledger = Ledger(clock=clock)
+    for number in range(50):
+        admitted(ledger, subject(f"key {number}", requests_per_minute=10), times=1)
+    clock.now += 3600.0
+    ledger.tick()
+    assert ledger._books._tally._rows == {}

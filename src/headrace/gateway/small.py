@@ -1,7 +1,7 @@
 """The answers that the gateway gives itself: models, health, metrics, its own description.
 
-The admin address has health, metrics and the demand of each deployment, which a cluster's scaler
-reads several times a second. The public one has the API and health; metrics it has only where there
+The admin address has health, metrics, the demand of each deployment, which a cluster's scaler
+reads several times a second, and what counts for limits, which other gateways read as often. The public one has the API and health; metrics it has only where there
 is no admin address (benchmarks and tests start such gateways).
 """
 
@@ -26,7 +26,7 @@ API = frozenset(("/v1/chat/completions", "/v1/completions", "/v1/embeddings"))
 _HEALTH = frozenset(("/healthz", "/readyz"))
 _PUBLIC = frozenset(("/v1/models", "/openapi.json"))
 _METRICS = frozenset(("/metrics",))
-_ADMIN = _HEALTH | _METRICS | {"/demand"}
+_ADMIN = _HEALTH | _METRICS | {"/demand", "/usage"}
 _MODEL = "/v1/models/"
 _JSON = (b"content-type", b"application/json")
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
@@ -76,7 +76,7 @@ class SmallAnswers:
                 return 200, _TEXT, b"ok\n"
             case "/readyz":
                 return self._readiness()
-            case "/demand" | "/metrics":
+            case "/demand" | "/usage" | "/metrics":
                 return self._figures(path)
             case "/openapi.json":
                 return 200, _JSON, openapi.DESCRIPTION
@@ -85,6 +85,8 @@ class SmallAnswers:
     def _figures(self, path: str) -> Answer:
         if path == "/demand":
             return 200, _JSON, msgspec.json.encode(self._gateway.demands())
+        if path == "/usage":
+            return 200, _JSON, msgspec.json.encode(self._gateway.director.ledger.spending())
         return 200, _EXPOSITION, self._gateway.metrics.render()
 
     def _models(self) -> bytes:

@@ -1,7 +1,9 @@
-"""Asks every gateway what it has to do, twice a second, each at its own pace.
+"""Asks every gateway for a page, twice a second, each at its own pace.
 
-Several times a second, because a request at zero waits for it. It costs a gateway some
-microseconds: `/demand` has a line for each deployment, where `/metrics` has thousands.
+The scaler asks what there is to do (`/demand`), gateways ask each other what they let in
+(`/usage`). Several times a second, because a request at zero waits for the one, and limits are
+exceeded by what comes between two of the other. It costs a gateway some microseconds: these pages
+have a line for each deployment or key, where `/metrics` has thousands.
 """
 
 from __future__ import annotations
@@ -9,12 +11,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
 
 import httpx
 import msgspec
 
-from headrace.gateway.control import Demand
-from headrace.kubernetes.demand import FleetDemand
 from headrace.kubernetes.loud import started
 from headrace.kubernetes.slices import Endpoint
 
@@ -22,22 +23,31 @@ EVERY = 0.5
 """Seconds between two questions to one gateway."""
 _PATIENCE = 2.0
 """Seconds for an answer."""
-_decode = msgspec.json.Decoder(list[Demand]).decode
+Page = TypeVar("Page")
 
 
-class Asking:
-    """One task for each gateway; `told` is called after each answer, and each failure."""
+class Asking(Generic[Page]):
+    """One task for each gateway, which asks for a page of a type.
+
+    `heard` is called with a Pod's name and its page, `failed` with its name and what went wrong.
+    """
 
     def __init__(
-        self, client: httpx.AsyncClient, books: FleetDemand, told: Callable[[], None]
+        self,
+        client: httpx.AsyncClient,
+        path: str,
+        kind: type[Page],
+        heard: Callable[[str, Page], None],
+        failed: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self.failures = 0
-        self._client, self._books, self._told = client, books, told
+        self._client, self._path = client, path
+        self._heard, self._failed = heard, failed
+        self._decode = msgspec.json.Decoder(kind).decode
         self._tasks: dict[Endpoint, asyncio.Task[None]] = {}
 
     def see(self, gateways: Mapping[str, Endpoint]) -> None:
         """Ask these from now on; one that terminates still has clients."""
-        self._books.see({name: one.serving for name, one in gateways.items()})
         wanted = {_place(one): one for one in gateways.values()}
         asked = {_place(one): one for one in self._tasks}
         for place in asked.keys() - wanted.keys():
@@ -45,7 +55,6 @@ class Asking:
         for place in wanted.keys() - asked.keys():
             one = wanted[place]
             self._tasks[one] = started(self._ask_for_ever(one))
-        self._told()
 
     def close(self) -> None:
         """Ask nobody any more."""
@@ -57,19 +66,18 @@ class Asking:
         while True:
             began = time.monotonic()
             try:
-                demands = await self._ask(one.base)
+                page = await self._ask(one.base)
             except (httpx.HTTPError, msgspec.MsgspecError) as error:
                 self.failures += 1
-                self._books.failed(one.pod, f"{type(error).__name__}: {error}".rstrip(": "))
+                self._failed(one.pod, f"{type(error).__name__}: {error}".rstrip(": "))
             else:
-                self._books.heard(one.pod, demands, time.monotonic())
-            self._told()
+                self._heard(one.pod, page)
             await asyncio.sleep(max(0.0, began + EVERY - time.monotonic()))
 
-    async def _ask(self, base: str) -> list[Demand]:
-        answer = await self._client.get(f"{base}/demand", timeout=_PATIENCE)
+    async def _ask(self, base: str) -> Page:
+        answer = await self._client.get(f"{base}{self._path}", timeout=_PATIENCE)
         answer.raise_for_status()
-        return _decode(answer.content)
+        return self._decode(answer.content)
 
 
 def _place(one: Endpoint) -> tuple[str, str]:

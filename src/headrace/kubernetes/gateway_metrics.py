@@ -23,6 +23,7 @@ class Seen:
     pods: Mapping[str, Counter[str]]
     wrong: Mapping[str, int]
     api_failures: int
+    neighbour_failures: int
     file_failures: int
 
 
@@ -46,6 +47,11 @@ class PodMetrics(Collector):
         yield from (pods, wrong)
         yield CounterMetricFamily(
             "headrace_endpoint_failures", "Refusals of the API server", seen.api_failures
+        )
+        yield CounterMetricFamily(
+            "headrace_neighbour_failures",
+            "Questions to other gateways that were not answered",
+            seen.neighbour_failures,
         )
         yield CounterMetricFamily(
             "headrace_file_refusals", "Edited files that could not be used", seen.file_failures

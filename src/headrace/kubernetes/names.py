@@ -16,6 +16,8 @@ COMPONENT = "app.kubernetes.io/component"
 """Label: engine, weights, gateway, scaler, config or dashboard."""
 GATEWAY, SCALER = "gateway", "scaler"
 API_PORT, ADMIN_PORT, SCALER_PORT, SCALER_HEALTH_PORT = 8080, 8081, 9090, 9091
+ADMIN = "admin"
+"""Name of the port of the gateways' admin Service."""
 CONFIG_DIR = "/etc/headrace"
 """Where the fleet file is in Headrace's own Pods."""
 CONFIG_FILE = f"{CONFIG_DIR}/fleet.yaml"

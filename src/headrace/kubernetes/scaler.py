@@ -24,6 +24,7 @@ import msgspec
 import prometheus_client
 from lightkube.config.kubeconfig import SingleConfig
 
+from headrace.gateway.control import Demand
 from headrace.kubernetes import names, pods
 from headrace.kubernetes.asking import Asking
 from headrace.kubernetes.cluster import Cluster
@@ -41,8 +42,6 @@ from headrace.kubernetes.watch import Scope, Watch
 from headrace.starts.figures import StartFigures, figures
 from headrace.starts.subjects import subject_in
 
-ADMIN_PORT = "admin"
-"""Name of the port of the gateways' admin Service."""
 _WHO = "scaler"
 _REFUSED = 60.0
 """Seconds until Pods are looked at again by a scaler whose role does not let it."""
@@ -79,9 +78,9 @@ class _Scaler:
         fleet = self._files.edition.file.fleet
         self._service = KedaService(lambda: self._files.edition.file.fleet, self._total, self._news)
         admin = names.gateway_admin(fleet.fleet)
-        view = View(self._place.namespace or fleet.fleet, frozenset((admin,)), ADMIN_PORT)
+        view = View(self._place.namespace or fleet.fleet, frozenset((admin,)), names.ADMIN)
         async with httpx.AsyncClient(trust_env=False) as client, Cluster(config) as cluster:
-            self._asking = Asking(client, self._books, self._news.send)
+            self._asking = Asking(client, "/demand", list[Demand], self._heard, self._failed)
             self._services = Services(cluster, view, lambda found: self._see(found, admin), _WHO)
             labels = f"{selector(fleet.fleet)},{names.COMPONENT}={pods.ENGINE}"
             self._scope = Scope(PODS, view.namespace, labels)
@@ -92,6 +91,8 @@ class _Scaler:
                 self._asking.close()
 
     async def _serve(self) -> None:
+        told = asyncio.Event()  # whoever reads that it serves may end it
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
         # Two servers on one address would share KEDA's calls without anybody's noticing.
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         server.add_generic_rpc_handlers((self._service.handler(),))
@@ -101,14 +102,12 @@ class _Scaler:
         about = pages.sockets[0].getsockname()
         sys.stderr.write(f"{_WHO}: serving KEDA on port {port}, health on port {about[1]}\n")
         try:
-            await self._until_told()
+            await self._until(told)
         finally:
             await server.stop(_GRACE)
             pages.close()
 
-    async def _until_told(self) -> None:
-        told = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    async def _until(self, told: asyncio.Event) -> None:
         tasks = [
             asyncio.ensure_future(told.wait()),
             asyncio.ensure_future(self._services.run()),
@@ -151,7 +150,18 @@ class _Scaler:
 
     def _see(self, found: Found, admin: str) -> None:
         self._synced = True
-        self._asking.see(found.get(admin, {}))
+        gateways = found.get(admin, {})
+        self._books.see({name: one.serving for name, one in gateways.items()})
+        self._asking.see(gateways)
+        self._news.send()
+
+    def _heard(self, gateway: str, demands: list[Demand]) -> None:
+        self._books.heard(gateway, demands, time.monotonic())
+        self._news.send()
+
+    def _failed(self, gateway: str, why: str) -> None:
+        self._books.failed(gateway, why)
+        self._news.send()
 
     def _total(self, deployment: str) -> Total:
         return self._books.total(deployment, time.monotonic())

@@ -29,7 +29,9 @@ from headrace.kubernetes.cluster import Cluster
 from headrace.kubernetes.config_files import ConfigFiles
 from headrace.kubernetes.gateway_metrics import PodMetrics, Seen
 from headrace.kubernetes.listening import bound
+from headrace.kubernetes.neighbours import Neighbours
 from headrace.kubernetes.services import Found, Services, View
+from headrace.ledger.peers import Spending
 
 ENGINE_PORT = "http"
 """Name of the port of an engine's Service that takes requests."""
@@ -78,8 +80,10 @@ class _Runtime:
         limits = httpx.Limits(max_keepalive_connections=0)  # engines close idle connections
         async with httpx.AsyncClient(trust_env=False, limits=limits) as client:
             self._site = Site(client, self._pace, {})
+            self._neighbours = Neighbours(client, self._told)
             async with Cluster(config) as cluster:
                 self._services = Services(cluster, self._view(), self._see, _WHO)
+                self._gateways = Services(cluster, self._admin_view(), self._see_gateways, _WHO)
                 await self._live()
 
     async def _live(self) -> None:
@@ -87,6 +91,7 @@ class _Runtime:
         self._configure()
         looking = [
             asyncio.ensure_future(self._services.run()),
+            asyncio.ensure_future(self._gateways.run()),
             asyncio.ensure_future(self._files.follow(self._configure)),
         ]
         serving = asyncio.ensure_future(self._service.run())
@@ -95,6 +100,7 @@ class _Runtime:
             for task in done:  # those that look never end, but by a defect of ours
                 await task
         finally:
+            self._neighbours.close()
             for one in self._deployments.values():
                 one.close()
             for task in (serving, *looking):
@@ -108,9 +114,16 @@ class _Runtime:
         deployments = self._files.edition.file.fleet.deployments.values()
         return max(one.lifecycle.drain for one in deployments)
 
+    @property
+    def _namespace(self) -> str:
+        return self._place.namespace or self._files.edition.file.fleet.fleet
+
     def _view(self) -> View:
-        fleet = self._files.edition.file.fleet.fleet
-        return View(self._place.namespace or fleet, frozenset(self._names().values()), ENGINE_PORT)
+        return View(self._namespace, frozenset(self._names().values()), ENGINE_PORT)
+
+    def _admin_view(self) -> View:
+        service = names.gateway_admin(self._files.edition.file.fleet.fleet)
+        return View(self._namespace, frozenset((service,)), names.ADMIN)
 
     def _names(self) -> dict[str, str]:
         """Return the Service of each deployment."""
@@ -121,11 +134,11 @@ class _Runtime:
         """Serve what the files say now; Pods that stay keep what was found out about them."""
         edition, place = self._files.edition, self._place
         files = Files(place.state / "requests.db", place.state / "usage.db")
-        self._service.obey(
-            from_fleet.configuration(
-                edition.file.fleet, edition.served.values(), files, self._files.keys.keys
-            )
+        wanted = from_fleet.configuration(
+            edition.file.fleet, edition.served.values(), files, self._files.keys.keys
         )
+        self._service.obey(wanted)
+        self._neighbours.obey(wanted.routes, wanted.keys or ())
         for name in self._deployments.keys() - edition.served.keys():
             self._deployments.pop(name).close()
         for name, served in edition.served.items():
@@ -143,6 +156,13 @@ class _Runtime:
             self._deployments[name].see(found.get(service, {}))
         self._service.gateway.synced = True
 
+    def _see_gateways(self, found: Found) -> None:
+        (service,) = self._admin_view().services
+        self._neighbours.see(found.get(service, {}))
+
+    def _told(self, spending: Spending) -> None:
+        self._service.gateway.director.ledger.hear(spending)
+
     def _hear(self, message: control.FromGateway) -> None:
         match message:
             case control.Fault() if message.deployment in self._deployments:
@@ -158,6 +178,7 @@ class _Runtime:
         return Seen(
             pods={name: one.states() for name, one in self._deployments.items()},
             wrong=self._site.wrong,
-            api_failures=self._services.failures,
+            api_failures=self._services.failures + self._gateways.failures,
+            neighbour_failures=self._neighbours.failures,
             file_failures=self._files.failures,
         )

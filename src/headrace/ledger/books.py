@@ -47,8 +47,7 @@ class Books:
         self._file = LedgerFile(Path(path), self.gateway, patience) if path else None
         self._accounts: dict[str, Account] = {}
         self._running: Counter[str] = Counter()
-        self._tally: Tally | None = None
-        """Of what is charged here, once other gateways ask for it."""
+        self._tally = Tally()
         self._peers = Peers()
         self._owed: dict[str, tuple[Limits, float, float]] = {}
         self._read: tuple[str, ...] = ()
@@ -77,8 +76,7 @@ class Books:
             if limits is None:
                 continue
             self._take(row, limits, requests, tokens, now)
-            if self._tally is not None:
-                self._tally.add(row, limits, requests, tokens)
+            self._tally.add(row, limits, requests, tokens)
             if limits.concurrency is not None:
                 self._running[row] += running
                 self._moved.add(row)
@@ -95,7 +93,6 @@ class Books:
 
     def spending(self, now: float) -> Spending:
         """Return what this gateway tells others."""
-        self._tally = self._tally or Tally()
         return Spending(self.gateway, self._tally.told(self.account, self._running, now))
 
     def hear(self, told: Spending, now: float) -> None:
@@ -278,6 +275,7 @@ class Books:
 
     def _sweep(self, now: float) -> None:
         """Forget what the file knows, or what has flowed back long ago."""
+        self._tally.told(self.account, self._running, now)  # where nobody asks, it grows
         if self._file is None:
             self._running = +self._running
             old = now - FORGET

@@ -71,7 +71,7 @@ class News(NamedTuple):
 
 
 class Tally:
-    """What this gateway has let in since it was first asked."""
+    """What this gateway has let in."""
 
     def __init__(self) -> None:
         self._rows: dict[str, tuple[Limits, int, int]] = {}

@@ -54,6 +54,17 @@ def _rules(scene: Scene) -> Iterator[tuple[dict[str, Any], str]]:
     yield (
         _alert(
             scene,
+            "HeadraceGatewaysApart",
+            f"max(increase(headrace_neighbour_failures_total{{{gateways}}}[10m])) > 100",
+            "0m",
+            "gateways cannot ask each other what they let in, so each counts limits by itself: a"
+            " key may get as many times its limit",
+        ),
+        "a NetworkPolicy cuts their admin port off; a rollout makes only a few failures",
+    )
+    yield (
+        _alert(
+            scene,
             "HeadraceFileRefused",
             f"sum(increase(headrace_file_refusals_total{{{gateways}}}[1h])) > 0",
             "0m",

@@ -188,7 +188,8 @@ def _services(scene: Scene) -> list[Noted]:
             "ports": [admin],
         },
         {
-            "clusterIP": "the scaler asks every gateway, because each has queues of its own",
+            "clusterIP": "the scaler asks every gateway, because each has queues of its own, and"
+            " gateways tell each other what counts for limits",
             "publishNotReadyAddresses": "one that drains still has requests that count as demand",
         },
     )

@@ -1,8 +1,9 @@
 """Who may talk to whom: nobody, but for what is listed here.
 
-Only gateways reach engines; only Prometheus and the scaler reach admin ports. What an engine knows
-how to do without a key (sleep, dumps, abort) is so out of everybody's reach. Probes come from the
-node, which network plugins let through. A cluster whose plugin ignores policies has none of this.
+Only gateways reach engines; only Prometheus, the scaler and other gateways reach admin ports. What
+an engine knows how to do without a key (sleep, dumps, abort) is so out of everybody's reach. Probes
+come from the node, which network plugins let through. A cluster whose plugin ignores policies has
+none of this.
 """
 
 from __future__ import annotations
@@ -129,12 +130,15 @@ def _pull(scene: Scene) -> Noted:
 
 
 def _gateway(scene: Scene, workloads: Sequence[Workload]) -> Noted:
-    admin: list[dict[str, Any]] = [_prometheus(scene)]
+    admin: list[dict[str, Any]] = [_prometheus(scene), _pods(scene, names.GATEWAY)]
     if scene.scaled and scene.options.scaler == "external":
         admin.append(_pods(scene, names.SCALER))
     ingress = [
         ({"ports": _ports([names.API_PORT])}, "clients, from anywhere; API keys say who they are"),
-        ({"from": admin, "ports": _ports([names.ADMIN_PORT])}, "metrics and demand"),
+        (
+            {"from": admin, "ports": _ports([names.ADMIN_PORT])},
+            "metrics, demand, use of limits",
+        ),
     ]
     egress: list[tuple[dict[str, Any], str | None]] = [
         (
@@ -146,6 +150,8 @@ def _gateway(scene: Scene, workloads: Sequence[Workload]) -> Noted:
         )
         for work in workloads
     ]
+    others = {"to": [_pods(scene, names.GATEWAY)], "ports": _ports([names.ADMIN_PORT])}
+    egress.append((others, "gateways tell each other what counts for limits"))
     egress.append(({"to": [_anywhere()], "ports": _ports(_API_SERVER)}, _WATCH))
     egress += list(_traces(scene))
     return _policy(
