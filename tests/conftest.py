@@ -1,7 +1,8 @@
 """What holds for all tests.
 
 A busy machine is no failure, so no generated case has a deadline, nor its making. And nothing depends on what was
-served on this machine before: plans would go by the starts that its state folder remembers.
+served on this machine before: plans would go by the starts that its state folder remembers. Nor is a proxy asked for
+what a test serves itself.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("headrace")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_proxy() -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
 
 
 @pytest.fixture(scope="session", autouse=True)
