@@ -65,8 +65,8 @@ def _answer(found: Found) -> str:
         most = max(known.values(), key=_worst)
         name, one = max(most.items(), key=lambda item: item[1].change or 0.0)
         return (
-            f"short requests do not surely suffer beside longer ones at this load, by {percent(SUFFERS)}"
-            f" or more; the largest change is in {name}: {one.words()}"
+            "short requests do not surely suffer beside longer ones at this load, by"
+            f" {percent(SUFFERS)} or more; the largest change is in {name}: {one.words()}"
         )
     worst = max(bad, key=lambda arm: _worst(known[arm]))
     name, one = max(known[worst].items(), key=lambda item: item[1].change or 0.0)
