@@ -104,6 +104,7 @@ def test_little_s_law_holds() -> None:
     state = Steady(setup(), USUAL, POOL, Lengths.fixed(600, 200)).at(3.0)
     assert state is not None
     assert state.concurrency == pytest.approx(3.0 * 199 * state.tpot, rel=1e-2)
+    assert (state.rate, state.tokens_per_second) == (3.0, 600.0)
 
 
 @pytest.mark.parametrize(("ttft", "tpot"), [(1.0, 0.03), (0.5, 1.0), (0.6, 1.0), (5.0, 0.025)])

@@ -64,6 +64,7 @@ def test_two_addresses_need_two_ports(tmp_path: Path) -> None:
         ("scaling: {max: 3}", "48"),  # the default trigger, of the default 64 at once
         ("max_num_seqs: 16, scaling: {max: 2, triggers: [{signal: waiting, target: 2}]}", "12"),
         ("scaling: {min: 0, max: 2, triggers: [{signal: waiting, target: 2, route: r}]}", "48"),
+        ("max_num_seqs: auto, scaling: {max: 3}", "N"),  # the plan has not chosen yet
         ("scaling: {min: 0, max: 1}", None),
         ("scaling: {min: 2, max: 2}", None),
         ("scaling: {max: 3, triggers: [{signal: demand, target: 9}]}", None),

@@ -26,7 +26,7 @@ TTFT within 20 %, its p95 within 25 %); at its end TTFT's p95 may be half as lon
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headrace.capacity.efficiency import Efficiency
 from headrace.capacity.kv_pool import Pool
@@ -112,7 +112,8 @@ class Steady:
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             low, high = (middle, high) if self._step(middle).rate < rate else (low, middle)
-        return self._state((low + high) / 2)
+        found = self._state((low + high) / 2)
+        return replace(found, rate=rate, tokens_per_second=rate * self._lengths.output)
 
     def max_rate(self, ttft: float = math.inf, tpot: float = math.inf) -> float:
         """Return the highest rate that keeps both bounds at the 95th percentile, with room.

@@ -63,8 +63,8 @@ def _lets_go(deployment: Deployment) -> str | None:
     signals = {trigger.signal for trigger in scaling.triggers}
     if scaling.max <= max(scaling.min, 1) or signals != {"waiting"}:
         return None
-    room = deployment.max_num_seqs
-    target = f"{max(1, room * 3 // 4)}" if isinstance(room, int) else "N"
+    open_ = "max_num_seqs" in deployment.open  # then what stands in the field is only the default
+    target = "N" if open_ else f"{max(1, deployment.max_num_seqs * 3 // 4)}"
     return (
         "counts only what waits: a further replica empties the queue and goes again after"
         f" down.window, though its requests still come; add {{signal: demand, target: {target}}},"
