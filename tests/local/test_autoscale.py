@@ -175,6 +175,8 @@ def test_a_pause_holds_the_count_and_auto_gives_it_back(tmp_path: Path) -> None:
 def test_no_triggers_means_a_fixed_count(tmp_path: Path) -> None:
     bench = Bench(tmp_path, Scaling(min=2, max=2, triggers=()))
     assert [bench.at(5.0 * step, 10_000) for step in range(5)] == [2] * 5
+    assert bench.scaler.why == "the count is fixed at 2"
+    assert {one["reason"] for one in bench.log()} == {"the count is fixed at 2"}
 
 
 def test_the_log_has_the_first_decision_changes_and_their_inputs_but_no_repetition(

@@ -120,6 +120,8 @@ class Autoscaler:
         return observe(self._demand, self.desired, self._ready, self._clock())
 
     def _take(self, decision: Decision) -> None:
+        if decision.by in ("hpa", "keda") and _unmoved(self._policy):
+            decision = replace(decision, reason=f"the count is fixed at {self._policy.min}")
         self._state = decision.state
         if decision.by != "nobody":
             self.why = decision.reason
@@ -139,8 +141,14 @@ def _entry(deployment: str, decision: Decision) -> dict[str, Any]:
     return {"at": round(time.time(), 3), "deployment": deployment, **decision.entry()}
 
 
+_NEVER = Trigger("demand", 1e9, activation=1e9)
+"""A trigger that is never reached."""
+
+
 def _fixed(scaling: Scaling) -> Policy:
-    """Return a policy that holds the minimum; the trigger is never reached."""
-    return Policy(
-        min=scaling.min, max=scaling.max, triggers=(Trigger("demand", 1e9, activation=1e9),)
-    )
+    """Return a policy that holds the minimum."""
+    return Policy(min=scaling.min, max=scaling.max, triggers=(_NEVER,))
+
+
+def _unmoved(policy: Policy) -> bool:
+    return policy.triggers == (_NEVER,)
