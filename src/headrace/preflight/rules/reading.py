@@ -9,7 +9,8 @@ NOT_YAML = Rule(
     severity="error",
     title="unreadable file",
     what="Nothing in this document reaches the cluster, and nothing in it was looked at.",
-    fix="mend the line; a value with ': ', '#' or '{' in it needs quotes",
+    fix="mend the line; a value with ': ', '#' or '{' in it needs quotes, and what was copied from"
+    " a page may have lost its indentation",
     fact=Fact(
         "The API server takes YAML or JSON; kubectl stops at the first document it cannot parse.",
         "Kubernetes documentation, object management",
