@@ -13,7 +13,7 @@ from headrace.preflight.finding import Finding
 FLEET = """\
 fleet: f
 models:
-  m: {{weights: "hf://meta-llama/Llama-3.1-{size}-Instruct@main"}}
+  m: {{weights: "hf://meta-llama/Llama-3.1-{size}-Instruct{suffix}@main"}}
 hardware:
   h: {{kind: gpu, product: {product}, nodes: {nodes}}}
 deployments:
@@ -21,6 +21,7 @@ deployments:
     model: m
     hardware: h
     engine: {{name: vllm, flags: {{{flags}}}}}
+    quantization: {scheme}
     max_model_len: {length}
     gpu_memory_utilization: {share}
     tensor_parallel: {tensor}
@@ -33,6 +34,8 @@ GOOD = {
     "product": "A100-80GB",
     "nodes": 1,
     "flags": "",
+    "scheme": "fp8",
+    "suffix": "",
     "length": 8192,
     "share": 0.92,
     "tensor": 2,
@@ -66,8 +69,12 @@ def _found(folder: Path, text: str) -> list[Finding]:
         # v1/worker/utils.py request_memory: free memory at start is less, by the driver's own
         ({"share": 1.0}, "HR006", "gpu_memory_utilization", "all memory is free"),
         ({"length": 200_000}, "HR006", "max_model_len", "was made for 131,072"),
+        # "Cannot find the config file for awq" (model_loader/weight_utils.py)
+        ({"scheme": "awq"}, "HR006", "quantization", "are bf16, not quantized as awq needs"),
+        ({"scheme": "int8"}, "HR004", "quantization", "its name there is compressed-tensors"),
+        ({"scheme": "awqq"}, "HR004", "quantization", "did you mean 'awq'?"),
         # 141.1 GB of weights, and a card of 85 GB
-        ({"tensor": 1}, "HR203", "max_model_len", "141.1 GB of weights"),
+        ({"scheme": "null", "tensor": 1}, "HR203", "max_model_len", "141.1 GB of weights"),
         # 16.1 of 42.3 GB are weights; 131,072 x 131,072 bytes of KV are 17.2 GB: it starts
         (
             {"size": "8B", "product": "A100-40GB", "tensor": 1, "length": 131_072},
@@ -90,7 +97,12 @@ def test_what_cannot_start_has_its_line(
     "changes",
     [
         {},
-        {"tensor": 1, "flags": "cpu-offload-gb: 80"},  # part of the weights is elsewhere
+        {"scheme": "awq", "suffix": "-AWQ-INT4"},
+        {
+            "scheme": "null",
+            "tensor": 1,
+            "flags": "cpu-offload-gb: 80",
+        },  # part of the weights is elsewhere
         {"product": "Our-Own-GPU", "tensor": 1},
         {"size": "8B-of-ours", "tensor": 3},
         {"size": "405B", "tensor": 8, "pipeline": 2, "nodes": 2},

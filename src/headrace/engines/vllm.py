@@ -27,6 +27,7 @@ from headrace.engines.vllm_flags import (
     flag_problems,
     has_flag,
     quantization_gone,
+    quantization_unknown,
 )
 from headrace.engines.vllm_metrics import metric_sources
 from headrace.fleet.document import Path_
@@ -81,7 +82,7 @@ class Vllm:
         for name in deployment.engine.env.keys() & _OWNED_ENV.keys():
             yield ("engine", "env", name), f"Headrace sets this from {_OWNED_ENV[name]}; remove it"
         yield from pod.image_problems(deployment)
-        yield from self._quantization_problems(deployment)
+        yield from self._quantization_problems(deployment, hardware)
         nodes = vllm_container.NODES_SINCE
         if pod.spans_nodes(deployment, hardware) and Version(self.version) < Version(nodes):
             message = f"vLLM {self.version} needs Ray for several nodes; use {nodes} or newer"
@@ -89,8 +90,16 @@ class Vllm:
         if hardware.kind == "cpu":
             yield from self._cpu_problems(deployment, hardware)
 
-    def _quantization_problems(self, deployment: Deployment) -> Iterator[tuple[Path_, str]]:
-        if message := quantization_gone(deployment.quantization or "", self.version):
+    def _quantization_problems(
+        self, deployment: Deployment, hardware: Hardware
+    ) -> Iterator[tuple[Path_, str]]:
+        scheme, stock = deployment.quantization, deployment.engine.image is None
+        if scheme is None:
+            return
+        message = quantization_gone(scheme, self.version)
+        if message is None and stock and hardware.kind != "emulated":  # others may have a plugin
+            message = quantization_unknown(scheme, self.version)
+        if message:
             yield ("quantization",), message
 
     def _cpu_problems(

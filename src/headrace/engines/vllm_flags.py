@@ -114,6 +114,19 @@ _QUANTIZATION_GONE = {
     "bitsandbytes": ("0.28", "the plugin vllm-bnb-plugin"),
 }
 """Formats of weights that vLLM had: the first version without each, and what to do instead."""
+_MADE_AT_START = frozenset({
+    "experts_int8", "fp8", "fp8_per_block", "fp8_per_channel", "fp8_per_tensor",
+    "int8_per_channel_weight_only", "moe_wna16", "mxfp8", "nvfp4_per_token", "online",
+})  # fmt: skip
+_OF_THE_WEIGHTS = frozenset({
+    "auto_awq", "auto_gptq", "awq", "awq_marlin", "compressed-tensors", "deepseek_v4_fp8",
+    "fbgemm_fp8", "fp_quant", "gpt_oss_mxfp4", "gptq", "gptq_marlin", "humming", "inc", "modelopt",
+    "modelopt_fp4", "modelopt_mixed", "modelopt_mxfp8", "mxfp4", "quark", "torchao",
+})  # fmt: skip
+"""What 0.32.0 takes as --quantization (`model_executor/layers/quantization`): what it makes itself
+of weights in 16 bits, and what the weights must have been made for."""
+_COMPRESSED = frozenset({"int8", "w8a8", "w4a16"})
+"""What plans and people call formats that are all one to --quantization."""
 
 
 @cache
@@ -154,6 +167,22 @@ def quantization_gone(scheme: str, version: str) -> str | None:
     if not gone or Version(version) < Version(gone):
         return None
     return f"vLLM {version} has no {scheme}: gone since {gone}; instead: {instead}"
+
+
+def quantization_unknown(scheme: str, version: str) -> str | None:
+    """Return why this version refuses a format by its name, None if it does not or may not."""
+    known = _MADE_AT_START | _OF_THE_WEIGHTS
+    if not _is_listed(version) or scheme in known:
+        return None
+    its = "; its name there is compressed-tensors" if scheme in _COMPRESSED else ""
+    way = "quantized weights say themselves what they are, so it may be left out"
+    hint = its or nearest(scheme, known)
+    return f"vLLM {version} knows no quantization '{scheme}'{hint}; {way}"
+
+
+def needs_quantized_weights(scheme: str) -> bool:
+    """Whether weights must have been quantized for this format before vLLM sees them."""
+    return scheme in _OF_THE_WEIGHTS
 
 
 def flag_problems(flags: Mapping[str, Scalar], version: str) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_READABLE = 40
+_READABLE = 20
 """Names that somebody reads through; an engine has hundreds of flags."""
 
 

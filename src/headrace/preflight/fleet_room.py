@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from headrace.capacity.schemes import UNQUANTIZED
+from headrace.engines.vllm_flags import needs_quantized_weights
 from headrace.fleet.document import Path_
 from headrace.fleet.load import FleetFile
 from headrace.models.errors import WeightsError
@@ -33,12 +35,22 @@ def check_room(file: FleetFile) -> Iterator[tuple[Rule, Path_, str]]:
 def _of_deployment(file: FleetFile, name: str) -> Iterator[tuple[Rule, str, str]]:
     try:
         one = replica(file, name)
-        mistakes = list(unstartable(one))
+        mistakes = [*unstartable(one), *_plain_weights(one)]
         yield from ((UNSTARTABLE, flag, why) for flag, why in mistakes)
         if not mistakes:
             yield from _memory(one)
     except (PlanError, WeightsError):  # too little is known; `headrace plan` says of what
         return
+
+
+def _plain_weights(one: Subject) -> Iterator[tuple[str, str]]:
+    asked, found = one.deployment.quantization, one.facts.weights.scheme
+    if asked and needs_quantized_weights(asked) and found in UNQUANTIZED:
+        made = "name weights that were, or make INT8 ones with `headrace weights quantize`"
+        why = (
+            f"the weights of {one.deployment.model} are {found}, not quantized as {asked} needs it"
+        )
+        yield "quantization", f"{why}: {made}; fp8 is made at start"
 
 
 def _memory(one: Subject) -> Iterator[tuple[Rule, str, str]]:
