@@ -9,7 +9,14 @@ from headrace.engines.vllm_metrics import metric_sources, unasked_names
 from headrace.preflight.engine import recognise
 from headrace.preflight.image import parse_image
 from headrace.preflight.metric_names import VLLM_LIVES, listed, near
-from headrace.preflight.promql import averages, family, many_series, matcher, metric_names
+from headrace.preflight.promql import (
+    averages,
+    family,
+    many_series,
+    matcher,
+    metric_names,
+    undefined_at_rest,
+)
 from headrace.preflight.yaml_nodes import parse
 
 
@@ -61,6 +68,27 @@ def test_families_and_matchers() -> None:
     )
     assert matcher('a{x="1", pod=~"chat-.*"}', "pod") == ("=~", "chat-.*")
     assert matcher('a{mypod="1"}', "pod") is None
+
+
+@pytest.mark.parametrize(
+    ("query", "undefined"),
+    [
+        ("histogram_quantile(0.95, sum by (le) (rate(vllm:x_bucket[2m])))", True),
+        ("histogram_quantile(0.95, sum by (le) (rate(vllm:x_bucket[2m]))) or vector(0)", True),
+        ("sum(rate(vllm:x_sum[2m])) / sum(rate(vllm:x_count[2m]))", True),
+        ("histogram_quantile(0.9, rate(vllm:x_bucket[2m])) >= 0 or 0 * sum(vllm:a)", False),
+        ("sum(vllm:num_requests_waiting)", False),
+        ("sum(vllm:num_requests_waiting) / count(vllm:num_requests_waiting)", False),
+        ("sum(rate(vllm:generation_tokens_total[1m]))", False),
+    ],
+)
+def test_queries_without_a_value_at_rest(query: str, undefined: bool) -> None:
+    assert undefined_at_rest(query) is undefined
+
+
+def test_a_quantile_that_is_0_at_rest_is_one_still() -> None:
+    mended = "(histogram_quantile(0.9, sum by (le) (rate(vllm:x_bucket[2m])))) >= 0 or 0 * sum(a)"
+    assert averages(mended) == "histogram_quantile()"
 
 
 @pytest.mark.parametrize(

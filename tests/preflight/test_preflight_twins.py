@@ -327,6 +327,7 @@ CASES = [
         "tier: web",
         (),
     ),
+    Case("HR428", "chat", ">= 0\n        or 0 * sum(vllm:num", "or sum(vllm:num", "query: >-"),
     Case("HR502", "chat", "targetPort: http}", "targetPort: web}", "targetPort: web"),
     Case("HR502", "chat", "targetPort: http}", "targetPort: 8080}", "targetPort: 8080"),
     Case(

@@ -18,6 +18,7 @@ _WORD = re.compile(r"(?<![\w:.])[A-Za-z_:][\w:]*(?!\s*\()(?![\w:])")
 _CALL = re.compile(r"([a-z_]+)\s*(?:(?:by|without)\s*\([^()]*\)\s*)?\(", re.IGNORECASE)
 _WORDS = {"or", "and", "unless", "bool", "offset", "inf", "nan", "atan2", "start", "end"}
 _SUFFIX = re.compile(r"_(bucket|sum|count|total|created)$")
+_AT_REST = re.compile(r"\s*>=\s*0\s+or\s+\(?\s*0\s*\*.*$", re.DOTALL)
 _TAIL = re.compile(
     r"\s+or\s+(vector\s*\([^()]*\)|on\s*\(\s*\)\s*vector\s*\([^()]*\))\s*$", re.IGNORECASE
 )
@@ -60,7 +61,8 @@ def averages(expression: str) -> str | None:
 
     A quantile, a mean, a largest value; or a sum divided by a count.
     """
-    bare = _MATCHERS.sub(" ", _without_text(_TAIL.sub("", expression.strip()))).strip()
+    plain = _TAIL.sub("", _AT_REST.sub("", expression.strip()))
+    bare = _MATCHERS.sub(" ", _without_text(plain)).strip()
     while bare.startswith("(") and _closes(bare) == len(bare) - 1:
         bare = bare[1:-1].strip()
     call = _CALL.match(bare)
@@ -86,6 +88,17 @@ def many_series(expression: str) -> bool:
     each = _EACH.match(bare)
     labels = re.findall(r"\w+", (each[1] or each[2] or "") if each else "")
     return bool(set(labels) & _EACH_POD)
+
+
+def undefined_at_rest(expression: str) -> bool:
+    """Whether it is NaN while nothing happens: a quantile or a mean of nothing, kept as it is.
+
+    `>= 0` drops NaN; `or` alone does not, for NaN is there.
+    """
+    bare = _MATCHERS.sub(" ", _without_text(expression))
+    parts = _split_top(bare.strip(), "/")
+    mean = len(parts) > 1 and _COMPLETION.search(parts[-1]) is not None
+    return (mean or "histogram_quantile" in bare) and not re.search(r">=?\s*0", bare)
 
 
 def is_rate(expression: str) -> bool:

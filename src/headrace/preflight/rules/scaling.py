@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from headrace.preflight.finding import Fact, Hit, Rule
 from headrace.preflight.metric_names import engine_of
+from headrace.preflight.promql import undefined_at_rest
 from headrace.preflight.scalers import Scaler
 from headrace.preflight.scene import Scene, near
 
@@ -15,6 +16,12 @@ _TRIGGER_KEYS = (
     "serverAddress", "query", "threshold", "activationThreshold", "namespace", "customHeaders",
     "ignoreNullValues", "unsafeSsl", "queryParameters", "authModes", "timeout", "metricName",
 )  # fmt: skip
+
+_SILENT = 'ignoreNullValues: "false" on triggers that read engines, with a fallback'
+_AT_REST = (
+    "make it 0 at rest: `(…) >= 0 or 0 * sum(vllm:num_requests_running{…})`, which drops NaN and"
+    " still is empty where nobody is scraped"
+)
 
 
 def _nulls(scene: Scene) -> Iterator[Hit]:
@@ -28,7 +35,8 @@ def _nulls(scene: Scene) -> Iterator[Hit]:
                 continue
             why = "`or vector(0)` makes" if asked.text.lower() == "false" else "KEDA counts"
             message = f"{why} an empty result 0: a scrape that fails looks like an idle model"
-            yield Hit(scaler.resource, asked or signal.query_node, message)
+            fix = f"{_SILENT}; {_AT_REST}" if undefined_at_rest(signal.query) else ""
+            yield Hit(scaler.resource, asked or signal.query_node, message, fix)
 
 
 NULLS = Rule(
@@ -37,7 +45,7 @@ NULLS = Rule(
     title="silence taken for idleness",
     what="When Prometheus loses the Pods, or a metric is renamed, a loaded deployment is scaled"
     " down.",
-    fix='ignoreNullValues: "false" on triggers that read engines, with a fallback',
+    fix=_SILENT,
     fact=Fact(
         "An empty result counts as 0 by default and scaled 3 to 1; with ignoreNullValues false"
         " it is"
@@ -45,6 +53,34 @@ NULLS = Rule(
         "measured on Kubernetes 1.35 with KEDA 2.20.2; kedacore/keda#3065",
     ),
     check=_nulls,
+)
+
+
+def _undefined(scene: Scene) -> Iterator[Hit]:
+    for scaler in scene.scalers:
+        for signal in scaler.signals:
+            known = signal.metrics and all(engine_of(name) for name in signal.metrics)
+            strict = signal.metadata["ignoreNullValues"].text.lower() == "false"
+            if known and strict and scaler.low < scaler.high and undefined_at_rest(signal.query):
+                message = (
+                    "while nothing is generated it is NaN, which is an error here: the HPA keeps"
+                    " the count, and what the load brought stays when the load is gone"
+                )
+                yield Hit(scaler.resource, signal.query_node, message)
+
+
+UNDEFINED = Rule(
+    id="HR428",
+    severity="warning",
+    title="idleness taken for an error",
+    what="The replicas of the busiest hour are paid for all night.",
+    fix=_AT_REST,
+    fact=Fact(
+        "A quantile or a mean of nothing is NaN; with ignoreNullValues false KEDA makes an error of"
+        " it, and an HPA with an error among its metrics never lowers the count.",
+        "KEDA 8b4f083 prometheus_scaler.go; Kubernetes 1.36.2 horizontal.go",
+    ),
+    check=_undefined,
 )
 
 
@@ -228,4 +264,4 @@ MISSPELT = Rule(
     ),
     check=_misspelt,
 )
-SCALING_RULES = (NULLS, FALLBACK, DEAD, RIVALS, TARGETS, REPLICAS, MISSPELT)
+SCALING_RULES = (NULLS, UNDEFINED, FALLBACK, DEAD, RIVALS, TARGETS, REPLICAS, MISSPELT)
