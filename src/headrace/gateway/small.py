@@ -1,8 +1,9 @@
 """The answers that the gateway gives itself: models, health, metrics, its own description.
 
 The admin address has health, metrics, the demand of each deployment, which a cluster's scaler
-reads several times a second, and what counts for limits, which other gateways read as often. The public one has the API and health; metrics it has only where there
-is no admin address (benchmarks and tests start such gateways).
+reads several times a second, and what counts for limits, which other gateways read as often. The
+public one has the API and health; metrics it has only where there is no admin address (benchmarks
+and tests start such gateways).
 """
 
 from __future__ import annotations
