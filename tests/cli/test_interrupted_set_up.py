@@ -56,13 +56,13 @@ def running(folder: Path, verb: str, program: str) -> Iterator[subprocess.Popen[
 def interrupted(process: subprocess.Popen[str]) -> str:
     """Press Ctrl-C for it alone, and return what it says of that."""
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     return said
 
 
 def until(found: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not found():
         assert time.monotonic() < end
         time.sleep(0.01)  # of looking
