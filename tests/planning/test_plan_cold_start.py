@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from plan_kit import planned
 
 from headrace.capacity.options import ASSUMED_REACTION
 from headrace.fleet.load import FleetFile, load_fleet
@@ -94,3 +95,10 @@ def test_a_plan_reacts_by_it_and_says_so(laptop: FleetFile, small_cpu: Accelerat
     assert notes(before)[0].startswith("a cold start of 180 s is assumed")
     assert notes(after)[0].startswith("a cold start of 10.0 s is measured")
     assert after.growth > before.growth  # chance alone does more in a shorter time
+
+
+@pytest.mark.parametrize(("up", "delay"), [("", 210), ("15s", 210), ("1m", 255)])
+def test_help_waits_for_the_window_upwards(tmp_path: Path, up: str, delay: float) -> None:
+    # a scrape of 15 s, then a sync of 15 s or the window, whichever is longer; a start of 180 s
+    scaling = f"scaling: {{max: 2, up: {{window: {up}}}}}" if up else ""
+    assert planned(tmp_path, deployment=scaling).reaction.delay == delay

@@ -29,6 +29,10 @@ HOLD = 300.0
 Values = npt.NDArray[np.float64]
 
 
+SCRAPE = 15.0
+"""Seconds between two looks of Prometheus at a page."""
+
+
 @dataclass(frozen=True)
 class Reaction:
     """Seconds from a change in the load to a replica that helps: `notice`, then a cold start.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from headrace.capacity.cost import Cost, RouteLoad, Seconds, by_route, cost
@@ -18,6 +18,7 @@ from headrace.capacity.fits import Fit
 from headrace.capacity.lengths import Lengths
 from headrace.capacity.replicas import (
     BUSY_WINDOWS,
+    SCRAPE,
     Reaction,
     Replicas,
     for_rate,
@@ -152,8 +153,13 @@ class Plan:
 
     @property
     def reaction(self) -> Reaction:
-        """How late help comes; the cold start is assumed until one was recorded."""
-        return self.subject.cold_start.reaction
+        """How late help comes; the cold start is assumed until one was recorded.
+
+        A window upwards that is longer than a sync has to be over before the HPA acts.
+        """
+        found = self.subject.cold_start.reaction
+        window = self.subject.deployment.scaling.up.window or 0.0
+        return replace(found, notice=max(found.notice, SCRAPE + window))
 
     @cached_property
     def state(self) -> State | None:
