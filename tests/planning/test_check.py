@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headrace.capacity.fits import fit
@@ -351,6 +351,7 @@ def test_a_cache_of_unknown_size() -> None:
     st.integers(2, 200_000),
     st.integers(1, 16_384),
 )
+@example("Llama-3.1-8B", 27_842, 16)  # 1740.125 requests, logged as 1740.12
 def test_blocks_come_back_from_tokens(model: str, blocks: int, pages: int) -> None:
     """What any engine of 0.32 logs leads back to its blocks, for every kind of cache."""
     given = setup(model, "H100", max_model_len=16 * pages)

@@ -16,8 +16,8 @@ from headrace.engines.vllm_memory_lines import Said
 from headrace.engines.vllm_memory_log import MemorySaid, RankSaid
 from headrace.planning.check_row import Planned, Row, row
 
-_DIGITS = 0.005
-"""The concurrency is logged with two digits."""
+_DIGITS = 0.005 + 1e-6
+"""The concurrency is logged with two digits; a float's difference may be a hair more than a half."""
 
 
 def following_rows(fit: Fit, said: MemorySaid, worst: Row | None) -> Iterator[Row]:
