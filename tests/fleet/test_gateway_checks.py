@@ -82,3 +82,28 @@ def test_a_queue_that_alone_decides_lets_go_of_what_it_brought(
         ((where, message),) = found
         assert where == ("deployments", "d", "scaling", "triggers")
         assert f"add {{signal: demand, target: {target}}}," in message
+
+
+@pytest.mark.parametrize(
+    ("scaling", "told"),
+    [
+        ("min: 1, max: 2, cooldown: 5m, triggers: [{signal: demand, target: 9}]", ["cooldown"]),
+        (
+            "min: 2, max: 3, triggers: [{signal: demand, target: 9, activation: 2}]",
+            ["triggers.0.activation"],
+        ),
+        (
+            "min: 0, max: 2, cooldown: 5m, triggers: [{signal: demand, target: 9, activation: 2}]",
+            [],
+        ),
+        ("min: 1, max: 2, triggers: [{signal: demand, target: 9}]", []),
+    ],
+)
+def test_what_is_about_zero_changes_nothing_where_that_is_never_reached(
+    tmp_path: Path, scaling: str, told: list[str]
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text((FLEET % "").replace("hardware: h}", f"hardware: h, scaling: {{{scaling}}}}}"))
+    found = list(warnings(load_fleet(path).fleet))
+    assert [".".join(map(str, where[3:])) for where, _ in found] == told
+    assert all("it is about zero" in message for _, message in found)

@@ -175,7 +175,7 @@ def test_a_model_that_has_real_replicas_too_is_fetched(
 def test_a_bench_that_wakes_a_fleet_from_zero_reads_its_engines_page(
     tmp_path: Path, fleets: list[Up]
 ) -> None:
-    sleepy = {"min: 2": "min: 0", "cooldown: 10s": "cooldown: 1s"}
+    sleepy = {"min: 2": "min: 0\n      cooldown: 1s"}
     fleets.append(Up(quick(tmp_path, **sleepy), tmp_path))
     fleets[0].until("^ready: ")
     fleets[0].until("stopped")

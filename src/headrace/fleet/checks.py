@@ -55,6 +55,20 @@ def warnings(fleet: Fleet) -> Iterator[Finding]:
     for name, deployment in fleet.deployments.items():
         if said := _lets_go(deployment):
             yield ("deployments", name, "scaling", "triggers"), said
+        for field in _never_rests(deployment.scaling):
+            message = f"changes nothing with min {deployment.scaling.min}: it is about zero"
+            yield ("deployments", name, "scaling", *field), message
+
+
+def _never_rests(scaling: Scaling) -> Iterator[Path_]:
+    """Yield what is said about going to zero and coming back where that never happens."""
+    if scaling.min == 0:
+        return
+    if "cooldown" in scaling.model_fields_set:
+        yield ("cooldown",)
+    for index, trigger in enumerate(scaling.triggers):
+        if trigger.activation:
+            yield ("triggers", index, "activation")
 
 
 def _lets_go(deployment: Deployment) -> str | None:
