@@ -17,7 +17,7 @@ from headrace.engines.vllm_memory_log import MemorySaid, RankSaid
 from headrace.planning.check_row import Planned, Row, row
 
 _DIGITS = 0.005 + 1e-6
-"""The concurrency is logged with two digits; a float's difference may be a hair more than a half."""
+"""The concurrency is logged with two digits; a difference of floats may be a hair over a half."""
 
 
 def following_rows(fit: Fit, said: MemorySaid, worst: Row | None) -> Iterator[Row]:
