@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +28,7 @@ class RunningFleet:
 
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
-    _queue: queue.Queue[str] = field(default_factory=queue.Queue)
+    _queue: queue.Queue[str | None] = field(default_factory=queue.Queue)
 
     def __post_init__(self) -> None:
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -37,7 +39,7 @@ class RunningFleet:
         with self.process.stdout as lines:
             for line in lines:
                 self._queue.put(line.rstrip())
-        self._queue.put("")
+        self._queue.put(None)
 
     def wait_for(self, pattern: str, timeout: float = START) -> re.Match[str]:
         """Return the match in the next line that has it; fail with everything printed so far."""
@@ -49,25 +51,29 @@ class RunningFleet:
                 pytest.fail(
                     f"no line with {pattern!r} in {timeout:.0f} s:\n" + "\n".join(self.lines)
                 )
+            if line is None:
+                pytest.fail(f"headrace ended ({self.stop()}):\n" + "\n".join(self.lines))
             self.lines.append(line)
             if found := re.search(pattern, line):
                 return found
-            if self.process.poll() is not None and self._queue.empty():
-                pytest.fail(
-                    f"headrace ended ({self.process.returncode}):\n" + "\n".join(self.lines)
-                )
 
-    def stop(self, timeout: float = 120.0) -> int:
-        """Press Ctrl-C and return the exit status."""
+    def stop(self, timeout: float = START) -> int:
+        """Press Ctrl-C and return the exit status; one that outlasts the timeout is killed."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        status = self.process.wait(timeout)
+        try:
+            status = self.process.wait(timeout)
+        finally:
+            self.process.kill()  # its keepers then end all that it started
         self._reader.join(timeout)
+        while not self._queue.empty():
+            self.lines.append(self._queue.get() or "")
         return status
 
 
-def start_fleet(file: Path, state: Path) -> RunningFleet:
-    """Start `headrace up` on a fleet file with a state folder of its own."""
+@contextmanager
+def running_fleet(file: Path, state: Path) -> Iterator[RunningFleet]:
+    """Run `headrace up` on a fleet file with a state folder of its own; it ends with the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "headrace", "up", str(file)],
         env={**os.environ, "HEADRACE_STATE": str(state), "PYTHONUNBUFFERED": "1"},
@@ -76,7 +82,11 @@ def start_fleet(file: Path, state: Path) -> RunningFleet:
         text=True,
         start_new_session=True,
     )
-    return RunningFleet(process)
+    fleet = RunningFleet(process)
+    try:
+        yield fleet
+    finally:
+        fleet.stop()
 
 
 def write_fleet(folder: Path, **changes: str) -> Path:

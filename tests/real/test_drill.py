@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fleet_process import start_fleet, write_fleet
+from fleet_process import running_fleet, write_fleet
 
 from headrace.drill.again import LIMIT
 from headrace.drill.report import Report
@@ -23,10 +23,9 @@ def state(
     assert vllm_python.exists()
     assert smollm2.exists()
     folder = tmp_path_factory.mktemp("d")
-    fleet = start_fleet(write_fleet(folder, min="2", cooldown="10m"), folder / "s")
-    fleet.wait_for(r"^ready: (\S+)")
-    yield next(state for state, _ in running_fleets(folder / "s"))
-    fleet.stop()
+    with running_fleet(write_fleet(folder, min="2", cooldown="10m"), folder / "s") as fleet:
+        fleet.wait_for(r"^ready: (\S+)")
+        yield next(state for state, _ in running_fleets(folder / "s"))
 
 
 async def test_a_killed_replica_costs_its_streams_a_pause_and_nothing_else(state: StateDir) -> None:

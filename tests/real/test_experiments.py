@@ -42,7 +42,8 @@ def test_batching_on_real_vllm(tmp_path: Path) -> None:
     setting = kept.variants[0].fingerprint
     assert (setting.engine, setting.version, setting.emulated) == ("vllm", "0.32.0", False)
     assert setting.checksum
-    assert not [one for one in psutil.process_iter() if _is_of(one, tmp_path)]
+    left = [one for one in psutil.process_iter() if _is_of(one, tmp_path)]
+    assert psutil.wait_procs(left, timeout=30)[1] == []
 
 
 def _is_of(process: psutil.Process, folder: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
-from fleet_process import start_fleet, write_fleet
+from fleet_process import START, running_fleet, write_fleet
 
 from headrace.models.int8 import quantize_folder
 
@@ -15,18 +15,17 @@ def test_vllm_loads_the_variant_and_answers_the_known_prompt(
 ) -> None:
     variant = quantize_folder(smollm2, tmp_path / "int8").folder
     file = write_fleet(tmp_path, weights=variant.as_uri())
-    fleet = start_fleet(file, state_folder)
-    try:
-        address = fleet.wait_for(r"(http://[\d.:]+/v1)")[1]
+    with running_fleet(file, state_folder) as fleet:
+        address = fleet.wait_for(r"^ready: (\S+)")[1]
         asked = {
             "model": "smollm2",
             "prompt": "1, 2, 3, 4, 5, 6,",
             "max_tokens": 3,
             "temperature": 0,
         }
-        answer = httpx.post(f"{address}/completions", json=asked, timeout=60).json()
+        answer = httpx.post(
+            f"{address}/completions", json=asked, timeout=START, trust_env=False
+        ).json()
         assert answer["choices"][0]["text"] == " 7,"
-    finally:
-        fleet.stop()
     (log,) = state_folder.rglob("smollm2-1.log")
     assert "quantization=compressed-tensors" in log.read_text()

@@ -22,7 +22,7 @@ import msgspec
 import openai
 import psutil
 import pytest
-from fleet_process import START, RunningFleet, start_fleet, write_fleet
+from fleet_process import START, RunningFleet, running_fleet, write_fleet
 
 from headrace.gateway import history
 
@@ -35,15 +35,21 @@ class Served:
 
     def __init__(self, fleet: RunningFleet, state: Path, url: str) -> None:
         self.fleet, self.state, self.url = fleet, state, url
-        self.client = openai.OpenAI(base_url=url, api_key="unused", timeout=300, max_retries=0)
+        self.client = openai.OpenAI(base_url=url, api_key="unused", timeout=START, max_retries=0)
 
     def status(self) -> dict[str, Any]:
         """What `headrace status --json` says of the one deployment."""
         return _deployment(self.state)
 
+    def replica(self) -> dict[str, Any]:
+        """A replica that is ready; on a machine of long pauses the fleet may have gone to sleep."""
+        self.client.completions.create(model="smollm2", prompt=COUNT, max_tokens=1)
+        found: list[dict[str, Any]] = self.status()["replicas"]
+        return next(one for one in found if one["state"] == "ready")
+
     def record(self, request: str) -> dict[str, Any]:
         """The record of one request; it is written half a second after the end."""
-        until(lambda: any(one["id"] == request for one in self.records()), 5)
+        until(lambda: any(one["id"] == request for one in self.records()), 60)
         return next(one for one in self.records() if one["id"] == request)
 
     def records(self) -> list[dict[str, Any]]:
@@ -79,10 +85,9 @@ def served(
     file = write_fleet(
         folder, polling_interval="2s", sync_period="2s", cooldown="25s", window="10s"
     )
-    fleet = start_fleet(file, folder / "s")
-    url = fleet.wait_for(r"^ready: (\S+)")[1]
-    yield Served(fleet, folder / "s", url)
-    fleet.stop()
+    with running_fleet(file, folder / "s") as fleet:
+        url = fleet.wait_for(r"^ready: (\S+)")[1]
+        yield Served(fleet, folder / "s", url)
 
 
 def test_the_official_client_gets_an_answer(served: Served) -> None:
@@ -139,6 +144,8 @@ def test_logprobs_pass_through(served: Served) -> None:
         max_tokens=3,
         logprobs=True,
         top_logprobs=2,
+        temperature=0,
+        extra_body={"ignore_eos": True},
     )
     logprobs = answer.choices[0].logprobs
     assert logprobs is not None
@@ -184,24 +191,26 @@ def test_what_is_wrong_is_said_in_openais_shape(served: Served) -> None:
 
 
 def test_a_client_that_hangs_up_stops_the_engine(served: Served) -> None:
-    port = served.status()["replicas"][0]["port"]
+    port = served.replica()["port"]
+    before = _metric(port, "generation_tokens_total")
     stream = served.client.completions.create(
         model="smollm2", prompt=ESSAY, max_tokens=1800, stream=True, extra_body={"ignore_eos": True}
     )
     next(iter(stream))
-    assert _running(port) == 1
+    until(lambda: _metric(port, "num_requests_running") == 1, 60)
     stream.close()
-    until(lambda: _running(port) == 0, 10)
+    until(lambda: _metric(port, "num_requests_running") == 0, START)
+    assert _metric(port, "generation_tokens_total") - before < 1800  # not by itself
 
 
-def _running(port: int) -> float:
-    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
-    lines = [line for line in text.splitlines() if line.startswith("vllm:num_requests_running{")]
+def _metric(port: int, name: str) -> float:
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=60).text
+    lines = [line for line in text.splitlines() if line.startswith(f"vllm:{name}{{")]
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
 def test_a_killed_replica_is_replaced_and_its_next_request_answered(served: Served) -> None:
-    os.kill(served.status()["replicas"][0]["pid"], signal.SIGKILL)
+    os.kill(served.replica()["pid"], signal.SIGKILL)
     served.fleet.wait_for("CRASHED")
     answer = served.client.completions.create(
         model="smollm2", prompt=COUNT, max_tokens=4, temperature=0
@@ -232,19 +241,21 @@ def test_thirty_essays_make_it_two_and_the_second_takes_work(served: Served) -> 
 def test_afterwards_it_goes_back_to_one_and_to_zero(served: Served) -> None:
     served.fleet.wait_for("2 -> 1 replicas")
     served.fleet.wait_for("1 -> 0 replicas")
-    until(lambda: served.status()["replicas"] == [], 60)
+    until(lambda: served.status()["replicas"] == [], START)
 
 
 def test_a_request_to_the_idle_fleet_is_held_and_answered(served: Served) -> None:
     body = {"model": "smollm2", "prompt": COUNT, "max_tokens": 4, "temperature": 0, "stream": True}
-    with httpx.stream("POST", f"{served.url}/completions", json=body, timeout=300) as answer:
+    url = f"{served.url}/completions"
+    with httpx.stream("POST", url, json=body, timeout=START, trust_env=False) as answer:
         assert answer.status_code == 200
         lines = list(answer.iter_lines())
-    assert any(line.startswith(":") for line in lines)  # comments while it was held
     events = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
     assert "".join(event["choices"][0]["text"] for event in events).startswith(" 7")
     assert lines[-2:] == ["data: [DONE]", ""]
-    assert served.record(answer.headers["x-request-id"])["held_s"] > 5
+    held = served.record(answer.headers["x-request-id"])["held_s"]
+    assert held > 1
+    assert held < 6 or any(line.startswith(":") for line in lines)  # comments from 5 s on
 
 
 def test_the_commands_of_the_readme_do_what_it_says(served: Served) -> None:
@@ -283,7 +294,7 @@ def test_ctrl_c_drains_and_leaves_nothing_behind(served: Served) -> None:
     assert served.fleet.stop() == 0
     *_, last = essay
     assert last.choices[0].finish_reason == "length"
-    _, alive = psutil.wait_procs(tree, timeout=5)
+    _, alive = psutil.wait_procs(tree, timeout=60)
     assert alive == []
 
 
@@ -295,11 +306,8 @@ def test_a_replica_that_answers_wrongly_is_never_routed_to(
     wrong = "smollm2-135m:\n    known_prompt: {prompt: '1, 2, 3,', answer: ' banana'}"
     text = file.read_text().replace("smollm2-135m:", wrong, 1)
     file.write_text(text.replace("lifecycle:", "queue: {max_wait: 1s}\n    lifecycle:"))
-    fleet = start_fleet(file, state_folder)
-    try:
+    with running_fleet(file, state_folder) as fleet:
         told = fleet.wait_for("WRONG ANSWER: (.*)")[1]
         assert "banana" in told
         assert "4" in told
-    finally:
-        fleet.stop()
-    assert not any(": ready: answers" in line for line in fleet.lines)
+    assert not any(": ready: " in line for line in fleet.lines)

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from fleet_process import START
 
 from headrace.capacity.fits import fit
 from headrace.capacity.kv import CPU_BLOCK
@@ -90,10 +91,14 @@ def start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return Running(process, log, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120))
+    return Running(
+        process,
+        log,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=START, trust_env=False),
+    )
 
 
-def wait_healthy(running: Running, seconds: float = 300.0) -> None:
+def wait_healthy(running: Running, seconds: float = START) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if running.process.poll() is not None:
@@ -110,7 +115,7 @@ def stop(running: Running) -> None:
     running.client.close()
     running.process.send_signal(signal.SIGTERM)
     try:
-        running.process.wait(60)
+        running.process.wait(START)
     finally:
         if running.process.poll() is None:
             os.killpg(running.process.pid, signal.SIGKILL)
@@ -249,7 +254,7 @@ def test_too_large_a_kv_cache_ends_with_the_engines_own_words(
     wanted = deployment().model_copy(update={"kv_cache": 2**50})
     running = start(vllm_python, smollm2, tmp_path, wanted)
     try:
-        assert running.process.wait(120) != 0
+        assert running.process.wait(START) != 0
     finally:
         if running.process.poll() is None:
             stop(running)
