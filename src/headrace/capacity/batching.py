@@ -126,14 +126,15 @@ class Engine:
         self.now += seconds
         self._advance(1)
         for sequence, chunk in chunks:
-            own = Batch(sequences, context, chunk, chunk_pairs(chunk, sequence.read))
+            before = sequence.read
             sequence.read += chunk
-            if sequence.read == sequence.target:
-                self._speak(sequence, max(0.0, self._way(own) - seconds))
-
-    def _way(self, own: Batch) -> float:
-        """Return how long a prompt is on its way through stages, 0 where there is only one."""
-        return self._roofline.reading(own) if self._roofline.stages > 1 else 0.0
+            if sequence.read < sequence.target:
+                continue
+            late = 0.0
+            if self._roofline.stages > 1:  # a step is shorter than the way of a prompt through all
+                own = Batch(sequences, context, chunk, chunk_pairs(chunk, before))
+                late = max(0.0, self._roofline.reading(own) - seconds)
+            self._speak(sequence, late)
 
     def _to_read(self, *, admit: bool) -> Iterator[Sequence]:
         """Yield admitted prompts, then those that can be admitted, while somebody asks."""

@@ -121,9 +121,12 @@ class _Runtime:
     def _view(self) -> View:
         return View(self._namespace, frozenset(self._names().values()), ENGINE_PORT)
 
+    @property
+    def _admin_service(self) -> str:
+        return names.gateway_admin(self._files.edition.file.fleet.fleet)
+
     def _admin_view(self) -> View:
-        service = names.gateway_admin(self._files.edition.file.fleet.fleet)
-        return View(self._namespace, frozenset((service,)), names.ADMIN)
+        return View(self._namespace, frozenset((self._admin_service,)), names.ADMIN)
 
     def _names(self) -> dict[str, str]:
         """Return the Service of each deployment."""
@@ -157,8 +160,7 @@ class _Runtime:
         self._service.gateway.synced = True
 
     def _see_gateways(self, found: Found) -> None:
-        (service,) = self._admin_view().services
-        self._neighbours.see(found.get(service, {}))
+        self._neighbours.see(found.get(self._admin_service, {}))
 
     def _told(self, spending: Spending) -> None:
         self._service.gateway.director.ledger.hear(spending)

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from headrace.engines.environment import Environment
 from headrace.local import strays
-from headrace.local.errors import LocalError, SetUpInterruptedError
+from headrace.local.errors import LocalError, setting_up
 
 Say = Callable[[str], None]
 _MARKER = ".complete"
@@ -52,13 +52,10 @@ def ensure_environment(wanted: Environment, root: Path, say: Say) -> Path:
     if (folder / _MARKER).exists():
         return python
     folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with _turn(folder, say):
-            if not (folder / _MARKER).exists():
-                _build(folder, python, wanted, say)
-    except KeyboardInterrupt:
-        doing = f"the environment {folder.name} was being made"
-        raise SetUpInterruptedError(doing, "pip keeps what it has fetched") from None
+    doing = f"the environment {folder.name} was being made"
+    with setting_up(doing, "pip keeps what it has fetched"), _turn(folder, say):
+        if not (folder / _MARKER).exists():
+            _build(folder, python, wanted, say)
     return python
 
 

@@ -17,6 +17,9 @@ What is wrong with the fleet file itself, this machine's memory included, is a F
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class LocalError(Exception):
     """The message is a sentence that says what is wrong and what to do."""
@@ -27,3 +30,12 @@ class SetUpInterruptedError(LocalError):
 
     def __init__(self, doing: str, kept: str) -> None:
         super().__init__(f"interrupted while {doing}: {kept}, and the same command goes on")
+
+
+@contextmanager
+def setting_up(doing: str, kept: str) -> Iterator[None]:
+    """Make Ctrl-C in the block a SetUpInterruptedError."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SetUpInterruptedError(doing, kept) from None

@@ -22,7 +22,7 @@ from headrace.fleet.types import Deployment, Hardware, KnownPrompt
 from headrace.hardware.machine import Machine
 from headrace.local.blueprint import Blueprint
 from headrace.local.environment import Say, ensure_environment
-from headrace.local.errors import SetUpInterruptedError
+from headrace.local.errors import setting_up
 from headrace.local.preflight import Finding, Need, device_findings, memory_findings
 from headrace.local.wanted import Wanted, emulated, wanted_weights
 from headrace.models.adapter import adapter_rank
@@ -60,11 +60,8 @@ def prepare_weights(
     folders: dict[str, Path] = {}
     for one in wanted_weights(file.fleet, deployment):
         began = time.monotonic()
-        try:
+        with setting_up(f"the weights of {one.key} were being fetched", "files that came are kept"):
             result = _pulled(file, one, store, locked.get(one.key), progress)
-        except KeyboardInterrupt:
-            doing = f"the weights of {one.key} were being fetched"
-            raise SetUpInterruptedError(doing, "files that came are kept") from None
         took(one.key, time.monotonic() - began, result.fetched)
         folders[one.key] = result.path
     return folders

@@ -15,7 +15,7 @@ from headrace.fleet.load import FleetFile, raise_problems
 from headrace.hardware.machine import Machine, read_machine
 from headrace.local import prepare
 from headrace.local.edition import Edition
-from headrace.local.errors import LocalError, SetUpInterruptedError
+from headrace.local.errors import LocalError, setting_up
 from headrace.local.gpus import read_gpus
 from headrace.local.preflight import Finding
 from headrace.local.recording import Preparation, Recorder
@@ -55,10 +55,9 @@ def up(file: FleetFile, display: Display, bars: Bars) -> int:
         if reserved is None:
             raise LocalError("the address was not reserved")
         prepared = Preparation()
-        try:
+        # between the long steps, which have words of their own
+        with setting_up("the start was planned", "nothing was started"):
             edition = _prepare(file, machine, gpus, display, bars, prepared=prepared)
-        except KeyboardInterrupt:  # between the long steps, which have words of their own
-            raise SetUpInterruptedError("the start was planned", "nothing was started") from None
         loader = Loader(gpus, read_machine)
         starts = Recorder(state.starts, of_fleet(file.fleet.fleet, file.path), prepared.of(edition))
         supervisor = Supervisor(edition, reserved, display, loader, starts=starts)

@@ -61,10 +61,7 @@ def averages(expression: str) -> str | None:
 
     A quantile, a mean, a largest value; or a sum divided by a count.
     """
-    plain = _TAIL.sub("", _AT_REST.sub("", expression.strip()))
-    bare = _MATCHERS.sub(" ", _without_text(plain)).strip()
-    while bare.startswith("(") and _closes(bare) == len(bare) - 1:
-        bare = bare[1:-1].strip()
+    bare = _bare(_AT_REST.sub("", expression.strip()))
     call = _CALL.match(bare)
     if call and call[1].lower() in _NOT_ADDITIVE and _whole(bare):
         return f"{call[1].lower()}()"
@@ -74,11 +71,17 @@ def averages(expression: str) -> str | None:
     return None
 
 
-def many_series(expression: str) -> bool:
-    """Whether it certainly has a series for each Pod: nothing adds them up, or by Pod only."""
-    bare = _MATCHERS.sub(" ", _without_text(_TAIL.sub("", expression.strip()))).strip()
+def _bare(expression: str) -> str:
+    """Return it without matchers, text, what comes after, and brackets around all of it."""
+    bare = _MATCHERS.sub(" ", _without_text(_TAIL.sub("", expression))).strip()
     while bare.startswith("(") and _closes(bare) == len(bare) - 1:
         bare = bare[1:-1].strip()
+    return bare
+
+
+def many_series(expression: str) -> bool:
+    """Whether it certainly has a series for each Pod: nothing adds them up, or by Pod only."""
+    bare = _bare(expression.strip())
     if any((one := matcher(expression, label)) and one[0] == "=" for label in ("pod", "instance")):
         return False
     if not _ONE.search(bare):

@@ -8,6 +8,7 @@ deployment.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -89,18 +90,7 @@ def activated(policy: Policy, state: State, seen: Observation) -> Decision:
     """
     if policy.paused_at is not None:
         return _paused(state, seen, policy.paused_at)
-    readings = read(policy.triggers, seen)
-    found = keda.push(
-        policy,
-        state.activity,
-        now=seen.now,
-        spec=state.spec,
-        readings=readings,
-        busy=bool(seen.running),
-    )
-    reason = reasons.of_poll(policy, state.spec, found, now=seen.now, readings=readings)
-    after = replace(state, spec=found.desired, activity=found.activity)
-    return _decision(after, state.spec, seen, by="push", reason=reason)
+    return _by_keda(policy, state, seen, keda.push, by="push")
 
 
 def due(policy: Policy, state: State) -> float:
@@ -129,8 +119,14 @@ def _sync(policy: Policy, state: State, seen: Observation) -> Decision:
 
 
 def _poll(policy: Policy, state: State, seen: Observation) -> Decision:
+    return _by_keda(policy, replace(state, last_poll=seen.now), seen, keda.poll, by="keda")
+
+
+def _by_keda(
+    policy: Policy, state: State, seen: Observation, loop: Callable[..., keda.Poll], *, by: Author
+) -> Decision:
     readings = read(policy.triggers, seen)
-    found = keda.poll(
+    found = loop(
         policy,
         state.activity,
         now=seen.now,
@@ -139,8 +135,8 @@ def _poll(policy: Policy, state: State, seen: Observation) -> Decision:
         busy=bool(seen.running),
     )
     reason = reasons.of_poll(policy, state.spec, found, now=seen.now, readings=readings)
-    after = replace(state, spec=found.desired, activity=found.activity, last_poll=seen.now)
-    return _decision(after, state.spec, seen, by="keda", reason=reason)
+    after = replace(state, spec=found.desired, activity=found.activity)
+    return _decision(after, state.spec, seen, by=by, reason=reason)
 
 
 def _paused(state: State, seen: Observation, count: int) -> Decision:

@@ -6,14 +6,12 @@ one always means that something is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from headrace.kubernetes.objects.grafana import Curve, Panel, Row
+from headrace.kubernetes.objects.grafana import SPAN, Curve, Panel, Row
 from headrace.kubernetes.objects.queries import ENGINE_LABEL, STALE, engine_metric, select
 from headrace.kubernetes.objects.workload import Workload
-
-_SPAN = "$__rate_interval"
 
 
 def rows(works: Sequence[Workload]) -> Iterator[Row]:
@@ -40,8 +38,7 @@ class _Metrics:
 
     def __init__(self, work: Workload) -> None:
         self._work = work
-        where = f'namespace="{work.scene.namespace}",{ENGINE_LABEL}=~"$deployment"'
-        self._series: Callable[[str], str] = lambda metric: select(metric, where)
+        self._labels = f'namespace="{work.scene.namespace}",{ENGINE_LABEL}=~"$deployment"'
 
     @property
     def stale(self) -> str:
@@ -51,12 +48,12 @@ class _Metrics:
     def gauge(self, canonical: str, merge: str) -> str | None:
         """Return a gauge, merged over the Pods of a deployment; None: there is no such metric."""
         metric = engine_metric(self._work, canonical)
-        return metric and f"{merge} by ({ENGINE_LABEL}) ({self._series(metric)})"
+        return metric and f"{merge} by ({ENGINE_LABEL}) ({select(metric, self._labels)})"
 
     def rate(self, canonical: str) -> str | None:
         """Return a counter's rate per second, summed over the Pods of a deployment."""
         metric = engine_metric(self._work, canonical)
-        return metric and f"sum by ({ENGINE_LABEL}) (rate({self._series(metric)}[{_SPAN}]))"
+        return metric and f"sum by ({ENGINE_LABEL}) (rate({select(metric, self._labels)}[{SPAN}]))"
 
 
 _LEGEND = f"{{{{{ENGINE_LABEL}}}}}"

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from headrace.kubernetes.objects.grafana import Curve, Kind, Panel, Row
+from headrace.kubernetes.objects.grafana import SPAN, Curve, Panel, Row
 from headrace.kubernetes.objects.promises import BUDGET, promises
 from headrace.kubernetes.objects.scene import Scene
 from headrace.kubernetes.objects.workload import Workload
 
-_SPAN = "$__rate_interval"
-"""What Grafana makes of the time shown: at least four scrapes."""
 _PROMISE_SPAN = "30m"
 """Long enough for shares of rare requests to mean something."""
 
@@ -129,7 +127,7 @@ class _Panels:
             " tells one.",
         )  # fmt: skip
         ejected = f"max by (deployment, replica) ({self._of('replica_ejected')})"
-        wrong = f"sum by (deployment) (increase({self._of('wrong_answers_total')}[{_SPAN}]))"
+        wrong = f"sum by (deployment) (increase({self._of('wrong_answers_total')}[{SPAN}]))"
         yield Panel(
             "Distrust", "short",
             [
@@ -147,8 +145,7 @@ class _Panels:
         return Panel(title, "s", curves, about)
 
     def _stat(self, title: str, unit: str, query: str) -> Panel:
-        kind: Kind = "stat"
-        return Panel(title, unit, [Curve(query, title)], kind=kind)
+        return Panel(title, unit, [Curve(query, title)], kind="stat")
 
     def _of(self, metric: str) -> str:
         return f"headrace_{metric}{{{self._deployments}}}"
@@ -160,7 +157,7 @@ class _Panels:
         return f"headrace_pods{{{self._deployments},{state}}}"
 
     def _rate(self, metric: str) -> str:
-        return f"rate(headrace_{metric}{{{self._routes}}}[{_SPAN}])"
+        return f"rate(headrace_{metric}{{{self._routes}}}[{SPAN}])"
 
     def _quantile(self, metric: str, share: float, by: str = "") -> str:
         labels = f"le, {by}" if by else "le"

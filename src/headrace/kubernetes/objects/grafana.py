@@ -15,6 +15,8 @@ from typing import Any, Literal
 SCHEMA = 36
 """Of Grafana 10.0's dashboards; newer Grafanas migrate it when they load it."""
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+SPAN = "$__rate_interval"
+"""What Grafana makes of the time shown: at least four scrapes."""
 _WIDTH = 24
 """Columns of Grafana's grid."""
 _LINE = 110

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from headrace.capacity.replicas import SCRAPE
 from headrace.kubernetes import names
 from headrace.kubernetes.notes import Noted
 from headrace.kubernetes.objects import pod, probes
 from headrace.kubernetes.objects.scene import Scene
 from headrace.kubernetes.objects.workload import Workload
 
-INTERVAL = "15s"
+INTERVAL = f"{SCRAPE:.0f}s"
 
 
 def objects(work: Workload) -> list[Noted]:
